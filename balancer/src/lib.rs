@@ -1,0 +1,7 @@
+//! Balancer's user space: the daemon `lbd` and the operator's tool `lbctl`.
+//!
+//! Four rings; a ring imports only inward (`cargo xtask lint` checks it):
+//! pure (`model`, `config`, `table`, `reconcile`), ports (`health`, `nexthop`, `netns`, `store`,
+//! `dataplane`), faces (`api`, `metrics`, `lbctl`), and `daemon`, which nothing imports.
+
+pub mod model;

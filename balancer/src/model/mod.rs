@@ -1,0 +1,9 @@
+//! What a service is made of, as people and the fleet agree on it. No clock, no I/O.
+
+mod backend;
+mod check;
+mod service;
+
+pub use backend::{AdminState, Backend, BackendId, BackendState, Weight};
+pub use check::{Check, CheckKind};
+pub use service::{Encapsulation, Protocol, Service, ServiceId, ServiceKey, ServiceName};

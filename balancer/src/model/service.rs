@@ -1,0 +1,168 @@
+//! A service: VIP, port and protocol, with its backends and policy.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    net::{IpAddr, SocketAddr},
+    str::FromStr,
+};
+
+use serde::{Deserialize, Serialize};
+
+use super::{Backend, Check};
+
+/// A service: what one VIP, port and protocol is balanced to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Service {
+    /// What people call it; unique on an edge.
+    pub name: ServiceName,
+    /// What packets call it; unique on an edge.
+    pub key: ServiceKey,
+    /// How packets travel to its backends.
+    pub encapsulation: Encapsulation,
+    /// How its backends' health is asked for; without a check a backend counts as healthy.
+    pub check: Option<Check>,
+    /// How long a draining backend stays before it is removed, in milliseconds.
+    pub drain_timeout_ms: u32,
+    /// Its backends by address.
+    pub backends: BTreeMap<IpAddr, Backend>,
+}
+
+/// A service's name: 1 to 63 of `a-z`, `0-9`, `-`, beginning and ending with a letter or digit.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ServiceName(String);
+
+impl ServiceName {
+    /// The name itself.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for ServiceName {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        let fits = (1..=63).contains(&name.len())
+            && name.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-'))
+            && !name.starts_with('-')
+            && !name.ends_with('-');
+        if !fits {
+            return Err(format!(
+                "`{name}` is no service name: use 1 to 63 of a-z, 0-9 and '-', with a letter or digit at both ends"
+            ));
+        }
+        Ok(Self(name.to_owned()))
+    }
+}
+
+impl TryFrom<String> for ServiceName {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Self, String> {
+        name.parse()
+    }
+}
+
+impl From<ServiceName> for String {
+    fn from(name: ServiceName) -> String {
+        name.0
+    }
+}
+
+impl fmt::Display for ServiceName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+/// VIP, port and protocol: what the packets of a service have in common.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ServiceKey {
+    /// The anycast address.
+    pub vip: IpAddr,
+    /// The destination port.
+    pub port: u16,
+    /// The protocol above IP.
+    pub protocol: Protocol,
+}
+
+/// `198.51.100.10:8000/tcp`, `[2001:db8::10]:8000/udp`.
+impl fmt::Display for ServiceKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", SocketAddr::new(self.vip, self.port), self.protocol)
+    }
+}
+
+/// The protocols that services have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Protocol {
+    /// TCP, IP protocol 6.
+    Tcp,
+    /// UDP, IP protocol 17.
+    Udp,
+}
+
+impl Protocol {
+    /// Its number in the IP header (IANA).
+    pub fn number(self) -> u8 {
+        match self {
+            Self::Tcp => 6,
+            Self::Udp => 17,
+        }
+    }
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+        })
+    }
+}
+
+/// How packets travel to backends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Encapsulation {
+    /// Generic UDP encapsulation, variant 0, UDP port 6080, over the backend's address family.
+    #[default]
+    Gue,
+    /// IPv4 in IPv4 (RFC 2003).
+    Ipip,
+    /// IPv6 in IPv6 (RFC 2473).
+    Ip6ip6,
+    /// IPv4 in IPv6 (RFC 2473).
+    Ip4in6,
+}
+
+impl Encapsulation {
+    /// Whether it can carry packets for `vip` to `backend`.
+    pub fn carries(self, vip: IpAddr, backend: IpAddr) -> bool {
+        match self {
+            Self::Gue => true,
+            Self::Ipip => vip.is_ipv4() && backend.is_ipv4(),
+            Self::Ip6ip6 => vip.is_ipv6() && backend.is_ipv6(),
+            Self::Ip4in6 => vip.is_ipv4() && backend.is_ipv6(),
+        }
+    }
+}
+
+impl fmt::Display for Encapsulation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Gue => "gue",
+            Self::Ipip => "ipip",
+            Self::Ip6ip6 => "ip6ip6",
+            Self::Ip4in6 => "ip4in6",
+        })
+    }
+}
+
+/// A service's number on this edge: 0 to 4,095.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ServiceId(pub u16);
