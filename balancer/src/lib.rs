@@ -4,4 +4,7 @@
 //! pure (`model`, `config`, `table`, `reconcile`), ports (`health`, `nexthop`, `netns`, `store`,
 //! `dataplane`), faces (`api`, `metrics`, `lbctl`), and `daemon`, which nothing imports.
 
+pub mod health;
 pub mod model;
+pub mod netns;
+pub mod nexthop;
