@@ -4,4 +4,9 @@
 //! pure (`model`, `config`, `table`, `reconcile`), ports (`health`, `nexthop`, `netns`, `store`,
 //! `dataplane`), faces (`api`, `metrics`, `lbctl`), and `daemon`, which nothing imports.
 
+pub mod config;
 pub mod model;
+pub mod reconcile;
+pub mod state;
+pub mod store;
+pub mod table;
