@@ -5,6 +5,7 @@
 //! `dataplane`), faces (`api`, `metrics`, `lbctl`), and `daemon`, which nothing imports.
 
 pub mod config;
+pub mod dataplane;
 pub mod model;
 pub mod reconcile;
 pub mod state;
