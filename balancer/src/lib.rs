@@ -4,4 +4,7 @@
 //! pure (`model`, `config`, `table`, `reconcile`), ports (`health`, `nexthop`, `netns`, `store`,
 //! `dataplane`), faces (`api`, `metrics`, `lbctl`), and `daemon`, which nothing imports.
 
+pub mod api;
+pub mod lbctl;
+pub mod metrics;
 pub mod model;
