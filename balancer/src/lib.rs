@@ -5,6 +5,11 @@
 //! `dataplane`), faces (`api`, `metrics`, `lbctl`), and `daemon`, which nothing imports.
 
 pub mod api;
+pub mod config;
 pub mod lbctl;
 pub mod metrics;
 pub mod model;
+pub mod reconcile;
+pub mod state;
+pub mod store;
+pub mod table;

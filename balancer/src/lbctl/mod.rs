@@ -44,10 +44,15 @@ where
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(error) => {
-            let to = if error.use_stderr() { err } else { out };
+            let text = error.render();
             // Whoever asked for help and closed the pipe has what they wanted.
-            let _ = write!(to, "{}", error.render());
-            return if error.use_stderr() { 2 } else { 0 };
+            return if error.use_stderr() {
+                let _ = write!(err, "{text}");
+                2
+            } else {
+                let _ = write!(out, "{text}");
+                0
+            };
         }
     };
     match cli
