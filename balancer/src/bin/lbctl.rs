@@ -1,6 +1,3 @@
-<<<<<<< HEAD
-fn main() {}
-=======
 //! The operator's tool; see `lbctl --help`.
 
 use std::{
@@ -15,4 +12,3 @@ fn main() -> ExitCode {
         &mut stderr(),
     ))
 }
->>>>>>> work-b

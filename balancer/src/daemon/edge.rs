@@ -3,11 +3,14 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs, io,
+    net::IpAddr,
     path::Path,
     time::{Duration, Instant},
 };
 
+use sd_notify::NotifyState;
 use tokio::{
+    signal::unix::{SignalKind, signal},
     sync::{mpsc, watch},
     time::timeout,
 };
@@ -15,15 +18,16 @@ use tracing::{info, warn};
 
 use super::{
     Failure,
-    keeper::{Attachment, Keeper, Sources, Wishes},
+    keeper::{Keeper, Sources, Wishes, unix_ms},
 };
 use crate::{
     api,
     config::EdgeConfig,
-    dataplane::{Attached, EdgePlane, EdgeSettings, PinDir},
+    dataplane::{EdgePlane, EdgeSettings, PinDir},
     health, metrics,
     model::HealthState,
     nexthop,
+    reconcile::NextHop,
     state::{Change, State},
     store::Store,
 };
@@ -36,14 +40,21 @@ pub async fn run(file: &Path) -> Result<(), Failure> {
     let config = read(file)?;
     let interface = nexthop::interface(&config.interface).await?;
     if !config.allow_default_route_interface
-        && nexthop::default_route_interfaces().await?.contains(&interface.index)
+        && nexthop::default_route_interfaces()
+            .await?
+            .contains(&interface.index)
     {
-        return Err(Failure::DefaultRoute { interface: config.interface });
+        return Err(Failure::DefaultRoute {
+            interface: config.interface,
+        });
     }
     let (store, state) = open_state(&config)?;
-    let mut plane = EdgePlane::load(
+    let plane = EdgePlane::load(
         PinDir::new(&config.pin_dir),
-        EdgeSettings { hash_key: state.hash_key, debug_packets: config.debug_packets },
+        EdgeSettings {
+            hash_key: state.hash_key,
+            debug_packets: config.debug_packets,
+        },
     )?;
 
     let (targets, wanted_targets) = watch::channel(Vec::new());
@@ -51,7 +62,10 @@ pub async fn run(file: &Path) -> Result<(), Failure> {
     let (found, mut next_hops) = watch::channel(BTreeMap::new());
     let (reports_in, reports) = mpsc::channel(1_024);
     let (commands_in, commands) = mpsc::channel(1_024);
-    let sources = nexthop::Sources { ipv4: config.source_ipv4, ipv6: config.source_ipv6 };
+    let sources = nexthop::Sources {
+        ipv4: config.source_ipv4,
+        ipv6: config.source_ipv6,
+    };
     nexthop::spawn(wanted_addresses, sources, found);
     health::spawn(wanted_targets, reports_in);
 
@@ -60,7 +74,6 @@ pub async fn run(file: &Path) -> Result<(), Failure> {
         .iter()
         .map(|(&id, &known)| (id, HealthState::from_known(known)))
         .collect();
-    let present = interface.xdp;
     let mut keeper = Keeper {
         wishes: Wishes { targets, addresses },
         next_hops: BTreeMap::new(),
@@ -81,19 +94,110 @@ pub async fn run(file: &Path) -> Result<(), Failure> {
     };
     // The maps may serve packets already: they are written once the next hops are known, not before.
     keeper.wish();
-    let all_found = async {
-        let wanted = keeper.wishes.addresses.borrow().len();
-        next_hops.wait_for(|found| found.len() >= wanted).await.map(|found| found.clone())
+    keeper.next_hops = first_look(&keeper, &mut next_hops).await;
+    keeper.publish();
+    keeper.attach(interface.xdp)?;
+
+    let (stop, stopped) = watch::channel(());
+    let over = move || {
+        let mut stopped = stopped.clone();
+        async move { drop(stopped.changed().await) }
     };
-    keeper.next_hops = match timeout(FIRST_LOOK, all_found).await {
-        Ok(Ok(found)) => found,
-        _ => next_hops.borrow_and_update().clone(),
-    };
+    let listener = api::socket::bind(&keeper.config.api_socket)?;
+    tokio::spawn(api::server::serve(listener, commands_in.clone(), over()));
+    if let Some(listen) = keeper.config.metrics_listen {
+        let listener = metrics::bind(listen).await?;
+        tokio::spawn(metrics::serve(listener, commands_in, over()));
+    }
+    let (interface, socket) = (
+        keeper.config.interface.clone(),
+        keeper.config.api_socket.clone(),
+    );
+    info!("balancing on {interface}; lbctl: {}", socket.display());
+    let _ = sd_notify::notify(&[NotifyState::Ready]);
+    keeper
+        .run(
+            Sources {
+                commands,
+                reports,
+                next_hops,
+            },
+            terminated()?,
+        )
+        .await;
+    let _ = sd_notify::notify(&[NotifyState::Stopping]);
+    drop(stop);
+    let _ = fs::remove_file(&socket);
+    info!("stopped; the program on {interface} goes on balancing (`lbd detach` takes it off)");
     Ok(())
 }
 
+/// Takes the program off the interface and removes its pins, when no daemon runs.
+pub fn detach(file: &Path) -> Result<bool, Failure> {
+    let config = read(file)?;
+    // Held meanwhile, so that no daemon starts in between.
+    let _store = Store::open(&config.state_dir)?;
+    Ok(EdgePlane::detach(&PinDir::new(&config.pin_dir))?)
+}
+
+/// The saved state, with the configuration's services if these are new or have changed since they
+/// were last read; `lbctl`'s changes stay otherwise.
+fn open_state(config: &EdgeConfig) -> Result<(Store, State), Failure> {
+    let (store, saved) = Store::open(&config.state_dir)?;
+    if let Some(warning) = store.warning() {
+        warn!("{warning}");
+    }
+    let mut state = saved.unwrap_or_else(|| State::new(fastrand::u64(..)));
+    if let Some(hash_key) = config.hash_key {
+        state.hash_key = hash_key;
+    }
+    if config.services_digest.is_some() && state.config_digest != config.services_digest {
+        let apply = Change::Apply {
+            services: config.services.clone(),
+            force: true,
+        };
+        let (applied, outcome) = state.change(&apply, unix_ms())?;
+        for note in outcome.notes {
+            info!("{note}");
+        }
+        state = applied;
+        state.config_digest.clone_from(&config.services_digest);
+    }
+    store.save(&state)?;
+    Ok((store, state))
+}
+
+/// The next hops of all backends, or of those that were found in time.
+async fn first_look(
+    keeper: &Keeper,
+    next_hops: &mut watch::Receiver<BTreeMap<IpAddr, NextHop>>,
+) -> BTreeMap<IpAddr, NextHop> {
+    let wanted = keeper.wishes.addresses.borrow().len();
+    // On time-out what there is will do: the rest comes as it is found.
+    let _ = timeout(
+        FIRST_LOOK,
+        next_hops.wait_for(|found| found.len() >= wanted),
+    )
+    .await;
+    next_hops.borrow_and_update().clone()
+}
+
+/// Ready on SIGTERM or SIGINT.
+pub(super) fn terminated() -> io::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
+
 fn read(file: &Path) -> Result<EdgeConfig, Failure> {
-    let text = fs::read_to_string(file)
-        .map_err(|source| Failure::Unreadable { path: file.to_owned(), source })?;
+    let text = fs::read_to_string(file).map_err(|source| Failure::Unreadable {
+        path: file.to_owned(),
+        source,
+    })?;
     Ok(EdgeConfig::parse(&text, &file.display().to_string())?)
 }

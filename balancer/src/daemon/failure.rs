@@ -55,7 +55,7 @@ impl Failure {
         match self {
             Self::Unreadable { .. } | Self::Config(_) | Self::Refused(_) => 2,
             Self::NextHop(NextHopError::NoInterface { .. }) => 4,
-            Self::Store(StoreError::Locked { .. }) => 5,
+            Self::Store(StoreError::InUse { .. }) => 5,
             Self::DefaultRoute { .. } => 6,
             Self::Dataplane(error) => match error {
                 DataplaneError::OtherProgram { .. } => 6,

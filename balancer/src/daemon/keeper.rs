@@ -18,11 +18,11 @@ use tracing::{error, info, warn};
 
 use crate::{
     api::command::{ChangeError, Command},
-    config::EdgeConfig,
-    dataplane::{EdgePlane, PinDir},
+    config::{EdgeConfig, XdpMode},
+    dataplane::{Attached, DataplaneError, EdgePlane, PinDir, Present},
     health::{Report, Target},
     model::{BackendId, Health, HealthState, ServiceName},
-    nexthop,
+    nexthop::{self, AttachedMode, AttachedXdp},
     reconcile::{self, NextHop, Plan, Step},
     state::{Change, Outcome, State},
     store::Store,
@@ -47,13 +47,6 @@ pub(super) struct Sources {
     pub(super) next_hops: watch::Receiver<BTreeMap<IpAddr, NextHop>>,
 }
 
-/// How the program is attached, as the kernel last said.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Attachment {
-    pub(super) program_id: u32,
-    pub(super) mode: nexthop::AttachedMode,
-}
-
 /// The owner of state and maps.
 pub(super) struct Keeper {
     pub(super) config: EdgeConfig,
@@ -71,7 +64,8 @@ pub(super) struct Keeper {
     pub(super) owners: BTreeMap<BackendId, ServiceName>,
     /// What backends were sent that are gone since, so that a service's total never shrinks.
     pub(super) retired: BTreeMap<ServiceName, Traffic>,
-    pub(super) attachment: Option<Attachment>,
+    /// How the program is attached, as the kernel last said.
+    pub(super) attachment: Option<AttachedXdp>,
     pub(super) taken_over: bool,
     /// Set by `lbctl detach`: the program stays away until the next start.
     pub(super) detached: bool,
@@ -130,16 +124,18 @@ impl Keeper {
         let mut questions = Vec::new();
         for command in batch {
             match command {
-                Command::Change { change, dry_run, reply } => {
-                    match self.state.change(&change, unix_ms()) {
-                        Ok((_, outcome)) if dry_run => drop(reply.send(Ok(outcome))),
-                        Ok((state, outcome)) => {
-                            self.state = state;
-                            pending.push((reply, outcome));
-                        }
-                        Err(refusal) => drop(reply.send(Err(refusal.into()))),
+                Command::Change {
+                    change,
+                    dry_run,
+                    reply,
+                } => match self.state.change(&change, unix_ms()) {
+                    Ok((_, outcome)) if dry_run => drop(reply.send(Ok(outcome))),
+                    Ok((state, outcome)) => {
+                        self.state = state;
+                        pending.push((reply, outcome));
                     }
-                }
+                    Err(refusal) => drop(reply.send(Err(refusal.into()))),
+                },
                 question => questions.push(question),
             }
         }
@@ -230,7 +226,10 @@ impl Keeper {
             }
             Err(error) => {
                 error!("the maps were not written, and will be again: {error}");
-                self.faults.insert("publish", format!("the maps are not what they should be: {error}"));
+                self.faults.insert(
+                    "publish",
+                    format!("the maps are not what they should be: {error}"),
+                );
                 self.published = None;
             }
         }
@@ -252,9 +251,14 @@ impl Keeper {
         }
         self.health.retain(|id, _| self.owners.contains_key(id));
         self.failures.retain(|id, _| self.owners.contains_key(id));
-        self.retired.retain(|name, _| self.state.services.contains_key(name));
-        self.wishes.targets.send_if_modified(|old| replace(old, targets));
-        self.wishes.addresses.send_if_modified(|old| replace(old, addresses));
+        self.retired
+            .retain(|name, _| self.state.services.contains_key(name));
+        self.wishes
+            .targets
+            .send_if_modified(|old| replace(old, targets));
+        self.wishes
+            .addresses
+            .send_if_modified(|old| replace(old, addresses));
     }
 
     fn end_drains(&mut self) {
@@ -281,25 +285,33 @@ impl Keeper {
                 return;
             }
         };
-        let present = view.xdp.map(|xdp| xdp.program_id);
-        let own = self.plane.program_id().ok();
-        if !self.detached && present != own {
-            let native = self.config.is_native();
-            match block_in_place(|| self.plane.attach(&name, native, present)) {
-                Ok(_) => info!("attached to {name} again"),
-                Err(error) => {
-                    self.attachment = None;
-                    self.faults.insert("attachment", error.to_string());
-                    return;
-                }
-            }
-            // What the kernel says of it is seen on the next tick.
-            return;
+        self.attachment = view
+            .xdp
+            .filter(|xdp| Some(xdp.program_id) == self.plane.program_id().ok());
+        if self.attachment.is_some() || self.detached {
+            self.faults.remove("attachment");
+        } else if let Err(error) = self.attach(view.xdp) {
+            self.faults.insert("attachment", error.to_string());
         }
-        self.faults.remove("attachment");
-        self.attachment = view.xdp.filter(|xdp| Some(xdp.program_id) == own).map(|xdp| {
-            Attachment { program_id: xdp.program_id, mode: xdp.mode }
+    }
+
+    /// Attaches the program; `present` is what the interface has now. What the kernel makes of it
+    /// is seen on the next tick.
+    pub(super) fn attach(&mut self, present: Option<AttachedXdp>) -> Result<(), DataplaneError> {
+        let interface = &self.config.interface;
+        let native = self.config.xdp_mode == XdpMode::Native;
+        let present = present.map(|xdp| Present {
+            program_id: xdp.program_id,
+            native: xdp.mode != AttachedMode::Generic,
         });
+        match block_in_place(|| self.plane.attach(interface, native, present))? {
+            Attached::Fresh => info!("attached to {interface}"),
+            Attached::TakenOver => {
+                self.taken_over = true;
+                info!("took over the program on {interface}, without a packet in between");
+            }
+        }
+        Ok(())
     }
 
     fn detach(&mut self) -> Result<(), String> {
@@ -307,7 +319,10 @@ impl Keeper {
         block_in_place(|| EdgePlane::detach(&pins)).map_err(|error| error.to_string())?;
         self.detached = true;
         self.attachment = None;
-        warn!("detached from {} as asked: packets pass untouched until lbd starts again", self.config.interface);
+        warn!(
+            "detached from {} as asked: packets pass untouched until lbd starts again",
+            self.config.interface
+        );
         Ok(())
     }
 
@@ -341,7 +356,10 @@ fn replace<T: PartialEq>(old: &mut T, new: T) -> bool {
     differs
 }
 
-fn unix_ms() -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+/// Milliseconds since 1970, UTC.
+pub(super) fn unix_ms() -> u64 {
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
 }

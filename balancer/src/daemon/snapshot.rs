@@ -2,7 +2,7 @@
 
 use balancer_common::{Reason, abi, reason::Verdict};
 
-use super::keeper::{Attachment, Keeper};
+use super::keeper::Keeper;
 use crate::{
     api::views::{BackendView, ReasonCount, ServiceView, Snapshot, StatusView},
     model::{BackendId, BackendState, Check, CheckKind, Health, HealthState},
@@ -21,7 +21,9 @@ impl Keeper {
                 .iter()
                 .filter_map(|(&address, &id)| self.backend_view(service, address, id))
                 .collect();
-            snapshot.services.push(self.service_view(service, &backends));
+            snapshot
+                .services
+                .push(self.service_view(service, &backends));
             snapshot.backends.extend(backends);
         }
         snapshot.status = self.status_view(&snapshot);
@@ -29,7 +31,9 @@ impl Keeper {
     }
 
     fn known(&self, id: BackendId) -> Health {
-        self.health.get(&id).map_or(Health::Unknown, HealthState::health)
+        self.health
+            .get(&id)
+            .map_or(Health::Unknown, HealthState::health)
     }
 
     fn status_view(&self, snapshot: &Snapshot) -> StatusView {
@@ -40,10 +44,10 @@ impl Keeper {
             generation: self.state.generation,
             interface: self.config.interface.clone(),
             xdp_mode: match self.attachment {
-                Some(Attachment { mode, .. }) => mode.to_string(),
+                Some(xdp) => xdp.mode.to_string(),
                 None => "detached".to_owned(),
             },
-            program_id: self.attachment.map_or(0, |attachment| attachment.program_id),
+            program_id: self.attachment.map_or(0, |xdp| xdp.program_id),
             taken_over: self.taken_over,
             uptime_seconds: self.started.elapsed().as_secs(),
             services: snapshot.services.len(),
@@ -62,10 +66,19 @@ impl Keeper {
                 "detached from {interface} as asked: packets pass untouched until lbd starts again"
             ));
         }
-        if self.attachment.is_some_and(|attachment| attachment.mode == AttachedMode::Generic) {
-            warnings.push(format!("{interface} runs generic XDP, which is several times slower than native"));
+        if self
+            .attachment
+            .is_some_and(|xdp| xdp.mode == AttachedMode::Generic)
+        {
+            warnings.push(format!(
+                "{interface} runs generic XDP, which is several times slower than native"
+            ));
         }
-        for service in snapshot.services.iter().filter(|service| service.fails_open) {
+        for service in snapshot
+            .services
+            .iter()
+            .filter(|service| service.fails_open)
+        {
             warnings.push(format!(
                 "{}: no backend is usable, so all of them get packets",
                 service.name
@@ -75,7 +88,11 @@ impl Keeper {
     }
 
     fn service_view(&self, service: &ServiceState, backends: &[BackendView]) -> ServiceView {
-        let retired = self.retired.get(&service.service.name).copied().unwrap_or_default();
+        let retired = self
+            .retired
+            .get(&service.service.name)
+            .copied()
+            .unwrap_or_default();
         let key = service.service.key;
         ServiceView {
             name: service.service.name.clone(),
@@ -86,11 +103,19 @@ impl Keeper {
             slots: service.table.slots(),
             generation: service.generation,
             backends: backends.len(),
-            active: backends.iter().filter(|b| b.state == BackendState::Active).count(),
+            active: backends
+                .iter()
+                .filter(|b| b.state == BackendState::Active)
+                .count(),
             fails_open: reconcile::fails_open(service, &|id| self.known(id), &self.next_hops),
             packets: retired.packets + backends.iter().map(|b| b.packets).sum::<u64>(),
             bytes: retired.bytes + backends.iter().map(|b| b.bytes).sum::<u64>(),
-            check: service.service.check.as_ref().map(describe).unwrap_or_default(),
+            check: service
+                .service
+                .check
+                .as_ref()
+                .map(describe)
+                .unwrap_or_default(),
         }
     }
 
@@ -102,7 +127,10 @@ impl Keeper {
     ) -> Option<BackendView> {
         let backend = service.service.backends.get(&address)?;
         let traffic = self.plane.traffic(id).unwrap_or_default();
-        let table = self.published.as_ref().and_then(|plan| plan.tables.get(&service.id));
+        let table = self
+            .published
+            .as_ref()
+            .and_then(|plan| plan.tables.get(&service.id));
         let owners = table.map(|table| table.owners()).unwrap_or_default();
         Some(BackendView {
             service: service.service.name.clone(),
@@ -117,7 +145,10 @@ impl Keeper {
             packets: traffic.packets,
             bytes: traffic.bytes,
             next_hop: self.next_hops.get(&address).map(|hop| {
-                let mac = hop.destination_mac.map(|byte| format!("{byte:02x}")).join(":");
+                let mac = hop
+                    .destination_mac
+                    .map(|byte| format!("{byte:02x}"))
+                    .join(":");
                 format!("{mac} dev {}", self.interface_name(hop.interface))
             }),
             last_check: self.failures.get(&id).cloned(),

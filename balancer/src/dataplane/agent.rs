@@ -7,14 +7,14 @@ use std::{io, net::IpAddr, path::Path};
 use aya::{
     Ebpf, EbpfLoader,
     maps::{HashMap, LpmTrie, MapData, MapType, PerCpuArray, lpm_trie::Key},
-    programs::{SchedClassifier, TcAttachType, Xdp, XdpMode, links::FdLink, tc},
+    programs::{SchedClassifier, TcAttachType, Xdp, links::FdLink, tc},
     util::KernelVersion,
 };
 use balancer_common::{Address, Reason, abi::Traffic, clamp::Limits, reason};
 use ipnet::IpNet;
 
 use super::{
-    attachment::{self, Attached, Place, pinned},
+    attachment::{self, Attached, Place, Present, pinned},
     edge::{map, total},
     error::{DataplaneError, kernel},
     object,
@@ -58,8 +58,8 @@ pub struct AgentSettings {
     pub mtu: u32,
     /// Whether native XDP is asked for, rather than generic.
     pub native: bool,
-    /// The id of the XDP program that the interface has now.
-    pub present: Option<u32>,
+    /// The XDP program that the interface has now.
+    pub present: Option<Present>,
     /// Source prefixes of edges.
     pub edges: Vec<IpNet>,
     /// The VIPs that the instance serves.
@@ -68,6 +68,7 @@ pub struct AgentSettings {
 
 /// The programs `decap` and `clamp` on one instance's interface.
 pub struct AgentPlane {
+    program_id: u32,
     reasons: PerCpuArray<MapData, Traffic>,
     /// Kept: without tcx the classifier's link must not be dropped.
     _ebpf: Ebpf,
@@ -108,18 +109,16 @@ impl AgentPlane {
             decap,
             &Place {
                 interface: &settings.interface,
-                mode: if settings.native {
-                    XdpMode::Driver
-                } else {
-                    XdpMode::Skb
-                },
+                native: settings.native,
                 present: settings.present,
                 pin: &pins.path(DECAP_LINK),
             },
         )?;
+        let program_id = decap.info().map_err(kernel("read the program's id"))?.id();
         clamp(&mut ebpf, &settings.interface, &pins.path(CLAMP_LINK))?;
         Ok((
             Self {
+                program_id,
                 reasons: map(&mut ebpf, "REASONS")?,
                 _ebpf: ebpf,
             },
@@ -132,6 +131,11 @@ impl AgentPlane {
         pins.remove(DECAP_LINK)?;
         pins.remove(CLAMP_LINK)?;
         pins.remove_all()
+    }
+
+    /// The id of the loaded program `decap`.
+    pub fn program_id(&self) -> u32 {
+        self.program_id
     }
 
     /// How often each of the agent's reasons was met, over all CPUs.

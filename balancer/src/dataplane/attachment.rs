@@ -20,12 +20,21 @@ pub enum Attached {
     TakenOver,
 }
 
+/// The XDP program that an interface has already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Present {
+    /// Its id.
+    pub program_id: u32,
+    /// Whether it runs in the driver, or in the device.
+    pub native: bool,
+}
+
 /// Where an XDP program goes.
 pub(super) struct Place<'a> {
     pub(super) interface: &'a str,
-    pub(super) mode: XdpMode,
-    /// The id of the program that the interface has now.
-    pub(super) present: Option<u32>,
+    /// Whether native XDP is asked for, rather than generic.
+    pub(super) native: bool,
+    pub(super) present: Option<Present>,
     /// Where the link is pinned.
     pub(super) pin: &'a Path,
 }
@@ -33,22 +42,34 @@ pub(super) struct Place<'a> {
 /// Attaches `program`, or puts it in the place of the one that the pinned link holds. Another
 /// program on the interface is refused and named.
 pub(super) fn attach(program: &mut Xdp, place: &Place<'_>) -> Result<Attached, DataplaneError> {
+    let mut present = place.present;
     if let Some(link) = pinned(place.pin)? {
-        let info = link.info().map_err(kernel("read the pinned link"))?;
-        if place.present == Some(info.program_id()) {
+        let id = link
+            .info()
+            .map_err(kernel("read the pinned link"))?
+            .program_id();
+        let ours = present.filter(|present| present.program_id == id);
+        if ours.is_some_and(|ours| ours.native == place.native) {
             let link = XdpLink::try_from(link).map_err(kernel("use the pinned link"))?;
-            program
+            let link = program
                 .attach_to_link(link)
                 .map_err(kernel("replace the program"))?;
+            // The pin alone holds the link from now on, so that removing it detaches.
+            drop(program.take_link(link).map_err(kernel("take the link"))?);
             return Ok(Attached::TakenOver);
         }
-        // The interface was made anew, or the configuration names another one: the old link holds nothing of use.
+        // A link's mode can't change; and one to an interface that was made anew, or that the
+        // configuration no longer names, holds nothing of use.
         std::fs::remove_file(place.pin).map_err(|source| DataplaneError::Pin {
             path: place.pin.to_owned(),
             source,
         })?;
+        drop(link);
+        if ours.is_some() {
+            present = None;
+        }
     }
-    if let Some(id) = place.present {
+    if let Some(Present { program_id: id, .. }) = present {
         let (interface, name) = (place.interface.to_owned(), program_name(id));
         return Err(DataplaneError::OtherProgram {
             interface,
@@ -56,8 +77,13 @@ pub(super) fn attach(program: &mut Xdp, place: &Place<'_>) -> Result<Attached, D
             id,
         });
     }
+    let mode = if place.native {
+        XdpMode::Driver
+    } else {
+        XdpMode::Skb
+    };
     let link = program
-        .attach(place.interface, place.mode)
+        .attach(place.interface, mode)
         .map_err(|error| refused(place, kernel("attach")(error)))?;
     let link = program.take_link(link).map_err(kernel("take the link"))?;
     let link = FdLink::try_from(link).map_err(kernel("pin the link (it needs Linux 5.9)"))?;
@@ -66,8 +92,8 @@ pub(super) fn attach(program: &mut Xdp, place: &Place<'_>) -> Result<Attached, D
 }
 
 fn refused(place: &Place<'_>, error: DataplaneError) -> DataplaneError {
-    match (place.mode, error) {
-        (XdpMode::Driver, DataplaneError::Kernel { message, .. }) => DataplaneError::NoNativeXdp {
+    match (place.native, error) {
+        (true, DataplaneError::Kernel { message, .. }) => DataplaneError::NoNativeXdp {
             interface: place.interface.to_owned(),
             reason: message,
         },
@@ -85,7 +111,7 @@ pub(super) fn pinned(path: &Path) -> Result<Option<FdLink>, DataplaneError> {
 }
 
 /// The name of a loaded program; `?` when it is gone or nameless.
-pub fn program_name(id: u32) -> String {
+fn program_name(id: u32) -> String {
     loaded_programs()
         .flatten()
         .find(|program| program.id() == id)

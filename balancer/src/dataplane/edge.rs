@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use aya::{
     Ebpf, EbpfLoader,
     maps::{Array, HashMap, MapData, MapType, PerCpuArray},
-    programs::{Xdp, XdpMode},
+    programs::Xdp,
 };
 use aya_log::EbpfLogger;
 use balancer_common::{
@@ -16,7 +16,7 @@ use balancer_common::{
 };
 
 use super::{
-    attachment::{self, Attached, Place},
+    attachment::{self, Attached, Place, Present},
     error::{DataplaneError, kernel},
     object,
     pins::{Layout, PinDir},
@@ -171,23 +171,19 @@ impl EdgePlane {
         self.logger.take()
     }
 
-    /// Makes the program live on an interface. `present` is the id of the program there now.
+    /// Makes the program live on an interface. `present` is the program there now.
     pub fn attach(
         &mut self,
         interface: &str,
         native: bool,
-        present: Option<u32>,
+        present: Option<Present>,
     ) -> Result<Attached, DataplaneError> {
         let program = program(&mut self.ebpf)?;
         let attached = attachment::attach(
             program,
             &Place {
                 interface,
-                mode: if native {
-                    XdpMode::Driver
-                } else {
-                    XdpMode::Skb
-                },
+                native,
                 present,
                 pin: &self.pins.path(LINK),
             },

@@ -12,7 +12,7 @@ mod record;
 mod tables;
 
 pub use agent::{AgentPlane, AgentSettings};
-pub use attachment::{Attached, program_name};
+pub use attachment::{Attached, Present};
 pub use edge::{EdgePlane, EdgeSettings, PacketLog};
 pub use error::DataplaneError;
 pub use object::PASS_OBJECT;

@@ -4,4 +4,4 @@ mod families;
 mod server;
 
 pub use families::render;
-pub use server::{serve, serve_on};
+pub use server::{bind, serve};
