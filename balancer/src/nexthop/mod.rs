@@ -10,15 +10,14 @@ mod interface;
 mod kernel;
 mod link;
 mod neighbour;
-mod next_hop;
 mod route;
 mod survey;
 #[cfg(test)]
 mod tests;
 
+pub use crate::reconcile::NextHop;
 pub use error::NextHopError;
 pub use follow::spawn;
 pub use interface::{default_route_interfaces, interface};
 pub use link::{AttachedMode, AttachedXdp, InterfaceView};
-pub use next_hop::NextHop;
 pub use survey::Sources;
