@@ -2,7 +2,7 @@
 
 use std::{io, net::IpAddr, path::Path};
 
-use rtnetlink::{Handle, LinkUnspec};
+use rtnetlink::{Handle, LinkUnspec, packet_route::address::AddressHeaderFlags};
 
 use super::{NetnsError, block_on_netns};
 
@@ -51,13 +51,10 @@ async fn set_up(handle: &Handle) -> io::Result<()> {
 /// Whether the address is new.
 async fn add(handle: &Handle, vip: IpAddr) -> io::Result<bool> {
     let bits = if vip.is_ipv4() { 32 } else { 128 };
-    match handle
-        .address()
-        .add(LOOPBACK, vip, bits)
-        .execute()
-        .await
-        .map_err(io_error)
-    {
+    let mut request = handle.address().add(LOOPBACK, vip, bits);
+    // Anycast has duplicates by design; and without this nobody can bind to an IPv6 VIP at first.
+    request.message_mut().header.flags |= AddressHeaderFlags::Nodad;
+    match request.execute().await.map_err(io_error) {
         Ok(()) => Ok(true),
         Err(error) if error.raw_os_error() == Some(libc::EEXIST) => Ok(false),
         Err(error) => Err(error),
