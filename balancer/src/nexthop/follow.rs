@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use futures::future::join_all;
+use futures::{StreamExt, stream};
 use rtnetlink::Handle;
 use tokio::{
     sync::watch,
@@ -20,7 +20,7 @@ use super::{
     kernel,
     memory::Memory,
     neighbour::{self, Neighbour, Place},
-    survey::Survey,
+    survey::{AT_ONCE, Survey},
 };
 
 /// Everything is looked at this often, events or not; no neighbour is asked for more often.
@@ -32,8 +32,8 @@ const COALESCE: Duration = Duration::from_millis(20);
 /// At most one part in this many of the time goes into looking, however many changes come.
 const IDLE_SHARE: u32 = 4;
 
-/// A look that takes longer has lost an answer.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// A look that takes longer than this, and this for each address, has lost an answer.
+const PATIENCE: (Duration, Duration) = (Duration::from_secs(5), Duration::from_millis(2));
 
 /// Keeps `found` equal to the next hops of the `wanted` addresses; an address without a next hop is not in it.
 ///
@@ -77,11 +77,12 @@ impl Follower {
             let mut broken = false;
             let started = Instant::now();
             let addresses = wanted.borrow_and_update().clone();
-            let outcome = timeout(PATIENCE, self.look(&addresses, sources)).await;
+            let patience = PATIENCE.0 + PATIENCE.1 * addresses.len() as u32;
+            let outcome = timeout(patience, self.look(&addresses, sources)).await;
             let outcome = outcome.unwrap_or_else(|_| {
                 Err(NextHopError::NoAnswer {
                     what: "next hops",
-                    reason: format!("none within {PATIENCE:?}"),
+                    reason: format!("none within {patience:?}"),
                 })
             });
             match outcome {
@@ -143,13 +144,18 @@ impl Follower {
             .filter(|place| !self.asked.contains_key(place));
         let due: Vec<Place> = due.collect();
         self.asked.extend(due.iter().map(|&place| (place, now)));
-        for outcome in join_all(due.iter().map(|&place| neighbour::ask(&self.kernel, place))).await
-        {
+        let kernel = &self.kernel;
+        let asking = due.into_iter().map(|place| async move {
             // The interface may just have gone; the next look knows.
-            if let Err(error) = outcome {
+            if let Err(error) = neighbour::ask(kernel, place).await {
                 tracing::debug!("{error}");
             }
-        }
+        });
+        let asking: Vec<_> = asking.collect();
+        stream::iter(asking)
+            .buffer_unordered(AT_ONCE)
+            .collect::<()>()
+            .await;
     }
 
     /// New sockets in place of broken ones; when even that fails, the next round tries again.

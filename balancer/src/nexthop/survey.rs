@@ -16,7 +16,7 @@ use super::{
 };
 
 /// Questions on their way at once; their answers fit a socket's receive buffer many times over.
-const AT_ONCE: usize = 32;
+pub(crate) const AT_ONCE: usize = 32;
 
 /// Outer source addresses that the operator chose; without one, the route's own is taken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
