@@ -2,8 +2,10 @@
 
 mod backend;
 mod check;
+mod health;
 mod service;
 
 pub use backend::{AdminState, Backend, BackendId, BackendState, Weight};
 pub use check::{Check, CheckKind};
+pub use health::{Health, HealthState};
 pub use service::{Encapsulation, Protocol, Service, ServiceId, ServiceKey, ServiceName};

@@ -1,0 +1,7 @@
+//! What Prometheus scrapes: the snapshot in its classic text format.
+
+mod families;
+mod server;
+
+pub use families::render;
+pub use server::{bind, serve};

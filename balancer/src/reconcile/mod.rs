@@ -1,0 +1,12 @@
+//! From what an edge is to do to what its data plane holds, and the steps from one to the other.
+
+mod overlay;
+mod plan;
+mod steps;
+
+#[cfg(test)]
+mod tests;
+
+pub use overlay::{backend_state, fails_open, overlay};
+pub use plan::{BackendRecord, NextHop, Plan, plan};
+pub use steps::{Step, steps};

@@ -1,0 +1,80 @@
+//! What an edge is to do, as a value: the declared services, their tables, and what is known of health.
+//!
+//! [`State::change`] is the only way from one state to the next. It has no clock and no I/O.
+
+mod change;
+mod ids;
+mod refusal;
+pub mod rules;
+mod settle;
+mod transition;
+
+#[cfg(test)]
+mod tests;
+
+use std::{collections::BTreeMap, net::IpAddr};
+
+use serde::{Deserialize, Serialize};
+
+pub use change::{Change, Outcome};
+pub use refusal::Refusal;
+
+use crate::{
+    model::{BackendId, Health, Service, ServiceId, ServiceName},
+    table::Table,
+};
+
+/// Everything an edge has to remember.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct State {
+    /// Counts the changes.
+    pub generation: u64,
+    /// The key of the flow hash; the same on all edges of a fleet.
+    pub hash_key: u64,
+    /// The digest of the configuration file's services that were applied last.
+    pub config_digest: Option<String>,
+    /// The services by name.
+    pub services: BTreeMap<ServiceName, ServiceState>,
+    /// The last known health of backends, so that it survives a restart.
+    pub health: BTreeMap<BackendId, Health>,
+    /// Where the search for a free service id begins: ids are used in turn, so that one rests before it is used again.
+    next_service_id: u16,
+    /// Where the search for a free backend id begins.
+    next_backend_id: u16,
+}
+
+/// A service and what the edge made of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ServiceState {
+    /// What was declared, with the backends as they are now.
+    pub service: Service,
+    /// Its number on this edge.
+    pub id: ServiceId,
+    /// The generation of the state that changed it last.
+    pub generation: u64,
+    /// The ids of its backends; every id in its table is here.
+    pub ids: BTreeMap<IpAddr, BackendId>,
+    /// Owners and history by the operator's wishes alone; health is laid over it by `reconcile`.
+    pub table: Table,
+    /// When draining backends are removed, in milliseconds since 1970; one that drains without an end is not here.
+    pub drain_deadline_unix_ms: BTreeMap<IpAddr, u64>,
+    /// The service goes with the last of its draining backends.
+    pub removed_when_drained: bool,
+}
+
+impl State {
+    /// The state of an edge that has nothing to do yet.
+    pub fn new(hash_key: u64) -> State {
+        State {
+            generation: 0,
+            hash_key,
+            config_digest: None,
+            services: BTreeMap::new(),
+            health: BTreeMap::new(),
+            next_service_id: 0,
+            next_backend_id: 1,
+        }
+    }
+}

@@ -1,0 +1,329 @@
+//! From one state to the next: what each change does to the declared services.
+
+use std::{collections::BTreeMap, net::IpAddr};
+
+use super::{Change, Outcome, Refusal, ServiceState, State, ids::Ids, rules, settle};
+use crate::{
+    model::{AdminState, Backend, Service, ServiceName},
+    table::{Table, slots_for},
+};
+
+impl State {
+    /// The state after `change`, and what that did. `now_unix_ms`: milliseconds since 1970.
+    ///
+    /// # Errors
+    ///
+    /// A [`Refusal`] when the change names what is not there or is there already, breaks one of the
+    /// [`rules`], or would leave a service without a backend and does not insist.
+    pub fn change(&self, change: &Change, now_unix_ms: u64) -> Result<(State, Outcome), Refusal> {
+        let mut draft = Draft {
+            ids: Ids::free(self),
+            services: self.services.clone(),
+            now_unix_ms,
+            notes: Vec::new(),
+        };
+        let force = draft.edit(change)?;
+        settle::settle(self, draft, force)
+    }
+}
+
+/// The services while they are edited.
+pub(super) struct Draft {
+    pub(super) services: BTreeMap<ServiceName, ServiceState>,
+    pub(super) ids: Ids,
+    pub(super) notes: Vec<String>,
+    now_unix_ms: u64,
+}
+
+/// What a change may do to a service that has backends.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Force {
+    /// Leave it with at least one backend that takes new flows.
+    No,
+    /// Anything.
+    Yes,
+}
+
+impl From<bool> for Force {
+    fn from(force: bool) -> Force {
+        if force { Force::Yes } else { Force::No }
+    }
+}
+
+impl Draft {
+    /// Edits the declared services, and returns whether the change may empty one.
+    fn edit(&mut self, change: &Change) -> Result<Force, Refusal> {
+        match change {
+            Change::AddService(service) => {
+                self.add_service(service)?;
+                Ok(Force::No)
+            }
+            Change::RemoveService { name, now, force } => {
+                self.remove_service(name, *now, *force)?;
+                Ok(Force::Yes)
+            }
+            Change::AddBackend { service, backend } => {
+                self.add_backend(service, backend)?;
+                Ok(Force::No)
+            }
+            Change::RemoveBackend {
+                service,
+                address,
+                now,
+                force,
+            } => {
+                self.remove_backend(service, *address, *now)?;
+                Ok((*force).into())
+            }
+            Change::Drain {
+                service,
+                address,
+                force,
+            } => {
+                self.backend(service, *address)?.admin = AdminState::Draining;
+                Ok((*force).into())
+            }
+            Change::SetWeight {
+                service,
+                address,
+                weight,
+                force,
+            } => {
+                self.backend(service, *address)?.weight = *weight;
+                Ok((*force).into())
+            }
+            Change::Apply { services, force } => {
+                self.apply(services, *force)?;
+                Ok((*force).into())
+            }
+            Change::EndDrains => {
+                self.end_drains();
+                Ok(Force::Yes)
+            }
+        }
+    }
+
+    fn service(&mut self, name: &ServiceName) -> Result<&mut ServiceState, Refusal> {
+        self.services
+            .get_mut(name)
+            .ok_or_else(|| Refusal::no_service(name))
+    }
+
+    fn backend(&mut self, name: &ServiceName, address: IpAddr) -> Result<&mut Backend, Refusal> {
+        let backends = &mut self.service(name)?.service.backends;
+        backends
+            .get_mut(&address)
+            .ok_or_else(|| Refusal::no_backend(name, address))
+    }
+
+    fn add_service(&mut self, service: &Service) -> Result<(), Refusal> {
+        if self.services.contains_key(&service.name) {
+            return Err(Refusal::Conflict {
+                problem: format!("service `{}` is there already", service.name),
+                remedy:
+                    "change its backends, apply a file that declares it anew, or remove it first"
+                        .into(),
+            });
+        }
+        let id = self.ids.service().ok_or_else(|| Refusal::Invalid {
+            problem: format!("no number is left for service `{}`", service.name),
+            remedy: "remove services in a change of their own first".into(),
+        })?;
+        let state = ServiceState {
+            service: service.clone(),
+            id,
+            generation: 0,
+            ids: BTreeMap::new(),
+            table: Table::empty(slots_for(0)),
+            drain_deadline_unix_ms: BTreeMap::new(),
+            removed_when_drained: false,
+        };
+        self.services.insert(service.name.clone(), state);
+        Ok(())
+    }
+
+    fn remove_service(
+        &mut self,
+        name: &ServiceName,
+        now: bool,
+        force: bool,
+    ) -> Result<(), Refusal> {
+        let now_unix_ms = self.now_unix_ms;
+        let state = self.service(name)?;
+        let backends = state.service.backends.len();
+        if backends > 0 && !force && !state.removed_when_drained {
+            return Err(has_backends(name, backends));
+        }
+        if backends == 0 || now {
+            self.services.remove(name);
+            return Ok(());
+        }
+        let addresses: Vec<IpAddr> = state.service.backends.keys().copied().collect();
+        for address in addresses {
+            state.drain_to_the_end(address, now_unix_ms);
+        }
+        state.removed_when_drained = true;
+        self.notes.push(format!(
+            "service `{name}` goes when its backends have drained"
+        ));
+        Ok(())
+    }
+
+    fn add_backend(&mut self, name: &ServiceName, backend: &Backend) -> Result<(), Refusal> {
+        let state = self.service(name)?;
+        let address = backend.address;
+        let known = state
+            .service
+            .backends
+            .get(&address)
+            .map(|known| known.admin);
+        if known == Some(AdminState::Active) {
+            return Err(Refusal::Conflict {
+                problem: format!("service `{name}` has backend {address} already"),
+                remedy: format!(
+                    "give it another share with `lbctl backends weight {name} {address}`"
+                ),
+            });
+        }
+        state.service.backends.insert(address, backend.clone());
+        state.drain_deadline_unix_ms.remove(&address);
+        let stays = std::mem::take(&mut state.removed_when_drained);
+        if known.is_some() {
+            self.notes
+                .push(format!("{address} was draining and takes new flows again"));
+        }
+        if stays {
+            self.notes
+                .push(format!("service `{name}` was to go and stays"));
+        }
+        Ok(())
+    }
+
+    fn remove_backend(
+        &mut self,
+        name: &ServiceName,
+        address: IpAddr,
+        now: bool,
+    ) -> Result<(), Refusal> {
+        self.backend(name, address)?;
+        let now_unix_ms = self.now_unix_ms;
+        let state = self.service(name)?;
+        if now {
+            state.forget(address);
+        } else if state.drain_to_the_end(address, now_unix_ms) {
+            let seconds = f64::from(state.service.drain_timeout_ms) / 1_000.0;
+            self.notes
+                .push(format!("{address} drains and goes in {seconds} s"));
+        }
+        Ok(())
+    }
+
+    fn apply(&mut self, services: &[Service], force: bool) -> Result<(), Refusal> {
+        // Before two services of one name become one.
+        rules::check(services)?;
+        let undeclared = |name: &ServiceName| services.iter().all(|service| service.name != *name);
+        let names: Vec<ServiceName> = self.services.keys().cloned().collect();
+        for name in names.into_iter().filter(undeclared) {
+            let state = self.service(&name)?;
+            if state.removed_when_drained {
+                continue;
+            }
+            let backends = state.service.backends.len();
+            if backends > 0 && !force {
+                return Err(has_backends(&name, backends));
+            }
+            self.services.remove(&name);
+            self.notes
+                .push(format!("service `{name}` is no longer declared and went"));
+        }
+        for service in services {
+            if !self.services.contains_key(&service.name) {
+                self.add_service(service)?;
+                continue;
+            }
+            let now_unix_ms = self.now_unix_ms;
+            let notes = self.service(&service.name)?.declare(service, now_unix_ms);
+            self.notes.extend(notes);
+        }
+        Ok(())
+    }
+
+    fn end_drains(&mut self) {
+        let now_unix_ms = self.now_unix_ms;
+        for (name, state) in &mut self.services {
+            let deadlines = state.drain_deadline_unix_ms.iter();
+            let over: Vec<IpAddr> = deadlines
+                .filter(|&(_, &deadline)| deadline <= now_unix_ms)
+                .map(|(&address, _)| address)
+                .collect();
+            for address in over {
+                state.forget(address);
+                self.notes.push(format!(
+                    "{address} of service `{name}` has drained and went"
+                ));
+            }
+        }
+        let notes = &mut self.notes;
+        self.services.retain(|name, state| {
+            let goes = state.removed_when_drained && state.service.backends.is_empty();
+            if goes {
+                notes.push(format!("service `{name}` has drained and went"));
+            }
+            !goes
+        });
+    }
+}
+
+impl ServiceState {
+    /// Makes a backend draining with an end; false if it had one already.
+    fn drain_to_the_end(&mut self, address: IpAddr, now_unix_ms: u64) -> bool {
+        let deadline = now_unix_ms.saturating_add(self.service.drain_timeout_ms.into());
+        if let Some(backend) = self.service.backends.get_mut(&address) {
+            backend.admin = AdminState::Draining;
+        }
+        let has_one = self.drain_deadline_unix_ms.contains_key(&address);
+        self.drain_deadline_unix_ms
+            .entry(address)
+            .or_insert(deadline);
+        !has_one
+    }
+
+    /// Takes a backend out of the declared ones.
+    fn forget(&mut self, address: IpAddr) {
+        self.service.backends.remove(&address);
+        self.drain_deadline_unix_ms.remove(&address);
+    }
+
+    /// Becomes what `desired` says; backends that it does not name drain to the end.
+    fn declare(&mut self, desired: &Service, now_unix_ms: u64) -> Vec<String> {
+        let mut notes = Vec::new();
+        let before = std::mem::replace(&mut self.service, desired.clone());
+        self.removed_when_drained = false;
+        for (address, backend) in before.backends {
+            match desired.backends.get(&address) {
+                Some(wish) => {
+                    if wish.admin == AdminState::Active {
+                        self.drain_deadline_unix_ms.remove(&address);
+                        if backend.admin == AdminState::Draining {
+                            notes.push(format!("{address} was draining and takes new flows again"));
+                        }
+                    }
+                }
+                None => {
+                    self.service.backends.insert(address, backend);
+                    if self.drain_to_the_end(address, now_unix_ms) {
+                        notes.push(format!("{address} is no longer declared and drains"));
+                    }
+                }
+            }
+        }
+        notes
+    }
+}
+
+fn has_backends(name: &ServiceName, backends: usize) -> Refusal {
+    Refusal::Unsafe {
+        problem: format!("service `{name}` still has {backends} backends"),
+        remedy: "remove them first, or insist with --force".into(),
+    }
+}

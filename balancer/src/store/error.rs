@@ -1,0 +1,73 @@
+//! What can be wrong with the state directory.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+use thiserror::Error;
+
+/// Why a state could not be read or saved.
+#[derive(Debug, Error)]
+pub enum StoreError {
+    /// The file system refused.
+    #[error("cannot {action} {}: {source}; check its permissions and free space", path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// With what.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Another daemon has the directory open.
+    #[error(
+        "another lbd (process {holder}) uses {}: stop it first, or give this one a `state_dir` of its own",
+        dir.display()
+    )]
+    InUse {
+        /// The state directory.
+        dir: PathBuf,
+        /// The other's process id, as it wrote it.
+        holder: String,
+    },
+    /// No whole state is left.
+    #[error(
+        "no whole state is left in {}: `state` is {current}, `state.previous` is {previous}; put back a copy, or \
+         move both away to start from the configuration file alone (connections will move)",
+        dir.display()
+    )]
+    Damaged {
+        /// The state directory.
+        dir: PathBuf,
+        /// What is wrong with `state`.
+        current: String,
+        /// What is wrong with `state.previous`.
+        previous: String,
+    },
+    /// A newer lbd wrote the file.
+    #[error(
+        "{} has schema version {version}, and this lbd knows versions up to {known}: run the newer lbd again, or \
+         move the file away to start from the configuration file alone (connections will move)",
+        path.display()
+    )]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its schema version.
+        version: u32,
+        /// The newest version that this program knows.
+        known: u32,
+    },
+}
+
+impl StoreError {
+    pub(super) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreError {
+        let path = path.to_owned();
+        move |source| StoreError::Io {
+            action,
+            path,
+            source,
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! One change of a table: exact shares with the fewest moved slots.
+
+use std::collections::BTreeMap;
+
+use super::{NOBODY, Table, quota::quotas};
+use crate::model::BackendId;
+
+impl Table {
+    /// The next table for `weights`: each backend owns exactly its quota (largest remainder, ties to the
+    /// smaller id), and no slot moves that need not. A moved slot remembers its old owner.
+    ///
+    /// Slots move where they lose least: back to an earlier owner if one has too few, and otherwise from
+    /// slots with a short history. Among equals the choice is spread over the table by a mix of
+    /// the slot's number, and each owner's moved slots are spread over the receivers alike.
+    ///
+    /// Without a weight above 0 the owners stay as they are.
+    pub fn step(&self, weights: &BTreeMap<BackendId, u16>) -> Table {
+        let quotas = quotas(self.slots(), weights);
+        let mut table = self.clone();
+        if quotas.is_empty() {
+            return table;
+        }
+        let mut balance = Balance::of(self, &quotas);
+        if balance.is_even() {
+            return table;
+        }
+
+        // The order in which slots are offered.
+        let mut offers: Vec<usize> = (0..self.slots())
+            .filter(|&slot| balance.surplus(self.owners[slot]) > 0)
+            .collect();
+        offers.sort_by_cached_key(|&slot| {
+            let owner = self.owners[slot];
+            let remembered = self.history[slot]
+                .iter()
+                .filter(|&&id| id != NOBODY)
+                .count();
+            (remembered, mix(slot as u64, owner.0.into()))
+        });
+
+        // First, slots return to an earlier owner that has too few.
+        for &slot in &offers {
+            let giver = self.owners[slot];
+            let earlier = self.history[slot]
+                .into_iter()
+                .find(|&id| id != NOBODY && balance.shortfall(id) > 0);
+            if let Some(receiver) = earlier
+                && balance.surplus(giver) > 0
+            {
+                balance.transfer(giver, receiver);
+                table.hand_over(slot, receiver);
+            }
+        }
+
+        // Then the rest is dealt out: vacated slots and places to fill, each in an order of its own.
+        let mut vacated = Vec::new();
+        for &slot in &offers {
+            let owner = self.owners[slot];
+            if table.owners[slot] == owner && balance.surplus(owner) > 0 {
+                balance.give(owner);
+                vacated.push(slot);
+            }
+        }
+        vacated.sort_by_cached_key(|&slot| (mix(slot as u64, SHUFFLE), slot));
+        for (slot, receiver) in vacated.into_iter().zip(balance.places()) {
+            table.hand_over(slot, receiver);
+        }
+        table
+    }
+}
+
+/// Makes the order of dealing differ from the order of offering.
+const SHUFFLE: u64 = 1 << 32;
+
+/// What each owner has above (positive) or below (negative) its quota, by id.
+struct Balance(Vec<i32>);
+
+impl Balance {
+    fn of(table: &Table, quotas: &BTreeMap<BackendId, usize>) -> Balance {
+        let mut balance = vec![0; usize::from(u16::MAX) + 1];
+        for owner in &table.owners {
+            balance[usize::from(owner.0)] += 1;
+        }
+        for (id, &quota) in quotas {
+            balance[usize::from(id.0)] -= quota as i32;
+        }
+        Balance(balance)
+    }
+
+    fn is_even(&self) -> bool {
+        self.0.iter().all(|&difference| difference == 0)
+    }
+
+    fn surplus(&self, id: BackendId) -> i32 {
+        self.0[usize::from(id.0)]
+    }
+
+    fn shortfall(&self, id: BackendId) -> i32 {
+        -self.surplus(id)
+    }
+
+    fn give(&mut self, giver: BackendId) {
+        self.0[usize::from(giver.0)] -= 1;
+    }
+
+    fn transfer(&mut self, giver: BackendId, receiver: BackendId) {
+        self.give(giver);
+        self.0[usize::from(receiver.0)] += 1;
+    }
+
+    /// Each id with a shortfall, as often as it is short of a slot, shuffled.
+    fn places(&self) -> Vec<BackendId> {
+        let mut places: Vec<(u64, u16)> = (0..=u16::MAX)
+            .zip(&self.0)
+            .flat_map(|(id, &difference)| {
+                (0..-difference.min(0)).map(move |nth| (mix(id.into(), nth as u64), id))
+            })
+            .collect();
+        places.sort_unstable();
+        places.into_iter().map(|(_, id)| BackendId(id)).collect()
+    }
+}
+
+/// A well-mixed 64-bit number for a pair (splitmix64's finaliser, twice). Tables depend on it: it never changes.
+fn mix(a: u64, b: u64) -> u64 {
+    finalise(finalise(a.wrapping_add(0x9e37_79b9_7f4a_7c15)) ^ b)
+}
+
+fn finalise(mut x: u64) -> u64 {
+    x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    x ^ (x >> 31)
+}
