@@ -16,6 +16,9 @@ use tempfile::TempDir;
 use crate::namespace::{NAMESPACES, Namespace};
 use crate::process::Process;
 
+/// Notes a process that will outlive its world: its pid and name.
+pub type Record = fn(u32, &str) -> Result<()>;
+
 /// The calling thread's own mount namespace, with its own `ip netns`, its own bpffs and its own files.
 ///
 /// Nothing of it is visible outside, so that even SIGKILL leaves nothing but an empty directory. It is
@@ -24,22 +27,22 @@ pub struct World {
     /// Emptied by unmounting; then the directory itself goes.
     directory: TempDir,
     processes: RefCell<Vec<Rc<RefCell<Process>>>>,
-    kept: bool,
+    kept: Option<Record>,
     bound_to_thread: PhantomData<*const ()>,
 }
 
 impl World {
     /// Makes the calling thread's world. Fails without root.
     pub fn new() -> Result<World> {
-        World::make(false)
+        World::make(None)
     }
 
-    /// A world whose processes, and with them everything else, outlive this one.
-    pub fn kept() -> Result<World> {
-        World::make(true)
+    /// A world whose processes, and with them everything else, outlive this one; each is recorded.
+    pub fn kept(record: Record) -> Result<World> {
+        World::make(Some(record))
     }
 
-    fn make(kept: bool) -> Result<World> {
+    fn make(kept: Option<Record>) -> Result<World> {
         if !Uid::effective().is_root() {
             bail!("network namespaces need root: run this as root");
         }
@@ -86,7 +89,17 @@ impl World {
         arguments: &[&str],
     ) -> Result<Rc<RefCell<Process>>> {
         let log = self.directory().join(format!("{name}.log"));
-        let process = Process::start(name, namespace, program, arguments, &log, self.kept)?;
+        let process = Process::start(
+            name,
+            namespace,
+            program,
+            arguments,
+            &log,
+            self.kept.is_some(),
+        )?;
+        if let Some(record) = self.kept {
+            record(process.pid(), name)?;
+        }
         let process = Rc::new(RefCell::new(process));
         self.processes.borrow_mut().push(Rc::clone(&process));
         Ok(process)
@@ -117,7 +130,7 @@ impl World {
 
     /// Leaves everything up: only for a kept world.
     pub fn leave(self) {
-        assert!(self.kept, "only a kept world can be left");
+        assert!(self.kept.is_some(), "only a kept world can be left");
         std::mem::forget(self);
     }
 }

@@ -9,8 +9,14 @@ use super::source::Source;
 /// The code that talks to the kernel.
 const DATAPLANE: &str = "balancer/src/dataplane";
 
-/// Where `unsafe` may be: kernel programs, the dataplane, and the shared crate, where it is kernel-only.
-const UNSAFE: [&str; 3] = [DATAPLANE, "balancer-ebpf", "balancer-common"];
+/// Where `unsafe` may be: kernel programs, the dataplane, the shared crate's kernel-only loads, and the
+/// build script, which tells aya-build its toolchain through the environment.
+const UNSAFE: [&str; 4] = [
+    DATAPLANE,
+    "balancer-ebpf",
+    "balancer-common",
+    "balancer/build.rs",
+];
 
 /// Words that a pure module has no business with: clocks, files, sockets, the runtime.
 const IMPURE: [&str; 9] = [
