@@ -3,7 +3,8 @@
 use std::cell::RefCell;
 use std::fs;
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::rc::Rc;
 use std::time::Duration;
@@ -48,7 +49,7 @@ pub struct Reply {
 }
 
 impl Edge {
-    /// Writes the configuration, starts `lbd edge` on `eth0`, and waits until it answers.
+    /// Writes the configuration, starts `lbd edge` on `eth0`, and waits until it is ready.
     pub fn start(
         world: &World,
         name: &str,
@@ -60,33 +61,19 @@ impl Edge {
         let config = directory.join("edge.toml");
         fs::write(&config, edge_config(world, name, &directory, options))?;
         let process = launch(world, name, namespace, "edge", &config)?;
-        let edge = Edge {
+        Ok(Edge {
             name: name.to_owned(),
             namespace: namespace.clone(),
             directory,
             process,
-        };
-        edge.wait_until_ready()?;
-        Ok(edge)
+        })
     }
 
     /// Starts it again, after it was killed or terminated, with the same configuration.
     pub fn start_again(&mut self, world: &World) -> Result<()> {
         let config = self.directory.join("edge.toml");
         self.process = launch(world, &self.name, &self.namespace, "edge", &config)?;
-        self.wait_until_ready()
-    }
-
-    fn wait_until_ready(&self) -> Result<()> {
-        wait_for(&format!("{} to answer lbctl", self.name), START, || {
-            ensure!(
-                self.process.borrow_mut().is_running(),
-                "it ended: {}",
-                self.process.borrow().log_tail()
-            );
-            self.lbctl_ok(&["status"])
-        })
-        .map(drop)
+        Ok(())
     }
 
     /// SIGKILL.
@@ -214,28 +201,50 @@ impl Agent {
     }
 }
 
+/// Starts `lbd` as systemd would, and waits until it says that it is ready.
 fn launch(
     world: &World,
     name: &str,
     namespace: &Namespace,
     role: &str,
-    config: &std::path::Path,
+    config: &Path,
 ) -> Result<Rc<RefCell<Process>>> {
-    let config = config.to_str().context("a path of ours is text")?;
-    world.start(
-        name,
-        namespace,
-        program("lbd")?,
-        &[role, "--config", config],
-    )
+    let place = world.directory().join(format!("{name}.ready"));
+    // A former process of this name may have left its own.
+    let _ = fs::remove_file(&place);
+    let readiness = UnixDatagram::bind(&place).context("cannot listen for readiness")?;
+    readiness.set_nonblocking(true)?;
+    let text = |path: &Path| {
+        path.to_str()
+            .context("a path of ours is text")
+            .map(str::to_owned)
+    };
+    let socket = format!("NOTIFY_SOCKET={}", text(&place)?);
+    let arguments = [
+        &socket,
+        &text(&program("lbd")?)?,
+        role,
+        "--config",
+        &text(config)?,
+    ];
+    let process = world.start(name, namespace, "env", &arguments)?;
+    wait_for(&format!("{name} to be ready"), START, || {
+        let mut message = [0; 256];
+        if let Ok(length) = readiness.recv(&mut message)
+            && message[..length]
+                .split(|byte| *byte == b'\n')
+                .any(|line| line == b"READY=1")
+        {
+            return Ok(());
+        }
+        let mut process = process.borrow_mut();
+        ensure!(process.is_running(), "it ended:\n{}", process.log_tail());
+        bail!("it has not said so");
+    })?;
+    Ok(process)
 }
 
-fn edge_config(
-    world: &World,
-    name: &str,
-    directory: &std::path::Path,
-    options: &EdgeOptions,
-) -> String {
+fn edge_config(world: &World, name: &str, directory: &Path, options: &EdgeOptions) -> String {
     let EdgeOptions { settings, services } = options;
     // The edge of a test has its default route on the interface that it balances on.
     format!(

@@ -22,5 +22,5 @@ pub use programs::program;
 pub use topology::{Instance, Topology};
 pub use traces::Traces;
 pub use wait::wait_for;
-pub use world::World;
+pub use world::{Record, World};
 pub use xdp::{assert_native_xdp, attach_pass};
