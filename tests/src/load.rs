@@ -238,7 +238,7 @@ async fn get(target: SocketAddr) -> Result<String> {
         if !status.is_success() {
             bail!("status {status}");
         }
-        Ok(String::from_utf8_lossy(&body).into_owned())
+        Ok(String::from_utf8_lossy(&body).trim_end().to_owned())
     };
     let (answer, _) = tokio::join!(exchange, connection);
     answer
