@@ -121,3 +121,19 @@ fn a_drain_timeout_counts_from_the_set_that_drops_the_backend() {
     assert_eq!(next.web().drain_deadline_unix_ms[&address(2)], NOW + 5_000);
     assert_eq!(outcome.notes, ["10.1.0.2 is no longer declared and drains"]);
 }
+
+#[test]
+fn an_undeclared_backend_that_the_new_encapsulation_cannot_carry_goes_at_once() {
+    let state = edge(&[service("web", 10, &[1, 2])]);
+    let mut set = service("web", 10, &[]);
+    set.encapsulation = Encapsulation::Ip4in6;
+    let mut modern = backend(3);
+    modern.address = "2001:db8::3".parse().unwrap();
+    set.backends.insert(modern.address, modern);
+    let (state, _) = state.done(&drain(2));
+    let (next, outcome) = state.done(&apply(&[set.clone()], false));
+    assert_eq!(next.web().service, set);
+    assert!(next.forgot(state.id(1)) && next.forgot(state.id(2)));
+    let note = "10.1.0.1 is no longer declared and went, for ip4in6 cannot carry packets to it";
+    assert_eq!(outcome.notes[0], note);
+}

@@ -86,7 +86,7 @@ fn the_last_backend_of_all_stays_without_force() {
 
 #[test]
 fn a_service_with_backends_stays_without_force() {
-    let words = "service `web` still has 2 backends; remove them first, or insist with --force";
+    let words = "service `web` still has backends (2); remove them first, or insist with --force";
     assert_refused(&two(), &remove_service(false, false), 6, words);
     assert_refused(&two(), &remove_service(true, false), 6, words);
     assert_refused(&two(), &apply(&[], false), 6, words);
