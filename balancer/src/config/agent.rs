@@ -1,0 +1,148 @@
+//! `agent.toml`: what `lbd agent` does for the backends of one host.
+
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+};
+
+use ipnet::IpNet;
+
+use super::{
+    ConfigError,
+    edge::{absolute, interface, metrics_listen, path},
+    section::{Section, Source, Value},
+};
+use crate::state::rules;
+
+/// The checked content of `agent.toml`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AgentConfig {
+    /// Where maps and links are pinned.
+    pub pin_dir: PathBuf,
+    /// Where encapsulated packets may come from: a filter, not authentication.
+    pub edges: Vec<IpNet>,
+    /// The backends on this host.
+    pub instances: Vec<Instance>,
+    /// Where Prometheus finds the daemon; nowhere if `None`.
+    pub metrics_listen: Option<SocketAddr>,
+}
+
+/// A backend on this host: a network namespace that packets are delivered to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Instance {
+    /// What people call it; unique on the host.
+    pub name: String,
+    /// The file that stands for its network namespace.
+    pub netns: PathBuf,
+    /// The interface inside that encapsulated packets come in by.
+    pub interface: String,
+    /// The VIPs that it answers for.
+    pub vips: Vec<IpAddr>,
+}
+
+const PIN_DIR: &str = "/sys/fs/bpf/balancer-agent";
+const INTERFACE: &str = "eth0";
+
+impl AgentConfig {
+    /// Reads the text of an `agent.toml`; `file` is its name in errors.
+    ///
+    /// # Errors
+    ///
+    /// When the text is no such file.
+    pub fn parse(text: &str, file: &str) -> Result<AgentConfig, ConfigError> {
+        const KEYS: [&str; 5] = ["version", "pin_dir", "edges", "metrics_listen", "instance"];
+        let source = Source { text, file };
+        let table = source.parse()?;
+        let file = Section::file(source, &table, &KEYS)?;
+        let instances = match file.get("instance") {
+            Some(value) => instances(&value)?,
+            None => Vec::new(),
+        };
+        Ok(AgentConfig {
+            pin_dir: path(&file, "pin_dir", PIN_DIR)?,
+            edges: edges(&file)?,
+            instances,
+            metrics_listen: metrics_listen(&file)?,
+        })
+    }
+}
+
+fn edges(file: &Section<'_>) -> Result<Vec<IpNet>, ConfigError> {
+    let expected = "prefixes such as [\"10.1.0.0/24\"]";
+    let value = file.required("edges", expected)?;
+    let mut edges = Vec::new();
+    for value in value.array(expected)? {
+        let edge: IpNet = value.parse("a prefix such as \"10.1.0.0/24\"")?;
+        if edge != edge.trunc() {
+            let problem = format!("{edge} has bits set behind its prefix");
+            return Err(value.error(problem, &format!("\"{}\"", edge.trunc())));
+        }
+        edges.push(edge);
+    }
+    match edges.is_empty() {
+        true => Err(value.error("without a prefix nobody may send".into(), expected)),
+        false => Ok(edges),
+    }
+}
+
+fn instances(value: &Value<'_>) -> Result<Vec<Instance>, ConfigError> {
+    let mut instances = Vec::new();
+    let mut names = BTreeSet::new();
+    let mut places = BTreeSet::new();
+    for value in value.array("[[instance]] tables")? {
+        let keys = ["name", "netns", "interface", "vips"];
+        let section = value.section(&keys, "a table such as [[instance]]")?;
+        let instance = instance(&section)?;
+        if !names.insert(instance.name.clone()) {
+            let problem = format!("another instance is called {:?}", instance.name);
+            return Err(section.error("name", problem, "a name of its own"));
+        }
+        if !places.insert((instance.netns.clone(), instance.interface.clone())) {
+            let problem = "another instance has this namespace and interface".into();
+            return Err(section.error("netns", problem, "each interface of a namespace once"));
+        }
+        instances.push(instance);
+    }
+    Ok(instances)
+}
+
+fn instance(section: &Section<'_>) -> Result<Instance, ConfigError> {
+    let expected = "a name, such as \"web-1\"";
+    let value = section.required("name", expected)?;
+    let name = value.string(expected)?;
+    if name.is_empty() || name.contains(['/', '\0']) || name.starts_with('.') || name.len() > 63 {
+        // The name is part of the path of its pins.
+        let expected = "1 to 63 bytes without `/` that do not begin with `.`";
+        return Err(value.error(format!("{name:?}"), expected));
+    }
+    Ok(Instance {
+        name: name.to_owned(),
+        netns: absolute(&section.required("netns", "a path such as \"/run/netns/web-1\"")?)?,
+        interface: match section.get("interface") {
+            Some(value) => interface(&value)?,
+            None => INTERFACE.to_owned(),
+        },
+        vips: vips(section)?,
+    })
+}
+
+fn vips(section: &Section<'_>) -> Result<Vec<IpAddr>, ConfigError> {
+    let expected = "VIPs such as [\"198.51.100.10\"]";
+    let value = section.required("vips", expected)?;
+    let mut vips = Vec::new();
+    for value in value.array(expected)? {
+        let vip: IpAddr = value.parse("an IP address in quotes")?;
+        if let Some(problem) = rules::no_host(vip) {
+            return Err(value.error(problem, rules::VIP));
+        }
+        if vips.contains(&vip) {
+            return Err(value.error(format!("{vip} is there already"), "each VIP once"));
+        }
+        vips.push(vip);
+    }
+    match vips.is_empty() {
+        true => Err(value.error("without a VIP there is nothing to deliver".into(), expected)),
+        false => Ok(vips),
+    }
+}
