@@ -77,7 +77,13 @@ struct Balance(Vec<i32>);
 
 impl Balance {
     fn of(table: &Table, quotas: &BTreeMap<BackendId, usize>) -> Balance {
-        let mut balance = vec![0; usize::from(u16::MAX) + 1];
+        let ids = table
+            .owners
+            .iter()
+            .chain(table.history.as_flattened())
+            .chain(quotas.keys());
+        let largest = ids.max().copied().unwrap_or(NOBODY);
+        let mut balance = vec![0; usize::from(largest.0) + 1];
         for owner in &table.owners {
             balance[usize::from(owner.0)] += 1;
         }
