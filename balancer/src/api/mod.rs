@@ -8,7 +8,7 @@ pub mod command;
 pub mod replies;
 pub mod requests;
 pub mod server;
-mod socket;
+pub mod socket;
 pub mod views;
 
 #[cfg(test)]

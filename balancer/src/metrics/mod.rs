@@ -7,4 +7,4 @@ mod server;
 mod tests;
 
 pub use families::render;
-pub use server::{serve, serve_on};
+pub use server::{bind, serve};

@@ -20,23 +20,18 @@ use crate::api::{
 /// The classic text format; the character set is the format's own.
 const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// Answers `GET /metrics` on `listen` until `shutdown` is ready.
+/// Listens where Prometheus will ask.
 ///
 /// # Errors
 ///
-/// When it cannot listen there, or the listener fails for good.
-pub async fn serve(
-    listen: SocketAddr,
-    commands: mpsc::Sender<Command>,
-    shutdown: impl Future<Output = ()>,
-) -> io::Result<()> {
-    let listener = TcpListener::bind(listen).await.map_err(|error| {
+/// When the address can't be had; the message says what to do.
+pub async fn bind(listen: SocketAddr) -> io::Result<TcpListener> {
+    TcpListener::bind(listen).await.map_err(|error| {
         let message = format!(
             "cannot listen on {listen} for metrics: {error}; set `metrics_listen` to a free address"
         );
         io::Error::new(error.kind(), message)
-    })?;
-    serve_on(listener, commands, shutdown).await
+    })
 }
 
 /// Answers `GET /metrics` on a listener that exists until `shutdown` is ready.
@@ -44,7 +39,7 @@ pub async fn serve(
 /// # Errors
 ///
 /// When the listener fails for good.
-pub async fn serve_on(
+pub async fn serve(
     listener: TcpListener,
     commands: mpsc::Sender<Command>,
     shutdown: impl Future<Output = ()>,
