@@ -3,17 +3,17 @@
 use std::{
     future::pending,
     io::Write,
-    net::SocketAddr,
+    net::{Ipv6Addr, SocketAddr},
     process::{Command as Process, Stdio},
 };
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
     sync::mpsc,
 };
 
-use super::{render, serve, serve_on};
+use super::{bind, render, serve};
 use crate::api::{command::Command, tests::samples::busy, views::Snapshot};
 
 const BUSY: &str = include_str!("tests/busy.prom");
@@ -82,10 +82,12 @@ fn promtool_has_nothing_to_say() {
 
 /// Serves on a free port what `snapshot` says, or nothing; returns where.
 async fn listen(snapshot: Option<Snapshot>) -> SocketAddr {
-    let listener = TcpListener::bind("[::1]:0").await.unwrap();
+    let listener = bind(SocketAddr::from((Ipv6Addr::LOCALHOST, 0)))
+        .await
+        .unwrap();
     let address = listener.local_addr().unwrap();
     let (commands, mut inbox) = mpsc::channel(1);
-    tokio::spawn(serve_on(listener, commands, pending()));
+    tokio::spawn(serve(listener, commands, pending()));
     tokio::spawn(async move {
         while let Some(command) = inbox.recv().await {
             if let (Command::Snapshot { reply }, Some(snapshot)) = (command, &snapshot) {
@@ -142,11 +144,7 @@ async fn a_daemon_that_is_stopping_cannot_be_scraped() {
 #[tokio::test]
 async fn an_address_that_is_taken_is_named() {
     let taken = listen(None).await;
-    let (commands, _inbox) = mpsc::channel(1);
-    let error = serve(taken, commands, pending())
-        .await
-        .unwrap_err()
-        .to_string();
+    let error = bind(taken).await.unwrap_err().to_string();
     assert!(
         error.contains(&taken.to_string()) && error.contains("metrics_listen"),
         "{error}"

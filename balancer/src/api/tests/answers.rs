@@ -59,6 +59,14 @@ async fn every_error_has_its_exit_code() {
             1,
         ),
         (
+            Daemon::start(Manner::FailsPartly)
+                .client()
+                .drain(&web_name, here, plain)
+                .await,
+            ErrorCode::PartlyDone,
+            7,
+        ),
+        (
             Daemon::start(Manner::Stops)
                 .client()
                 .drain(&web_name, here, plain)

@@ -42,6 +42,8 @@ pub(crate) enum Manner {
     Shows(Snapshot),
     /// Cannot persist anything.
     Fails,
+    /// Persists, and cannot write the maps.
+    FailsPartly,
     /// Drops every command without an answer.
     Stops,
     /// Keeps every command without an answer.
@@ -143,6 +145,10 @@ async fn answer(mut inbox: mpsc::Receiver<Command>, manner: Manner, detached: Ar
                 let _ = reply.send(Err(ChangeError::Failed(
                     "cannot write the state file: disk full".into(),
                 )));
+            }
+            (Manner::FailsPartly, Command::Change { reply, .. }) => {
+                let why = "saved, but the maps were not written: out of memory";
+                let _ = reply.send(Err(ChangeError::Partly(why.into())));
             }
             (
                 _,
