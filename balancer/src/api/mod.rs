@@ -12,7 +12,7 @@ pub mod socket;
 pub mod views;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 /// Where `lbd` listens unless told otherwise.
 pub const DEFAULT_SOCKET: &str = "/run/balancer/lbd.sock";

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     api::{
-        client::How,
+        client::{Client, How},
         replies::ListReply,
         requests::{CheckBody, CheckType, DEFAULT_DRAIN_TIMEOUT_MS, ServiceBody},
         views::ServiceView,
@@ -100,12 +100,12 @@ struct Add {
     drain_timeout_ms: u32,
 }
 
-/// Remove a service
+/// Remove a service once its backends have drained, or at once with --now
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   lbctl services remove web
-  lbctl services remove web --force")]
+  lbctl services remove web --force --now")]
 struct Remove {
     /// The service
     name: ServiceName,
@@ -165,27 +165,49 @@ impl Services {
                 };
                 desk.tell(&reply, &phrase)
             }
-            Verb::Remove(Remove { name, now, force }) => {
-                let reply = desk
-                    .client
-                    .remove_service(
-                        &name,
-                        How {
-                            now,
-                            force,
-                            ..desk.how()
-                        },
-                    )
-                    .await?;
-                let phrase = Phrase {
-                    subject: name.to_string(),
-                    done: "service removed".to_owned(),
-                    would: "service would be removed".to_owned(),
-                };
-                desk.tell(&reply, &phrase)
-            }
+            Verb::Remove(remove) => remove.run(desk).await,
         }
     }
+}
+
+impl Remove {
+    async fn run(self, desk: &mut Desk<'_>) -> Result<(), Failure> {
+        let Self { name, now, force } = self;
+        // With backends it goes when they have drained; afterwards there may be nothing left to look at.
+        let drains = !now && has_backends(&desk.client, &name).await?;
+        let reply = desk
+            .client
+            .remove_service(
+                &name,
+                How {
+                    now,
+                    force,
+                    ..desk.how()
+                },
+            )
+            .await?;
+        let (done, would) = if drains {
+            (
+                "service drains and is then removed",
+                "service would drain and then be removed",
+            )
+        } else {
+            ("service removed", "service would be removed")
+        };
+        let phrase = Phrase {
+            subject: name.to_string(),
+            done: done.to_owned(),
+            would: would.to_owned(),
+        };
+        desk.tell(&reply, &phrase)
+    }
+}
+
+async fn has_backends(client: &Client, name: &ServiceName) -> Result<bool, Failure> {
+    let services = client.services().await?.items;
+    Ok(services
+        .iter()
+        .any(|service| service.name == *name && service.backends > 0))
 }
 
 impl Add {

@@ -3,5 +3,8 @@
 mod families;
 mod server;
 
+#[cfg(test)]
+mod tests;
+
 pub use families::render;
 pub use server::{bind, serve};
