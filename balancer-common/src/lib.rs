@@ -1,1 +1,28 @@
-#![no_std]
+//! The ABI between kernel and user space, and the pure packet logic that both sides and the tests compile.
+//!
+//! Byte order by type: byte arrays are wire order, integers are host order; [`Address`] says its own.
+//! A frame's story on the edge is told in [`edge`], on a backend's side in [`agent`].
+
+#![cfg_attr(not(test), no_std)]
+
+#[cfg(not(target_endian = "little"))]
+compile_error!(
+    "the flow hash reads packet words in little-endian order; a big-endian edge would disagree"
+);
+
+pub mod abi;
+pub mod address;
+pub mod agent;
+pub mod checksum;
+pub mod clamp;
+pub mod edge;
+pub mod flow;
+pub mod frame;
+pub mod gue;
+pub mod outer;
+pub mod parse;
+pub mod reason;
+
+pub use address::Address;
+pub use frame::{Frame, FrameMut};
+pub use reason::Reason;

@@ -1,11 +1,19 @@
 //! Balancer's user space: the daemon `lbd` and the operator's tool `lbctl`.
 //!
 //! Four rings; a ring imports only inward (`cargo xtask lint` checks it):
-//! pure (`model`, `config`, `table`, `reconcile`), ports (`health`, `nexthop`, `netns`, `store`,
+//! pure (`model`, `config`, `table`, `state`, `reconcile`), ports (`health`, `nexthop`, `netns`, `store`,
 //! `dataplane`), faces (`api`, `metrics`, `lbctl`), and `daemon`, which nothing imports.
 
+pub mod api;
 pub mod config;
+pub mod daemon;
+pub mod dataplane;
+pub mod health;
+pub mod lbctl;
+pub mod metrics;
 pub mod model;
+pub mod netns;
+pub mod nexthop;
 pub mod reconcile;
 pub mod state;
 pub mod store;

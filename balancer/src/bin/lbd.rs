@@ -1,1 +1,96 @@
-fn main(){}
+//! The daemon: `lbd edge` on an edge, `lbd agent` on a host of backends.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use balancer::daemon::{Failure, agent, edge};
+use clap::{Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+/// Balancer's daemon.
+#[derive(Parser)]
+#[command(version, about, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    role: Role,
+}
+
+#[derive(Subcommand)]
+enum Role {
+    /// Balance packets for VIPs on an interface of this host.
+    ///
+    /// Example: lbd edge --config /etc/balancer/edge.toml
+    Edge {
+        /// The configuration file.
+        #[arg(long, short, default_value = "/etc/balancer/edge.toml")]
+        config: PathBuf,
+    },
+    /// Take packets out of their encapsulation in the network namespaces of this host's instances.
+    ///
+    /// Example: lbd agent --config /etc/balancer/agent.toml
+    Agent {
+        /// The configuration file.
+        #[arg(long, short, default_value = "/etc/balancer/agent.toml")]
+        config: PathBuf,
+    },
+    /// Take the programs that a stopped daemon left off their interfaces, and remove their pins.
+    ///
+    /// Example: lbd detach edge --config /etc/balancer/edge.toml
+    Detach {
+        /// Whose programs.
+        #[arg(value_enum)]
+        role: DetachRole,
+        /// That daemon's configuration file.
+        #[arg(long, short)]
+        config: PathBuf,
+    },
+}
+
+#[derive(Clone, clap::ValueEnum)]
+enum DetachRole {
+    /// What `lbd edge` left.
+    Edge,
+    /// What `lbd agent` left.
+    Agent,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let filter = EnvFilter::try_from_env("LBD_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .init();
+    match run(cli.role).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("lbd: {failure}");
+            ExitCode::from(failure.exit_code())
+        }
+    }
+}
+
+async fn run(role: Role) -> Result<(), Failure> {
+    let detached = match role {
+        Role::Edge { config } => return edge::run(&config).await,
+        Role::Agent { config } => return agent::run(&config).await,
+        Role::Detach {
+            role: DetachRole::Edge,
+            config,
+        } => edge::detach(&config)?,
+        Role::Detach {
+            role: DetachRole::Agent,
+            config,
+        } => agent::detach(&config)?,
+    };
+    println!(
+        "{}",
+        if detached {
+            "detached"
+        } else {
+            "nothing was attached"
+        }
+    );
+    Ok(())
+}

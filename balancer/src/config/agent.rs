@@ -9,8 +9,8 @@ use std::{
 use ipnet::IpNet;
 
 use super::{
-    ConfigError,
-    edge::{absolute, interface, metrics_listen, path},
+    ConfigError, XdpMode,
+    edge::{absolute, interface, metrics_listen, path, xdp_mode},
     section::{Section, Source, Value},
 };
 use crate::state::rules;
@@ -20,6 +20,8 @@ use crate::state::rules;
 pub struct AgentConfig {
     /// Where maps and links are pinned.
     pub pin_dir: PathBuf,
+    /// How the program that decapsulates is attached.
+    pub xdp_mode: XdpMode,
     /// Where encapsulated packets may come from: a filter, not authentication.
     pub edges: Vec<IpNet>,
     /// The backends on this host.
@@ -51,7 +53,14 @@ impl AgentConfig {
     ///
     /// When the text is no such file.
     pub fn parse(text: &str, file: &str) -> Result<AgentConfig, ConfigError> {
-        const KEYS: [&str; 5] = ["version", "pin_dir", "edges", "metrics_listen", "instance"];
+        const KEYS: [&str; 6] = [
+            "version",
+            "pin_dir",
+            "xdp_mode",
+            "edges",
+            "metrics_listen",
+            "instance",
+        ];
         let source = Source { text, file };
         let table = source.parse()?;
         let file = Section::file(source, &table, &KEYS)?;
@@ -61,6 +70,7 @@ impl AgentConfig {
         };
         Ok(AgentConfig {
             pin_dir: path(&file, "pin_dir", PIN_DIR)?,
+            xdp_mode: xdp_mode(&file)?,
             edges: edges(&file)?,
             instances,
             metrics_listen: metrics_listen(&file)?,
@@ -111,9 +121,9 @@ fn instance(section: &Section<'_>) -> Result<Instance, ConfigError> {
     let expected = "a name, such as \"web-1\"";
     let value = section.required("name", expected)?;
     let name = value.string(expected)?;
-    if name.is_empty() || name.contains(['/', '\0']) || name.starts_with('.') || name.len() > 63 {
-        // The name is part of the path of its pins.
-        let expected = "1 to 63 bytes without `/` that do not begin with `.`";
+    if name.is_empty() || name.contains(['/', '.', '\0']) || name.len() > 63 {
+        // The name is part of the path of its pins, and bpffs takes no dots.
+        let expected = "1 to 63 bytes without `/` and `.`";
         return Err(value.error(format!("{name:?}"), expected));
     }
     Ok(Instance {

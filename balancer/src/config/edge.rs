@@ -90,12 +90,7 @@ impl EdgeConfig {
             .transpose()?;
         Ok(EdgeConfig {
             interface: interface(&file.required("interface", INTERFACE)?)?,
-            xdp_mode: match file.get("xdp_mode") {
-                Some(value) => {
-                    value.word(&[("native", XdpMode::Native), ("generic", XdpMode::Generic)])?
-                }
-                None => XdpMode::default(),
-            },
+            xdp_mode: xdp_mode(&file)?,
             allow_default_route_interface: flag(&file, "allow_default_route_interface")?,
             pin_dir: path(&file, "pin_dir", PIN_DIR)?,
             state_dir: path(&file, "state_dir", STATE_DIR)?,
@@ -116,6 +111,14 @@ impl EdgeConfig {
             services: declared.unwrap_or_default(),
             debug_packets: flag(&file, "debug_packets")?,
         })
+    }
+}
+
+/// The mode that the file asks for.
+pub(super) fn xdp_mode(file: &Section<'_>) -> Result<XdpMode, ConfigError> {
+    match file.get("xdp_mode") {
+        Some(value) => value.word(&[("native", XdpMode::Native), ("generic", XdpMode::Generic)]),
+        None => Ok(XdpMode::default()),
     }
 }
 

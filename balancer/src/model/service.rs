@@ -45,7 +45,9 @@ impl FromStr for ServiceName {
 
     fn from_str(name: &str) -> Result<Self, String> {
         let fits = (1..=63).contains(&name.len())
-            && name.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-'))
+            && name
+                .bytes()
+                .all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-'))
             && !name.starts_with('-')
             && !name.ends_with('-');
         if !fits {
@@ -91,7 +93,12 @@ pub struct ServiceKey {
 /// `198.51.100.10:8000/tcp`, `[2001:db8::10]:8000/udp`.
 impl fmt::Display for ServiceKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", SocketAddr::new(self.vip, self.port), self.protocol)
+        write!(
+            f,
+            "{}/{}",
+            SocketAddr::new(self.vip, self.port),
+            self.protocol
+        )
     }
 }
 

@@ -1,0 +1,202 @@
+//! What the kernel programs and the daemon read and write in maps.
+//!
+//! Every type is `repr(C)` with its padding spelled out and its size asserted; a change of any of
+//! them bumps [`VERSION`], which is part of the pin directory's path.
+
+use crate::{
+    Address, checksum,
+    outer::{GueIpv4, GueIpv6, Ipv4, Ipv6, Outer},
+};
+
+/// The version of everything in this file.
+pub const VERSION: u32 = 1;
+
+/// Services that an edge holds.
+pub const MAX_SERVICES: u32 = 4_096;
+
+/// Tables that an edge holds: one a service, and as many again while they are replaced.
+pub const MAX_TABLES: u32 = 2 * MAX_SERVICES;
+
+/// Backend records, and counter rows: ids 1 to 32,767, and row 0, which is nobody's.
+pub const MAX_BACKENDS: u32 = 32_768;
+
+/// Slots in one element of a table's map: 64 bytes, a cache line.
+pub const LINE_SLOTS: usize = 32;
+
+/// One element of a table's map.
+pub type SlotLine = [u16; LINE_SLOTS];
+
+/// The earlier owners of a slot, newest first, 0 for none, and two bytes of padding: one element of
+/// the history map that stands beside a table's map.
+pub type HistoryRow = [u16; 4];
+
+/// A row of a table: its owner's id in the low 15 bits, and whether it has earlier owners.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slot(pub u16);
+
+impl Slot {
+    /// Set when the history map holds an earlier owner of the slot.
+    pub const MOVED: u16 = 0x8000;
+
+    /// The owner's id; 0 when the slot has none.
+    #[inline(always)]
+    pub fn owner(self) -> u16 {
+        self.0 & !Self::MOVED
+    }
+}
+
+/// What a packet's service is looked up by.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ServiceKey {
+    /// The VIP.
+    pub vip: Address,
+    /// The destination port, wire order.
+    pub port: [u8; 2],
+    /// IP protocol number.
+    pub protocol: u8,
+    /// Zero.
+    pub padding: [u8; 5],
+}
+
+const _: () = assert!(size_of::<ServiceKey>() == 24);
+
+/// A service as the packet path needs it.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Service {
+    /// The index of its table in the map of tables.
+    pub table: u32,
+    /// 64 less the base-2 logarithm of its slots: a hash shifted right by it is a slot.
+    pub shift: u32,
+}
+
+const _: () = assert!(size_of::<Service>() == 8);
+
+/// A backend as the packet path needs it: one cache line.
+#[repr(C, align(64))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Backend {
+    /// The next hop's MAC, then the egress interface's own, wire order, as words to store; the last
+    /// four bytes are zero. The next hop's is within one word, so that a change of it is never seen half done.
+    pub macs: [u64; 2],
+    /// The outer source.
+    pub source: Address,
+    /// The outer destination.
+    pub destination: Address,
+    /// The sum of the outer IPv4 header's words that are the same for every packet, host order.
+    pub ipv4_sum: u32,
+    /// The egress interface's index; 0 while there is no next hop.
+    pub interface: u32,
+    /// The longest inner packet that fits the next hop's MTU once encapsulated, bytes.
+    pub longest_inner: u16,
+    /// Which outer header: one of [`outer`]; 0 for a record that is nobody's.
+    pub outer: u8,
+    /// Zero.
+    pub padding: [u8; 5],
+}
+
+const _: () = assert!(size_of::<Backend>() == 64);
+
+/// Values of [`Backend::outer`].
+pub mod outer {
+    /// An IPv4 header.
+    pub const IPV4: u8 = 1;
+    /// An IPv6 header.
+    pub const IPV6: u8 = 2;
+    /// IPv4, UDP and GUE headers.
+    pub const GUE_IPV4: u8 = 3;
+    /// IPv6, UDP and GUE headers.
+    pub const GUE_IPV6: u8 = 4;
+}
+
+impl Backend {
+    /// A record that is nobody's.
+    pub const EMPTY: Self = Self {
+        macs: [0; 2],
+        source: Address([0; 2]),
+        destination: Address([0; 2]),
+        ipv4_sum: 0,
+        interface: 0,
+        longest_inner: 0,
+        outer: 0,
+        padding: [0; 5],
+    };
+
+    /// A record for packets to `destination` in the outer header `outer`, still without a next hop.
+    pub fn new(outer: u8, source: Address, destination: Address) -> Self {
+        let protocol = if outer == outer::IPV4 { 4 } else { 17 };
+        let ipv4_sum = checksum::sum(&[0x45, 0, 0, 0, 0, 0, 0x40, 0, 64, protocol, 0, 0])
+            + checksum::sum(&source.octets()[12..])
+            + checksum::sum(&destination.octets()[12..]);
+        Self {
+            source,
+            destination,
+            ipv4_sum,
+            outer,
+            ..Self::EMPTY
+        }
+    }
+
+    /// The record with a next hop: `mtu` is the longest IP packet, in bytes, that it takes.
+    pub fn via(
+        mut self,
+        interface: u32,
+        destination_mac: [u8; 6],
+        source_mac: [u8; 6],
+        mtu: u32,
+    ) -> Self {
+        let mut macs = [0; 16];
+        macs[..6].copy_from_slice(&destination_mac);
+        macs[6..12].copy_from_slice(&source_mac);
+        let [high, low] = Address::from_ipv6(macs).0;
+        self.macs = [high, low];
+        self.interface = interface;
+        let longest = (mtu as usize).saturating_sub(self.outer_length());
+        self.longest_inner = longest.min(u16::MAX as usize) as u16;
+        self
+    }
+
+    /// Bytes of its outer header.
+    pub fn outer_length(&self) -> usize {
+        match self.outer {
+            outer::IPV4 => Ipv4::LENGTH,
+            outer::IPV6 => Ipv6::LENGTH,
+            outer::GUE_IPV4 => GueIpv4::LENGTH,
+            outer::GUE_IPV6 => GueIpv6::LENGTH,
+            _ => 0,
+        }
+    }
+}
+
+/// What a backend has been sent, or what met a reason, on one CPU.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Packets.
+    pub packets: u64,
+    /// Bytes of inner packets, IP headers included.
+    pub bytes: u64,
+}
+
+const _: () = assert!(size_of::<Traffic>() == 16);
+
+#[cfg(feature = "user")]
+mod pod {
+    use super::{Backend, Service, ServiceKey, Traffic};
+    use crate::{Address, flow::HashKey};
+
+    // SAFETY: all of them are `repr(C)`, `Copy`, without implicit padding (asserted by their
+    // sizes), and made of integers, so that every bit pattern is a value.
+    unsafe impl aya::Pod for ServiceKey {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for Service {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for Backend {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for Traffic {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for Address {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for HashKey {}
+}

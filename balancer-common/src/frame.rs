@@ -1,0 +1,87 @@
+//! A frame's bytes, however they are reached: packet memory in the kernel, a slice in user space.
+
+/// The integers that a frame is read and written in.
+pub trait Word: Copy + sealed::Sealed {
+    /// From bytes in memory order; `bytes` is as long as the word.
+    fn from_memory(bytes: &[u8]) -> Self;
+    /// Into memory order.
+    fn to_memory(self, bytes: &mut [u8]);
+}
+
+mod sealed {
+    pub trait Sealed {}
+}
+
+macro_rules! words {
+    ($($word:ty),*) => { $(
+        impl sealed::Sealed for $word {}
+        impl Word for $word {
+            fn from_memory(bytes: &[u8]) -> Self {
+                let mut memory = [0; size_of::<$word>()];
+                memory.copy_from_slice(bytes);
+                <$word>::from_ne_bytes(memory)
+            }
+            fn to_memory(self, bytes: &mut [u8]) {
+                bytes.copy_from_slice(&self.to_ne_bytes());
+            }
+        }
+    )* };
+}
+
+words!(u8, u16, u32, u64);
+
+/// A frame to read, or what is left of one behind some offset. Words come as they stand in memory:
+/// wire order seen through host integers.
+pub trait Frame: Copy {
+    /// The word at `offset` bytes from the start; `None` past the end.
+    fn read<T: Word>(self, offset: usize) -> Option<T>;
+
+    /// Bytes from the start to the end.
+    fn length(self) -> usize;
+
+    /// The frame without its first `bytes`, nothing if it has fewer. An offset that is read from
+    /// the packet is skipped first: the verifier follows one variable offset, not two that are equal.
+    fn skip(self, bytes: usize) -> Self;
+}
+
+/// A part of a frame that is known to be there, to write.
+pub trait FrameMut {
+    /// Stores `word` at `offset` bytes from the part's start, which lies within it.
+    fn write<T: Word>(&mut self, offset: usize, word: T);
+}
+
+impl Frame for &[u8] {
+    fn read<T: Word>(self, offset: usize) -> Option<T> {
+        let bytes = self.get(offset..offset.checked_add(size_of::<T>())?)?;
+        Some(T::from_memory(bytes))
+    }
+
+    fn length(self) -> usize {
+        self.len()
+    }
+
+    fn skip(self, bytes: usize) -> Self {
+        self.get(bytes..).unwrap_or_default()
+    }
+}
+
+impl FrameMut for [u8] {
+    fn write<T: Word>(&mut self, offset: usize, word: T) {
+        word.to_memory(&mut self[offset..offset + size_of::<T>()]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_read_past_the_end_is_none() {
+        let frame: &[u8] = &[1, 2, 3];
+        assert_eq!(frame.read::<u16>(1), Some(u16::from_ne_bytes([2, 3])));
+        assert_eq!(frame.read::<u16>(2), None);
+        assert_eq!(frame.read::<u8>(usize::MAX), None);
+        assert_eq!(frame.skip(2).read::<u8>(0), Some(3));
+        assert_eq!(frame.skip(4).length(), 0);
+    }
+}

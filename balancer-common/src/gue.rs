@@ -1,0 +1,62 @@
+//! Generic UDP encapsulation, variant 0 (draft-ietf-intarea-gue-09): the header between UDP and the inner packet.
+//!
+//! Byte 0: variant (2 bits), control bit, `hlen` (5 bits: length of what follows the base header, in
+//! 32-bit words). Byte 1: IP protocol of the inner packet. Bytes 2 and 3: flags. The edge sends no
+//! flags and `hlen` 0; what `hlen` covers is private data that a plain receiver skips.
+
+/// The UDP port of GUE (IANA).
+pub const PORT: u16 = 6080;
+
+/// Bytes of the base header.
+pub const BASE_LENGTH: usize = 4;
+
+/// Bytes of the longest header that an edge will send: private data with three alternates, each an
+/// address of the outer family, behind one word that describes them.
+pub const fn longest(address_length: usize) -> usize {
+    BASE_LENGTH + 4 + 3 * address_length
+}
+
+/// The base header of a packet without private data, as a word to store.
+#[inline(always)]
+pub fn base(inner_protocol: u8) -> u32 {
+    u32::from_ne_bytes([0, inner_protocol, 0, 0])
+}
+
+/// Takes the base header apart: (inner protocol, bytes of the whole header). `None` for another
+/// variant, a control message, or flags, none of which an edge sends.
+#[inline(always)]
+pub fn parse(base: u32) -> Option<(u8, usize)> {
+    let [first, protocol, flags_high, flags_low] = base.to_ne_bytes();
+    if first & 0xe0 != 0 || flags_high != 0 || flags_low != 0 {
+        return None;
+    }
+    Some((protocol, BASE_LENGTH + (first & 0x1f) as usize * 4))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_header_is_read_as_it_was_written() {
+        assert_eq!(parse(base(4)), Some((4, 4)));
+        assert_eq!(parse(u32::from_ne_bytes([0x1f, 41, 0, 0])), Some((41, 128)));
+    }
+
+    #[test]
+    fn other_variants_control_messages_and_flags_are_refused() {
+        for bytes in [
+            [0x40, 4, 0, 0],
+            [0x20, 4, 0, 0],
+            [0, 4, 0x80, 0],
+            [0, 4, 0, 1],
+        ] {
+            assert_eq!(parse(u32::from_ne_bytes(bytes)), None, "{bytes:02x?}");
+        }
+    }
+
+    #[test]
+    fn the_longest_header_fits_what_hlen_can_say() {
+        assert!(longest(16) <= BASE_LENGTH + 31 * 4);
+    }
+}

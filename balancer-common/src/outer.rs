@@ -1,0 +1,175 @@
+//! The outer headers that an edge puts in front of a packet, Ethernet header included.
+
+use network_types::{
+    eth::{EthHdr, EtherType},
+    ip::{IpProto, Ipv4Hdr, Ipv6Hdr},
+    udp::UdpHdr,
+};
+
+use crate::{FrameMut, abi::Backend, checksum, gue};
+
+/// What an outer header needs to know of the packet inside.
+#[derive(Clone, Copy, Debug)]
+pub struct Inner {
+    /// Bytes of the inner IP packet.
+    pub length: usize,
+    /// Its type of service or traffic class, copied outside (RFC 6040 section 4.1, normal mode).
+    pub tos: u8,
+    /// 4 for IPv4, 41 for IPv6.
+    pub protocol: u8,
+    /// The flow's hash, whose low bits spread the fabric's paths.
+    pub hash: u64,
+}
+
+/// One kind of outer header.
+pub trait Outer {
+    /// Bytes that a packet grows by.
+    const LENGTH: usize;
+
+    /// Writes the Ethernet header and the outer header: `frame` begins at the Ethernet header and
+    /// has at least 14 + [`Self::LENGTH`] bytes.
+    fn write<M: FrameMut + ?Sized>(frame: &mut M, backend: &Backend, inner: &Inner);
+}
+
+/// IPv4 in IPv4 (RFC 2003).
+#[derive(Clone, Copy, Debug)]
+pub struct Ipv4;
+
+/// IPv4 or IPv6 in IPv6 (RFC 2473).
+#[derive(Clone, Copy, Debug)]
+pub struct Ipv6;
+
+/// IPv4 or IPv6 in GUE over IPv4.
+#[derive(Clone, Copy, Debug)]
+pub struct GueIpv4;
+
+/// IPv4 or IPv6 in GUE over IPv6.
+#[derive(Clone, Copy, Debug)]
+pub struct GueIpv6;
+
+/// Bytes of UDP and GUE headers.
+const UDP_GUE: usize = UdpHdr::LEN + gue::BASE_LENGTH;
+
+impl Outer for Ipv4 {
+    const LENGTH: usize = Ipv4Hdr::LEN;
+
+    #[inline(always)]
+    fn write<M: FrameMut + ?Sized>(frame: &mut M, backend: &Backend, inner: &Inner) {
+        write_ethernet(frame, backend, EtherType::Ipv4);
+        write_ipv4(
+            frame,
+            backend,
+            inner.length + Self::LENGTH,
+            inner.tos,
+            IpProto::Ipv4,
+        );
+    }
+}
+
+impl Outer for Ipv6 {
+    const LENGTH: usize = Ipv6Hdr::LEN;
+
+    #[inline(always)]
+    fn write<M: FrameMut + ?Sized>(frame: &mut M, backend: &Backend, inner: &Inner) {
+        write_ethernet(frame, backend, EtherType::Ipv6);
+        write_ipv6(frame, backend, inner, inner.length, inner.protocol);
+    }
+}
+
+impl Outer for GueIpv4 {
+    const LENGTH: usize = Ipv4Hdr::LEN + UDP_GUE;
+
+    #[inline(always)]
+    fn write<M: FrameMut + ?Sized>(frame: &mut M, backend: &Backend, inner: &Inner) {
+        write_ethernet(frame, backend, EtherType::Ipv4);
+        write_ipv4(
+            frame,
+            backend,
+            inner.length + Self::LENGTH,
+            inner.tos,
+            IpProto::Udp,
+        );
+        write_gue(frame, EthHdr::LEN + Ipv4Hdr::LEN, inner);
+    }
+}
+
+impl Outer for GueIpv6 {
+    const LENGTH: usize = Ipv6Hdr::LEN + UDP_GUE;
+
+    #[inline(always)]
+    fn write<M: FrameMut + ?Sized>(frame: &mut M, backend: &Backend, inner: &Inner) {
+        write_ethernet(frame, backend, EtherType::Ipv6);
+        write_ipv6(
+            frame,
+            backend,
+            inner,
+            inner.length + UDP_GUE,
+            IpProto::Udp as u8,
+        );
+        write_gue(frame, EthHdr::LEN + Ipv6Hdr::LEN, inner);
+    }
+}
+
+#[inline(always)]
+fn write_ethernet<M: FrameMut + ?Sized>(frame: &mut M, backend: &Backend, ether_type: EtherType) {
+    frame.write(0, backend.macs[0]);
+    frame.write(8, backend.macs[1] as u32);
+    frame.write(12, ether_type as u16);
+}
+
+/// Identification 0 with don't-fragment: an atomic datagram (RFC 6864), which no fabric may split.
+#[inline(always)]
+fn write_ipv4<M: FrameMut + ?Sized>(
+    frame: &mut M,
+    backend: &Backend,
+    length: usize,
+    tos: u8,
+    protocol: IpProto,
+) {
+    let at = EthHdr::LEN;
+    let checksum = checksum::finish(backend.ipv4_sum + length as u32 + u32::from(tos));
+    frame.write(at, 0x45_u8);
+    frame.write(at + 1, tos);
+    frame.write(at + 2, (length as u16).to_be());
+    frame.write(at + 4, 0_u16);
+    frame.write(at + 6, 0x4000_u16.to_be());
+    frame.write(at + 8, 64_u8);
+    frame.write(at + 9, protocol as u8);
+    frame.write(at + 10, checksum.to_be());
+    frame.write(at + 12, backend.source.ipv4_word());
+    frame.write(at + 16, backend.destination.ipv4_word());
+}
+
+#[inline(always)]
+fn write_ipv6<M: FrameMut + ?Sized>(
+    frame: &mut M,
+    backend: &Backend,
+    inner: &Inner,
+    payload: usize,
+    protocol: u8,
+) {
+    let at = EthHdr::LEN;
+    // The source port's bits are left out of the flow label, so that either spreads on its own.
+    let label = (inner.hash >> 14) as u32 & 0x000f_ffff;
+    let first = 6 << 28 | u32::from(inner.tos) << 20 | label;
+    frame.write(at, first.to_be());
+    frame.write(at + 4, (payload as u16).to_be());
+    frame.write(at + 6, protocol);
+    frame.write(at + 7, 64_u8);
+    frame.write(at + 8, backend.source.0[0]);
+    frame.write(at + 16, backend.source.0[1]);
+    frame.write(at + 24, backend.destination.0[0]);
+    frame.write(at + 32, backend.destination.0[1]);
+}
+
+/// UDP and GUE. The source port is the flow's, from the dynamic range (RFC 6335); the checksum is
+/// zero, which tunnels over IPv6 may send where the receiver consents (RFC 6935, RFC 6936).
+#[inline(always)]
+fn write_gue<M: FrameMut + ?Sized>(frame: &mut M, at: usize, inner: &Inner) {
+    let source_port = 0xc000 | inner.hash as u16 & 0x3fff;
+    frame.write(at, source_port.to_be());
+    frame.write(at + 2, gue::PORT.to_be());
+    frame.write(at + 4, ((inner.length + UDP_GUE) as u16).to_be());
+    frame.write(at + 6, 0_u16);
+    frame.write(at + 8, gue::base(inner.protocol));
+}

@@ -1,0 +1,151 @@
+//! From a frame to its flow, in two steps: who it is for, then whether it is sound.
+//!
+//! Only a packet for a VIP is judged; anything else must pass as it is.
+
+use network_types::{
+    eth::{EthHdr, EtherType},
+    ip::{IpProto, Ipv4Hdr, Ipv6Hdr},
+    tcp::TcpHdr,
+    udp::UdpHdr,
+};
+
+use crate::{Address, Frame, Reason, flow::Flow};
+
+/// The fragment-offset bits and the more-fragments flag of an IPv4 header, as loaded from it.
+const FRAGMENT: u16 = 0x3fff_u16.to_be();
+
+/// An IP header as it stands, not yet judged.
+#[derive(Clone, Copy, Debug)]
+pub struct Network {
+    /// Source address.
+    pub source: Address,
+    /// Destination address.
+    pub destination: Address,
+    /// IP protocol number, or IPv6 next header.
+    pub protocol: u8,
+    /// The protocol number of this header's own version inside another: 4 for IPv4, 41 for IPv6.
+    pub version_protocol: u8,
+    /// Type of service, or traffic class.
+    pub tos: u8,
+    /// Bytes of the IP header, options included, as it claims.
+    pub header_length: usize,
+    /// Bytes of the whole IP packet, as it claims.
+    pub length: usize,
+    /// Whether it is a fragment.
+    pub fragment: bool,
+    /// Whether version and header length are possible at all.
+    pub sound: bool,
+}
+
+/// A sound TCP or UDP packet.
+#[derive(Clone, Copy, Debug)]
+pub struct Packet {
+    /// Its 5-tuple.
+    pub flow: Flow,
+    /// The protocol number of its IP version inside another header: 4 or 41.
+    pub version_protocol: u8,
+    /// Type of service, or traffic class.
+    pub tos: u8,
+    /// Bytes of the IP packet.
+    pub length: usize,
+}
+
+/// Reads the IP header behind an Ethernet header.
+#[inline(always)]
+pub fn network<F: Frame>(frame: F) -> Result<Network, Reason> {
+    let ether_type: u16 = frame.read(12).ok_or(Reason::ShortFrame)?;
+    if ether_type == EtherType::Ipv4 as u16 {
+        ipv4(frame, EthHdr::LEN).ok_or(Reason::ShortFrame)
+    } else if ether_type == EtherType::Ipv6 as u16 {
+        ipv6(frame, EthHdr::LEN).ok_or(Reason::ShortFrame)
+    } else {
+        Err(Reason::NotIp)
+    }
+}
+
+/// Reads the IPv4 header (RFC 791) at byte `at`, which the program knows beforehand; `None` when the frame ends within its 20 fixed bytes.
+#[inline(always)]
+pub fn ipv4<F: Frame>(frame: F, at: usize) -> Option<Network> {
+    let destination = Address::from_ipv4_word(frame.read(at + 16)?);
+    let first: u8 = frame.read(at)?;
+    let header_length = ((first & 0x0f) as usize) * 4;
+    Some(Network {
+        source: Address::from_ipv4_word(frame.read(at + 12)?),
+        destination,
+        protocol: frame.read(at + 9)?,
+        version_protocol: IpProto::Ipv4 as u8,
+        tos: frame.read(at + 1)?,
+        header_length,
+        length: u16::from_be(frame.read(at + 2)?) as usize,
+        fragment: frame.read::<u16>(at + 6)? & FRAGMENT != 0,
+        sound: first >> 4 == 4 && header_length >= Ipv4Hdr::LEN,
+    })
+}
+
+/// Reads the IPv6 header (RFC 8200) at byte `at`, which the program knows beforehand; `None` when the frame ends within it.
+#[inline(always)]
+pub fn ipv6<F: Frame>(frame: F, at: usize) -> Option<Network> {
+    let destination = Address([frame.read(at + 24)?, frame.read(at + 32)?]);
+    let first = u16::from_be(frame.read(at)?);
+    let protocol: u8 = frame.read(at + 6)?;
+    Some(Network {
+        source: Address([frame.read(at + 8)?, frame.read(at + 16)?]),
+        destination,
+        protocol,
+        version_protocol: IpProto::Ipv6 as u8,
+        tos: (first >> 4) as u8,
+        header_length: Ipv6Hdr::LEN,
+        length: Ipv6Hdr::LEN + u16::from_be(frame.read(at + 4)?) as usize,
+        fragment: protocol == IpProto::Ipv6Frag as u8,
+        sound: first >> 12 == 6,
+    })
+}
+
+impl Network {
+    /// Judges the packet behind the header and reads its ports; the header stands at byte 14.
+    #[inline(always)]
+    pub fn transport<F: Frame>(&self, frame: F) -> Result<Packet, Reason> {
+        if !self.sound {
+            return Err(Reason::BadHeaderLength);
+        }
+        if self.fragment {
+            return Err(Reason::Fragment);
+        }
+        if EthHdr::LEN + self.length > frame.length() || self.length < self.header_length {
+            return Err(Reason::BadTotalLength);
+        }
+        let payload = self.length - self.header_length;
+        let segment = frame.skip(EthHdr::LEN + self.header_length);
+        if self.protocol == IpProto::Tcp as u8 {
+            if payload < TcpHdr::LEN {
+                return Err(Reason::BadTotalLength);
+            }
+            let offset: u8 = segment.read(12).ok_or(Reason::BadTotalLength)?;
+            let header_length = (offset >> 4) as usize * 4;
+            if header_length < TcpHdr::LEN || header_length > payload {
+                return Err(Reason::BadHeaderLength);
+            }
+        } else if self.protocol == IpProto::Udp as u8 {
+            if payload < UdpHdr::LEN {
+                return Err(Reason::BadTotalLength);
+            }
+            let length = u16::from_be(segment.read(4).ok_or(Reason::BadTotalLength)?) as usize;
+            if length < UdpHdr::LEN || length > payload {
+                return Err(Reason::BadTotalLength);
+            }
+        } else {
+            return Err(Reason::UnsupportedProtocol);
+        }
+        Ok(Packet {
+            flow: Flow {
+                source: self.source,
+                destination: self.destination,
+                ports: segment.read(0).ok_or(Reason::BadTotalLength)?,
+                protocol: self.protocol,
+            },
+            version_protocol: self.version_protocol,
+            tos: self.tos,
+            length: self.length,
+        })
+    }
+}

@@ -1,0 +1,10 @@
+//! Both ends of the interface over a socket, with a daemon that owns a state but no data plane.
+
+pub(crate) mod daemon;
+pub(crate) mod samples;
+
+mod answers;
+mod refusals;
+mod routes;
+mod taking;
+mod writers;

@@ -1,0 +1,151 @@
+//! What the daemon shows of itself: the bodies of replies and the source of metrics.
+
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    model::{BackendState, Encapsulation, Protocol, ServiceName},
+    state::Outcome,
+};
+
+/// Everything that the daemon shows, taken at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// The edge as a whole.
+    pub status: StatusView,
+    /// Its services, in the order of their names.
+    pub services: Vec<ServiceView>,
+    /// Their backends, in the order of service and address.
+    pub backends: Vec<BackendView>,
+}
+
+/// The edge as a whole.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StatusView {
+    /// The daemon's version.
+    pub version: String,
+    /// The version of the ABI between the daemon and its XDP program.
+    pub abi_version: u32,
+    /// The desired state's generation.
+    pub generation: u64,
+    /// The interface that the XDP program is on.
+    pub interface: String,
+    /// How the program is attached, as the kernel says: `native`, `generic` or `detached`.
+    pub xdp_mode: String,
+    /// The kernel's number of the program; 0 when detached.
+    pub program_id: u32,
+    /// Whether the program was found running when the daemon started, and kept.
+    pub taken_over: bool,
+    /// How long the daemon has run, in seconds.
+    pub uptime_seconds: u64,
+    /// How many services there are.
+    pub services: usize,
+    /// How many backends there are, over all services.
+    pub backends: usize,
+    /// How many packets met which fate, in the order of the reasons' numbers.
+    pub reasons: Vec<ReasonCount>,
+    /// What an operator should know, a sentence each.
+    pub warnings: Vec<String>,
+}
+
+/// How many packets met one fate.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReasonCount {
+    /// The reason's name, snake_case.
+    pub reason: String,
+    /// What becomes of such packets: `tx`, `pass`, `drop`, ...
+    pub verdict: String,
+    /// How many there were since the program was loaded.
+    pub packets: u64,
+}
+
+/// One service.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceView {
+    /// Its name.
+    pub name: ServiceName,
+    /// The anycast address.
+    pub vip: IpAddr,
+    /// The destination port.
+    pub port: u16,
+    /// The protocol above IP.
+    pub protocol: Protocol,
+    /// How packets travel to its backends.
+    pub encapsulation: Encapsulation,
+    /// How many slots its table has.
+    pub slots: usize,
+    /// Its table's generation.
+    pub generation: u64,
+    /// How many backends it has.
+    pub backends: usize,
+    /// How many of them are active.
+    pub active: usize,
+    /// Whether no backend is usable, so that all get packets nevertheless.
+    pub fails_open: bool,
+    /// How many packets went to its backends.
+    pub packets: u64,
+    /// How many bytes of inner IP packets went to its backends.
+    pub bytes: u64,
+    /// Its health check in short, such as `http :8000/ every 1000 ms`; empty without a check.
+    pub check: String,
+}
+
+/// One backend of one service.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackendView {
+    /// The service's name.
+    pub service: ServiceName,
+    /// The backend's address.
+    pub address: IpAddr,
+    /// Its weight, 0 to 1,000.
+    pub weight: u16,
+    /// What it is to the data plane.
+    pub state: BackendState,
+    /// What its checks say: `up`, `down`, `unknown` (no probe has ended), or `unchecked` (the service has no check).
+    pub health: String,
+    /// How many slots it owns in the table that packets meet.
+    pub slots: usize,
+    /// How many packets went to it.
+    pub packets: u64,
+    /// How many bytes of inner IP packets went to it.
+    pub bytes: u64,
+    /// Its next hop, such as `02:00:00:00:00:01 dev eth0`; `None` while there is none, and no packet can go to it.
+    pub next_hop: Option<String>,
+    /// Why its last probe failed; `None` when it passed.
+    pub last_check: Option<String>,
+}
+
+impl BackendView {
+    /// Whether its health does not stand in its way: `up`, or never asked for.
+    pub fn is_up(&self) -> bool {
+        matches!(self.health.as_str(), "up" | "unchecked")
+    }
+}
+
+/// What a change did, or would do.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutcomeView {
+    /// Whether it changed anything.
+    pub changed: bool,
+    /// How many slots it gives to another backend.
+    pub moved_slots: usize,
+    /// How many slots the tables that it touches have.
+    pub total_slots: usize,
+    /// The least number of slots that any table would have to move for this change.
+    pub minimum_moved_slots: usize,
+    /// What else the operator should know, a sentence each.
+    pub notes: Vec<String>,
+}
+
+impl From<&Outcome> for OutcomeView {
+    fn from(outcome: &Outcome) -> Self {
+        Self {
+            changed: outcome.changed,
+            moved_slots: outcome.moved_slots,
+            total_slots: outcome.total_slots,
+            minimum_moved_slots: outcome.minimum_moved_slots,
+            notes: outcome.notes.clone(),
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! `lbd agent`: keeps the programs of each instance on a host attached, one loop for each.
+
+use std::{fs, path::Path, time::Duration};
+
+use sd_notify::NotifyState;
+use tokio::{sync::watch, task::JoinSet, time::MissedTickBehavior};
+use tracing::{info, warn};
+
+use super::{Failure, edge::terminated};
+use crate::{
+    config::{AgentConfig, Instance, XdpMode},
+    dataplane::{AgentPlane, AgentSettings, Attached, PinDir, Present},
+    netns::{self, Identity},
+    nexthop::{self, AttachedMode},
+};
+
+/// How often an instance is looked after.
+const TICK: Duration = Duration::from_secs(1);
+
+/// Runs until SIGTERM or SIGINT. The instances' programs go on when it returns.
+pub async fn run(file: &Path) -> Result<(), Failure> {
+    let config = read(file)?;
+    let pins = PinDir::new(&config.pin_dir);
+    pins.create()?;
+    let (stop, stopped) = watch::channel(());
+    let mut tasks = JoinSet::new();
+    let mut first = Vec::new();
+    for instance in &config.instances {
+        let (ready, is_ready) = watch::channel(false);
+        first.push(is_ready);
+        let attendant = Attendant {
+            pins: pins.within(&instance.name),
+            instance: instance.clone(),
+            config: config.clone(),
+            plane: None,
+            trouble: None,
+        };
+        tasks.spawn(attendant.run(ready, stopped.clone()));
+    }
+    for mut looked in first {
+        let _ = looked.wait_for(|looked| *looked).await;
+    }
+    info!("attending {} instances", config.instances.len());
+    let _ = sd_notify::notify(&[NotifyState::Ready]);
+    terminated()?.await;
+    let _ = sd_notify::notify(&[NotifyState::Stopping]);
+    drop(stop);
+    tasks.join_all().await;
+    info!("stopped; the instances' programs go on");
+    Ok(())
+}
+
+/// Takes every instance's programs off and removes their pins, when no agent runs.
+pub fn detach(file: &Path) -> Result<bool, Failure> {
+    let config = read(file)?;
+    let pins = PinDir::new(&config.pin_dir);
+    let mut any = false;
+    for instance in &config.instances {
+        any |= AgentPlane::detach(&pins.within(&instance.name))?;
+    }
+    pins.remove_all()?;
+    Ok(any)
+}
+
+/// Looks after one instance.
+struct Attendant {
+    config: AgentConfig,
+    instance: Instance,
+    pins: PinDir,
+    /// The namespace that the programs are in, and what holds them.
+    plane: Option<(Identity, AgentPlane)>,
+    /// What was last complained of, so that it is said once.
+    trouble: Option<String>,
+}
+
+impl Attendant {
+    /// `ready` becomes true after the first look, whether or not the instance is there.
+    async fn run(mut self, ready: watch::Sender<bool>, mut stopped: watch::Receiver<()>) {
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = stopped.changed() => return,
+                _ = tick.tick() => {}
+            }
+            self = tokio::task::spawn_blocking(move || {
+                self.look();
+                self
+            })
+            .await
+            .expect("looking after an instance does not panic");
+            ready.send_replace(true);
+        }
+    }
+
+    fn look(&mut self) {
+        match self.attend() {
+            Ok(()) => {
+                if self.trouble.take().is_some() {
+                    info!("{}: attended again", self.instance.name);
+                }
+            }
+            Err(trouble) => {
+                // The same trouble differs from try to try in its numbers only.
+                let kind = trouble.replace(|c: char| c.is_ascii_digit(), "");
+                if self.trouble.as_ref() != Some(&kind) {
+                    warn!("{}: {trouble}", self.instance.name);
+                    self.trouble = Some(kind);
+                }
+            }
+        }
+    }
+
+    /// Makes sure that VIPs and programs are in the instance's namespace, which a restart replaces.
+    fn attend(&mut self) -> Result<(), String> {
+        let path = &self.instance.netns;
+        let identity = netns::identity(path)
+            .map_err(|error| format!("network namespace {}: {error}", path.display()))?;
+        let vips = netns::add_vips(path, &self.instance.vips).map_err(|error| error.to_string())?;
+        for vip in vips {
+            info!("{}: {vip} added to lo", self.instance.name);
+        }
+        let interface = self.instance.interface.clone();
+        let view =
+            netns::block_on_netns(path, || async move { nexthop::interface(&interface).await })
+                .map_err(|error| error.to_string())?
+                .map_err(|error| error.to_string())?;
+        let ours = |(of, plane): &(Identity, AgentPlane)| {
+            *of == identity
+                && view
+                    .xdp
+                    .is_some_and(|xdp| xdp.program_id == plane.program_id())
+        };
+        if self.plane.as_ref().is_some_and(ours) {
+            return Ok(());
+        }
+        let settings = AgentSettings {
+            interface: view.name,
+            mtu: view.mtu,
+            native: self.config.xdp_mode == XdpMode::Native,
+            present: view.xdp.map(|xdp| Present {
+                program_id: xdp.program_id,
+                native: xdp.mode != AttachedMode::Generic,
+            }),
+            edges: self.config.edges.clone(),
+            vips: self.instance.vips.clone(),
+        };
+        let pins = self.pins.clone();
+        let (plane, attached) = netns::on_netns(path, || AgentPlane::attach(pins, &settings))
+            .map_err(|error| error.to_string())?
+            .map_err(|error| error.to_string())?;
+        match attached {
+            Attached::Fresh => info!("{}: attached to {}", self.instance.name, settings.interface),
+            Attached::TakenOver => info!(
+                "{}: took over on {}",
+                self.instance.name, settings.interface
+            ),
+        }
+        self.plane = Some((identity, plane));
+        Ok(())
+    }
+}
+
+fn read(file: &Path) -> Result<AgentConfig, Failure> {
+    let text = fs::read_to_string(file).map_err(|source| Failure::Unreadable {
+        path: file.to_owned(),
+        source,
+    })?;
+    Ok(AgentConfig::parse(&text, &file.display().to_string())?)
+}

@@ -1,0 +1,203 @@
+//! `lbd edge`: from a configuration to a running keeper with its ports and faces.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs, io,
+    net::IpAddr,
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use sd_notify::NotifyState;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::{mpsc, watch},
+    time::timeout,
+};
+use tracing::{info, warn};
+
+use super::{
+    Failure,
+    keeper::{Keeper, Sources, Wishes, unix_ms},
+};
+use crate::{
+    api,
+    config::EdgeConfig,
+    dataplane::{EdgePlane, EdgeSettings, PinDir},
+    health, metrics,
+    model::HealthState,
+    nexthop,
+    reconcile::NextHop,
+    state::{Change, State},
+    store::Store,
+};
+
+/// How long the first look at routes and neighbours may take before the maps are written without it.
+const FIRST_LOOK: Duration = Duration::from_secs(2);
+
+/// Runs until SIGTERM or SIGINT. The data plane goes on when it returns.
+pub async fn run(file: &Path) -> Result<(), Failure> {
+    let config = read(file)?;
+    let interface = nexthop::interface(&config.interface).await?;
+    if !config.allow_default_route_interface
+        && nexthop::default_route_interfaces()
+            .await?
+            .contains(&interface.index)
+    {
+        return Err(Failure::DefaultRoute {
+            interface: config.interface,
+        });
+    }
+    let (store, state) = open_state(&config)?;
+    let plane = EdgePlane::load(
+        PinDir::new(&config.pin_dir),
+        EdgeSettings {
+            hash_key: state.hash_key,
+            debug_packets: config.debug_packets,
+        },
+    )?;
+
+    let (targets, wanted_targets) = watch::channel(Vec::new());
+    let (addresses, wanted_addresses) = watch::channel(BTreeSet::new());
+    let (found, mut next_hops) = watch::channel(BTreeMap::new());
+    let (reports_in, reports) = mpsc::channel(1_024);
+    let (commands_in, commands) = mpsc::channel(1_024);
+    let sources = nexthop::Sources {
+        ipv4: config.source_ipv4,
+        ipv6: config.source_ipv6,
+    };
+    nexthop::spawn(wanted_addresses, sources, found);
+    health::spawn(wanted_targets, reports_in);
+
+    let health = state
+        .health
+        .iter()
+        .map(|(&id, &known)| (id, HealthState::from_known(known)))
+        .collect();
+    let mut keeper = Keeper {
+        wishes: Wishes { targets, addresses },
+        next_hops: BTreeMap::new(),
+        health,
+        failures: BTreeMap::new(),
+        published: None,
+        owners: BTreeMap::new(),
+        retired: BTreeMap::new(),
+        attachment: None,
+        taken_over: false,
+        detached: false,
+        faults: BTreeMap::new(),
+        started: Instant::now(),
+        config,
+        state,
+        store,
+        plane,
+    };
+    // The maps may serve packets already: they are written once the next hops are known, not before.
+    keeper.wish();
+    keeper.next_hops = first_look(&keeper, &mut next_hops).await;
+    keeper.publish();
+    keeper.attach(interface.xdp)?;
+
+    let (stop, stopped) = watch::channel(());
+    let over = move || {
+        let mut stopped = stopped.clone();
+        async move { drop(stopped.changed().await) }
+    };
+    let listener = api::socket::bind(&keeper.config.api_socket)?;
+    tokio::spawn(api::server::serve(listener, commands_in.clone(), over()));
+    if let Some(listen) = keeper.config.metrics_listen {
+        let listener = metrics::bind(listen).await?;
+        tokio::spawn(metrics::serve(listener, commands_in, over()));
+    }
+    let (interface, socket) = (
+        keeper.config.interface.clone(),
+        keeper.config.api_socket.clone(),
+    );
+    info!("balancing on {interface}; lbctl: {}", socket.display());
+    let _ = sd_notify::notify(&[NotifyState::Ready]);
+    keeper
+        .run(
+            Sources {
+                commands,
+                reports,
+                next_hops,
+            },
+            terminated()?,
+        )
+        .await;
+    let _ = sd_notify::notify(&[NotifyState::Stopping]);
+    drop(stop);
+    let _ = fs::remove_file(&socket);
+    info!("stopped; the program on {interface} goes on balancing (`lbd detach` takes it off)");
+    Ok(())
+}
+
+/// Takes the program off the interface and removes its pins, when no daemon runs.
+pub fn detach(file: &Path) -> Result<bool, Failure> {
+    let config = read(file)?;
+    // Held meanwhile, so that no daemon starts in between.
+    let _store = Store::open(&config.state_dir)?;
+    Ok(EdgePlane::detach(&PinDir::new(&config.pin_dir))?)
+}
+
+/// The saved state, with the configuration's services if these are new or have changed since they
+/// were last read; `lbctl`'s changes stay otherwise.
+fn open_state(config: &EdgeConfig) -> Result<(Store, State), Failure> {
+    let (store, saved) = Store::open(&config.state_dir)?;
+    if let Some(warning) = store.warning() {
+        warn!("{warning}");
+    }
+    let mut state = saved.unwrap_or_else(|| State::new(fastrand::u64(..)));
+    if let Some(hash_key) = config.hash_key {
+        state.hash_key = hash_key;
+    }
+    if config.services_digest.is_some() && state.config_digest != config.services_digest {
+        let apply = Change::Apply {
+            services: config.services.clone(),
+            force: true,
+        };
+        let (applied, outcome) = state.change(&apply, unix_ms())?;
+        for note in outcome.notes {
+            info!("{note}");
+        }
+        state = applied;
+        state.config_digest.clone_from(&config.services_digest);
+    }
+    store.save(&state)?;
+    Ok((store, state))
+}
+
+/// The next hops of all backends, or of those that were found in time.
+async fn first_look(
+    keeper: &Keeper,
+    next_hops: &mut watch::Receiver<BTreeMap<IpAddr, NextHop>>,
+) -> BTreeMap<IpAddr, NextHop> {
+    let wanted = keeper.wishes.addresses.borrow().len();
+    // On time-out what there is will do: the rest comes as it is found.
+    let _ = timeout(
+        FIRST_LOOK,
+        next_hops.wait_for(|found| found.len() >= wanted),
+    )
+    .await;
+    next_hops.borrow_and_update().clone()
+}
+
+/// Ready on SIGTERM or SIGINT.
+pub(super) fn terminated() -> io::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
+
+fn read(file: &Path) -> Result<EdgeConfig, Failure> {
+    let text = fs::read_to_string(file).map_err(|source| Failure::Unreadable {
+        path: file.to_owned(),
+        source,
+    })?;
+    Ok(EdgeConfig::parse(&text, &file.display().to_string())?)
+}

@@ -1,0 +1,69 @@
+//! Why a daemon did not start, and the exit code that says so.
+
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+use crate::{
+    config::ConfigError, dataplane::DataplaneError, nexthop::NextHopError, state::Refusal,
+    store::StoreError,
+};
+
+/// Why a daemon did not start.
+#[derive(Debug, Error)]
+pub enum Failure {
+    /// The configuration file can't be read.
+    #[error("{}: {source}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The configuration is wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The configuration's services are refused.
+    #[error("the services of the configuration are refused: {0}")]
+    Refused(#[from] Refusal),
+    /// The interface carries the host's default route.
+    #[error(
+        "{interface} carries the default route: a fault there would cut the host off. If that is what you want, set `allow_default_route_interface = true`"
+    )]
+    DefaultRoute {
+        /// The interface.
+        interface: String,
+    },
+    /// Routes and interfaces can't be read, or the interface is missing.
+    #[error(transparent)]
+    NextHop(#[from] NextHopError),
+    /// The state file is damaged or in use.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The kernel side refuses.
+    #[error(transparent)]
+    Dataplane(#[from] DataplaneError),
+    /// A socket can't be opened.
+    #[error("{0}")]
+    Socket(#[from] std::io::Error),
+}
+
+impl Failure {
+    /// The process's exit code: 1 error, 2 configuration, 4 a missing interface, 5 another daemon
+    /// runs, 6 refused by a safety rule, 9 no permission, 10 the kernel is too old.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Unreadable { .. } | Self::Config(_) | Self::Refused(_) => 2,
+            Self::NextHop(NextHopError::NoInterface { .. }) => 4,
+            Self::Store(StoreError::InUse { .. }) => 5,
+            Self::DefaultRoute { .. } => 6,
+            Self::Dataplane(error) => match error {
+                DataplaneError::OtherProgram { .. } => 6,
+                DataplaneError::Permission => 9,
+                DataplaneError::OldKernel { .. } => 10,
+                _ => 1,
+            },
+            _ => 1,
+        }
+    }
+}

@@ -1,0 +1,365 @@
+//! The one task that owns the state and the maps, and keeps the maps true.
+//!
+//! Everything else sends it whole states or commands. What comes in at once is published at once.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use balancer_common::abi::Traffic;
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    task::block_in_place,
+    time::MissedTickBehavior,
+};
+use tracing::{error, info, warn};
+
+use crate::{
+    api::command::{ChangeError, Command},
+    config::{EdgeConfig, XdpMode},
+    dataplane::{Attached, DataplaneError, EdgePlane, PinDir, Present},
+    health::{Report, Target},
+    model::{BackendId, Health, HealthState, ServiceName},
+    nexthop::{self, AttachedMode, AttachedXdp},
+    reconcile::{self, NextHop, Plan, Step},
+    state::{Change, Outcome, State},
+    store::Store,
+};
+
+/// Commands that are carried out together: saved once, published once.
+const BATCH: usize = 512;
+
+/// How often drains, the attachment and the packet log are looked after.
+const TICK: Duration = Duration::from_secs(1);
+
+/// Where the keeper tells the ports what it wants.
+pub(super) struct Wishes {
+    pub(super) targets: watch::Sender<Vec<Target>>,
+    pub(super) addresses: watch::Sender<BTreeSet<IpAddr>>,
+}
+
+/// Where the keeper hears from.
+pub(super) struct Sources {
+    pub(super) commands: mpsc::Receiver<Command>,
+    pub(super) reports: mpsc::Receiver<Report>,
+    pub(super) next_hops: watch::Receiver<BTreeMap<IpAddr, NextHop>>,
+}
+
+/// The owner of state and maps.
+pub(super) struct Keeper {
+    pub(super) config: EdgeConfig,
+    pub(super) state: State,
+    pub(super) store: Store,
+    pub(super) plane: EdgePlane,
+    pub(super) wishes: Wishes,
+    pub(super) next_hops: BTreeMap<IpAddr, NextHop>,
+    pub(super) health: BTreeMap<BackendId, HealthState>,
+    /// Why the last probe of a backend failed.
+    pub(super) failures: BTreeMap<BackendId, String>,
+    /// What is in the maps; `None` when a write failed, and they must be adopted anew.
+    pub(super) published: Option<Plan>,
+    /// Whose each backend in the maps is.
+    pub(super) owners: BTreeMap<BackendId, ServiceName>,
+    /// What backends were sent that are gone since, so that a service's total never shrinks.
+    pub(super) retired: BTreeMap<ServiceName, Traffic>,
+    /// How the program is attached, as the kernel last said.
+    pub(super) attachment: Option<AttachedXdp>,
+    pub(super) taken_over: bool,
+    /// Set by `lbctl detach`: the program stays away until the next start.
+    pub(super) detached: bool,
+    /// What goes wrong now, a sentence each; mended on the next tick, or by the operator.
+    pub(super) faults: BTreeMap<&'static str, String>,
+    pub(super) started: Instant,
+}
+
+/// A change that was made and is yet to be answered.
+type Pending = (oneshot::Sender<Result<Outcome, ChangeError>>, Outcome);
+
+impl Keeper {
+    /// Runs until `shutdown` is ready. The data plane goes on without it.
+    pub(super) async fn run(mut self, mut from: Sources, shutdown: impl Future<Output = ()>) {
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut log = self.plane.take_logger();
+        tokio::pin!(shutdown);
+        loop {
+            tokio::select! {
+                () = &mut shutdown => break,
+                command = from.commands.recv() => match command {
+                    Some(command) => self.commands(command, &mut from.commands),
+                    None => break,
+                },
+                Some(report) = from.reports.recv() => self.report(report),
+                Ok(()) = from.next_hops.changed() => {
+                    self.next_hops = from.next_hops.borrow_and_update().clone();
+                    self.publish();
+                }
+                _ = tick.tick() => {
+                    self.end_drains();
+                    self.look_after_attachment().await;
+                    if self.published.is_none() {
+                        self.publish();
+                    }
+                    if let Some(log) = &mut log {
+                        log.flush();
+                    }
+                }
+            }
+        }
+    }
+
+    /// Carries out a command and all that wait behind it.
+    fn commands(&mut self, first: Command, waiting: &mut mpsc::Receiver<Command>) {
+        let mut batch = vec![first];
+        while batch.len() < BATCH {
+            match waiting.try_recv() {
+                Ok(command) => batch.push(command),
+                Err(_) => break,
+            }
+        }
+        let before = self.state.clone();
+        let mut pending: Vec<Pending> = Vec::new();
+        let mut questions = Vec::new();
+        for command in batch {
+            match command {
+                Command::Change {
+                    change,
+                    dry_run,
+                    reply,
+                } => match self.state.change(&change, unix_ms()) {
+                    Ok((_, outcome)) if dry_run => drop(reply.send(Ok(outcome))),
+                    Ok((state, outcome)) => {
+                        self.state = state;
+                        pending.push((reply, outcome));
+                    }
+                    Err(refusal) => drop(reply.send(Err(refusal.into()))),
+                },
+                question => questions.push(question),
+            }
+        }
+        self.settle(before, pending);
+        for question in questions {
+            match question {
+                Command::Snapshot { reply } => drop(reply.send(self.snapshot())),
+                Command::Detach { reply } => drop(reply.send(self.detach())),
+                Command::Change { .. } => {}
+            }
+        }
+    }
+
+    /// Saves and publishes what changes made, then answers them; if it can't be saved, nothing changed.
+    fn settle(&mut self, before: State, pending: Vec<Pending>) {
+        if pending.is_empty() {
+            return;
+        }
+        if self.state != before {
+            if let Err(error) = block_in_place(|| self.store.save(&self.state)) {
+                self.state = before;
+                error!("the state was not saved, so nothing changed: {error}");
+                for (reply, _) in pending {
+                    let _ = reply.send(Err(ChangeError::Failed(format!(
+                        "nothing changed, because the state was not saved: {error}"
+                    ))));
+                }
+                return;
+            }
+            self.publish();
+            self.wish();
+        }
+        for (reply, outcome) in pending {
+            for note in &outcome.notes {
+                info!("{note}");
+            }
+            let _ = reply.send(Ok(outcome));
+        }
+    }
+
+    fn report(&mut self, report: Report) {
+        let Report { id, check, outcome } = report;
+        let Some((service, address)) = self.whose(id) else {
+            return;
+        };
+        let name = format!("{service}: backend {address}");
+        let passed = outcome.is_ok();
+        match outcome {
+            Ok(()) => drop(self.failures.remove(&id)),
+            Err(why) => drop(self.failures.insert(id, why)),
+        }
+        let Some(health) = self.health.entry(id).or_default().observe(&check, passed) else {
+            return;
+        };
+        match self.failures.get(&id) {
+            Some(why) => warn!("{name} is {health}: {why}"),
+            None => info!("{name} is {health}"),
+        }
+        self.publish();
+        // An edge's own view survives its restart; losing this write costs one detection.
+        self.state.health.insert(id, health);
+        if let Err(error) = block_in_place(|| self.store.save(&self.state)) {
+            warn!("health was not saved: {error}");
+        }
+    }
+
+    /// Makes the maps equal to what state, health and next hops say.
+    pub(super) fn publish(&mut self) {
+        let health = &self.health;
+        let known = |id: BackendId| health.get(&id).map_or(Health::Unknown, HealthState::health);
+        let plan = reconcile::plan(&self.state, &known, &self.next_hops);
+        let result = block_in_place(|| match &self.published {
+            Some(published) => {
+                let steps = reconcile::steps(published, &plan);
+                steps.iter().try_for_each(|step| {
+                    if let Step::RemoveBackend(id) = step {
+                        retire(&mut self.retired, &self.owners, &self.plane, *id);
+                    }
+                    self.plane.apply(step)
+                })
+            }
+            None => self.plane.adopt(&plan),
+        });
+        match result {
+            Ok(()) => {
+                self.faults.remove("publish");
+                self.published = Some(plan);
+            }
+            Err(error) => {
+                error!("the maps were not written, and will be again: {error}");
+                self.faults.insert(
+                    "publish",
+                    format!("the maps are not what they should be: {error}"),
+                );
+                self.published = None;
+            }
+        }
+    }
+
+    /// Tells the ports whom to probe and whose next hop to follow.
+    pub(super) fn wish(&mut self) {
+        let mut targets = Vec::new();
+        let mut addresses = BTreeSet::new();
+        self.owners.clear();
+        for (name, service) in &self.state.services {
+            for (&address, &id) in &service.ids {
+                self.owners.insert(id, name.clone());
+                addresses.insert(address);
+                if let Some(check) = service.service.check.clone() {
+                    targets.push(Target { id, address, check });
+                }
+            }
+        }
+        self.health.retain(|id, _| self.owners.contains_key(id));
+        self.failures.retain(|id, _| self.owners.contains_key(id));
+        self.retired
+            .retain(|name, _| self.state.services.contains_key(name));
+        self.wishes
+            .targets
+            .send_if_modified(|old| replace(old, targets));
+        self.wishes
+            .addresses
+            .send_if_modified(|old| replace(old, addresses));
+    }
+
+    fn end_drains(&mut self) {
+        let before = self.state.clone();
+        match self.state.change(&Change::EndDrains, unix_ms()) {
+            Ok((state, outcome)) if outcome.changed => {
+                self.state = state;
+                let (reply, _) = oneshot::channel();
+                self.settle(before, vec![(reply, outcome)]);
+            }
+            Ok(_) => {}
+            Err(refusal) => error!("drains were not ended: {refusal}"),
+        }
+    }
+
+    /// Sees how the kernel has the program, and attaches it again to an interface that was made anew.
+    async fn look_after_attachment(&mut self) {
+        let name = self.config.interface.clone();
+        let view = match nexthop::interface(&name).await {
+            Ok(view) => view,
+            Err(error) => {
+                self.attachment = None;
+                self.faults.insert("attachment", error.to_string());
+                return;
+            }
+        };
+        self.attachment = view
+            .xdp
+            .filter(|xdp| Some(xdp.program_id) == self.plane.program_id().ok());
+        if self.attachment.is_some() || self.detached {
+            self.faults.remove("attachment");
+        } else if let Err(error) = self.attach(view.xdp) {
+            self.faults.insert("attachment", error.to_string());
+        }
+    }
+
+    /// Attaches the program; `present` is what the interface has now. What the kernel makes of it
+    /// is seen on the next tick.
+    pub(super) fn attach(&mut self, present: Option<AttachedXdp>) -> Result<(), DataplaneError> {
+        let interface = &self.config.interface;
+        let native = self.config.xdp_mode == XdpMode::Native;
+        let present = present.map(|xdp| Present {
+            program_id: xdp.program_id,
+            native: xdp.mode != AttachedMode::Generic,
+        });
+        match block_in_place(|| self.plane.attach(interface, native, present))? {
+            Attached::Fresh => info!("attached to {interface}"),
+            Attached::TakenOver => {
+                self.taken_over = true;
+                info!("took over the program on {interface}, without a packet in between");
+            }
+        }
+        Ok(())
+    }
+
+    fn detach(&mut self) -> Result<(), String> {
+        let pins = PinDir::new(&self.config.pin_dir);
+        block_in_place(|| EdgePlane::detach(&pins)).map_err(|error| error.to_string())?;
+        self.detached = true;
+        self.attachment = None;
+        warn!(
+            "detached from {} as asked: packets pass untouched until lbd starts again",
+            self.config.interface
+        );
+        Ok(())
+    }
+
+    /// The service and address that an id belongs to.
+    fn whose(&self, id: BackendId) -> Option<(&ServiceName, IpAddr)> {
+        self.state.services.iter().find_map(|(name, service)| {
+            let (address, _) = service.ids.iter().find(|(_, of)| **of == id)?;
+            Some((name, *address))
+        })
+    }
+}
+
+/// Adds what a backend was sent to its service's past, before its row is cleared.
+fn retire(
+    retired: &mut BTreeMap<ServiceName, Traffic>,
+    owners: &BTreeMap<BackendId, ServiceName>,
+    plane: &EdgePlane,
+    id: BackendId,
+) {
+    let (Some(service), Ok(traffic)) = (owners.get(&id), plane.traffic(id)) else {
+        return;
+    };
+    let sum = retired.entry(service.clone()).or_default();
+    sum.packets += traffic.packets;
+    sum.bytes += traffic.bytes;
+}
+
+fn replace<T: PartialEq>(old: &mut T, new: T) -> bool {
+    let differs = *old != new;
+    *old = new;
+    differs
+}
+
+/// Milliseconds since 1970, UTC.
+pub(super) fn unix_ms() -> u64 {
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
+}

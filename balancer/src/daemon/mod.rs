@@ -1,0 +1,9 @@
+//! Puts rings together into `lbd edge` and `lbd agent`; nothing imports it but the binary.
+
+pub mod agent;
+pub mod edge;
+mod failure;
+mod keeper;
+mod snapshot;
+
+pub use failure::Failure;

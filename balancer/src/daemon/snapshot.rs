@@ -1,0 +1,184 @@
+//! What the keeper shows of itself.
+
+use balancer_common::{Reason, abi, reason::Verdict};
+
+use super::keeper::Keeper;
+use crate::{
+    api::views::{BackendView, ReasonCount, ServiceView, Snapshot, StatusView},
+    model::{BackendId, BackendState, Check, CheckKind, Health, HealthState},
+    nexthop::AttachedMode,
+    reconcile,
+    state::ServiceState,
+};
+
+impl Keeper {
+    /// Everything that the daemon shows, taken now.
+    pub(super) fn snapshot(&self) -> Snapshot {
+        let mut snapshot = Snapshot::default();
+        for service in self.state.services.values() {
+            let backends: Vec<BackendView> = service
+                .ids
+                .iter()
+                .filter_map(|(&address, &id)| self.backend_view(service, address, id))
+                .collect();
+            snapshot
+                .services
+                .push(self.service_view(service, &backends));
+            snapshot.backends.extend(backends);
+        }
+        snapshot.status = self.status_view(&snapshot);
+        snapshot
+    }
+
+    fn known(&self, id: BackendId) -> Health {
+        self.health
+            .get(&id)
+            .map_or(Health::Unknown, HealthState::health)
+    }
+
+    fn status_view(&self, snapshot: &Snapshot) -> StatusView {
+        let reasons = self.plane.reasons().unwrap_or_default();
+        StatusView {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            abi_version: abi::VERSION,
+            generation: self.state.generation,
+            interface: self.config.interface.clone(),
+            xdp_mode: match self.attachment {
+                Some(xdp) => xdp.mode.to_string(),
+                None => "detached".to_owned(),
+            },
+            program_id: self.attachment.map_or(0, |xdp| xdp.program_id),
+            taken_over: self.taken_over,
+            uptime_seconds: self.started.elapsed().as_secs(),
+            services: snapshot.services.len(),
+            backends: snapshot.backends.len(),
+            reasons: reasons.into_iter().map(reason_count).collect(),
+            warnings: self.warnings(snapshot),
+        }
+    }
+
+    fn warnings(&self, snapshot: &Snapshot) -> Vec<String> {
+        let interface = &self.config.interface;
+        let mut warnings: Vec<String> = self.faults.values().cloned().collect();
+        warnings.extend(self.store.warning().map(str::to_owned));
+        if self.detached {
+            warnings.push(format!(
+                "detached from {interface} as asked: packets pass untouched until lbd starts again"
+            ));
+        }
+        if self
+            .attachment
+            .is_some_and(|xdp| xdp.mode == AttachedMode::Generic)
+        {
+            warnings.push(format!(
+                "{interface} runs generic XDP, which is several times slower than native"
+            ));
+        }
+        for service in snapshot
+            .services
+            .iter()
+            .filter(|service| service.fails_open)
+        {
+            warnings.push(format!(
+                "{}: no backend is usable, so all of them get packets",
+                service.name
+            ));
+        }
+        warnings
+    }
+
+    fn service_view(&self, service: &ServiceState, backends: &[BackendView]) -> ServiceView {
+        let retired = self
+            .retired
+            .get(&service.service.name)
+            .copied()
+            .unwrap_or_default();
+        let key = service.service.key;
+        ServiceView {
+            name: service.service.name.clone(),
+            vip: key.vip,
+            port: key.port,
+            protocol: key.protocol,
+            encapsulation: service.service.encapsulation,
+            slots: service.table.slots(),
+            generation: service.generation,
+            backends: backends.len(),
+            active: backends
+                .iter()
+                .filter(|b| b.state == BackendState::Active)
+                .count(),
+            fails_open: reconcile::fails_open(service, &|id| self.known(id), &self.next_hops),
+            packets: retired.packets + backends.iter().map(|b| b.packets).sum::<u64>(),
+            bytes: retired.bytes + backends.iter().map(|b| b.bytes).sum::<u64>(),
+            check: service
+                .service
+                .check
+                .as_ref()
+                .map(describe)
+                .unwrap_or_default(),
+        }
+    }
+
+    fn backend_view(
+        &self,
+        service: &ServiceState,
+        address: std::net::IpAddr,
+        id: BackendId,
+    ) -> Option<BackendView> {
+        let backend = service.service.backends.get(&address)?;
+        let traffic = self.plane.traffic(id).unwrap_or_default();
+        let table = self
+            .published
+            .as_ref()
+            .and_then(|plan| plan.tables.get(&service.id));
+        let owners = table.map(|table| table.owners()).unwrap_or_default();
+        Some(BackendView {
+            service: service.service.name.clone(),
+            address,
+            weight: backend.weight.get(),
+            state: reconcile::backend_state(service, address, &|id| self.known(id)),
+            health: match service.service.check {
+                Some(_) => self.known(id).to_string(),
+                None => "unchecked".to_owned(),
+            },
+            slots: owners.iter().filter(|owner| **owner == id).count(),
+            packets: traffic.packets,
+            bytes: traffic.bytes,
+            next_hop: self.next_hops.get(&address).map(|hop| {
+                let mac = hop
+                    .destination_mac
+                    .map(|byte| format!("{byte:02x}"))
+                    .join(":");
+                format!("{mac} dev {}", self.interface_name(hop.interface))
+            }),
+            last_check: self.failures.get(&id).cloned(),
+        })
+    }
+
+    fn interface_name(&self, index: u32) -> String {
+        nix::net::if_::if_indextoname(index)
+            .ok()
+            .and_then(|name| name.into_string().ok())
+            .unwrap_or_else(|| index.to_string())
+    }
+}
+
+fn reason_count((reason, traffic): (Reason, abi::Traffic)) -> ReasonCount {
+    ReasonCount {
+        reason: reason.name().to_owned(),
+        verdict: match reason.verdict() {
+            Verdict::Pass => "pass",
+            Verdict::Drop => "drop",
+        }
+        .to_owned(),
+        packets: traffic.packets,
+    }
+}
+
+fn describe(check: &Check) -> String {
+    let what = match &check.kind {
+        CheckKind::Tcp => format!("tcp :{}", check.port),
+        CheckKind::Http { path } => format!("http :{}{path}", check.port),
+    };
+    format!("{what} every {} ms", check.interval_ms)
+}

@@ -1,0 +1,397 @@
+//! The edge's program and maps.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use aya::{
+    Ebpf, EbpfLoader,
+    maps::{Array, HashMap, MapData, MapType, PerCpuArray},
+    programs::Xdp,
+};
+use aya_log::EbpfLogger;
+use balancer_common::{
+    Address, Reason,
+    abi::{self, Traffic},
+    flow::HashKey,
+    reason,
+};
+
+use super::{
+    attachment::{self, Attached, Place, Present},
+    error::{DataplaneError, kernel},
+    object,
+    pins::{Layout, PinDir},
+    record,
+    tables::Tables,
+};
+use crate::{
+    model::{BackendId, ServiceId, ServiceKey},
+    reconcile::{Plan, Step},
+    table::Table,
+};
+
+/// The link's pin.
+const LINK: &str = "link";
+/// The program's pin, for `bpftool` and for tests that run it on frames of their own.
+const PROGRAM: &str = "balance";
+
+const LAYOUTS: &[Layout] = &[
+    Layout {
+        name: "VIPS",
+        map_type: MapType::Hash,
+        key_size: 16,
+        value_size: 4,
+        max_entries: abi::MAX_SERVICES,
+    },
+    Layout {
+        name: "SERVICES",
+        map_type: MapType::Hash,
+        key_size: 24,
+        value_size: 8,
+        max_entries: abi::MAX_SERVICES,
+    },
+    Layout {
+        name: "BACKENDS",
+        map_type: MapType::Array,
+        key_size: 4,
+        value_size: 64,
+        max_entries: abi::MAX_BACKENDS,
+    },
+    Layout {
+        name: "TRAFFIC",
+        map_type: MapType::PerCpuArray,
+        key_size: 4,
+        value_size: 16,
+        max_entries: abi::MAX_BACKENDS,
+    },
+    Layout {
+        name: "REASONS",
+        map_type: MapType::PerCpuArray,
+        key_size: 4,
+        value_size: 16,
+        max_entries: reason::ROWS,
+    },
+    Layout {
+        name: "TABLES",
+        map_type: MapType::ArrayOfMaps,
+        key_size: 4,
+        value_size: 4,
+        max_entries: abi::MAX_TABLES,
+    },
+    Layout {
+        name: "HISTORIES",
+        map_type: MapType::ArrayOfMaps,
+        key_size: 4,
+        value_size: 4,
+        max_entries: abi::MAX_TABLES,
+    },
+];
+
+/// What the program is loaded with.
+#[derive(Clone, Copy, Debug)]
+pub struct EdgeSettings {
+    /// 64 secret bits, the same on every edge.
+    pub hash_key: u64,
+    /// Whether drops are logged, with a growing distance between lines.
+    pub debug_packets: bool,
+}
+
+/// Where the program's own log lines go: the daemon's log.
+pub type PacketLog = EbpfLogger<&'static dyn log::Log>;
+
+/// The program `balance` with its maps: what one task owns.
+pub struct EdgePlane {
+    ebpf: Ebpf,
+    pins: PinDir,
+    vips: HashMap<MapData, Address, u32>,
+    services: HashMap<MapData, abi::ServiceKey, abi::Service>,
+    backends: Array<MapData, abi::Backend>,
+    traffic: PerCpuArray<MapData, Traffic>,
+    reasons: PerCpuArray<MapData, Traffic>,
+    tables: Tables,
+    /// Tables that are filled: index and shift.
+    filled: BTreeMap<ServiceId, abi::Service>,
+    /// Services that packets see.
+    live: BTreeMap<ServiceKey, ServiceId>,
+    logger: Option<PacketLog>,
+}
+
+impl EdgePlane {
+    /// Loads the program with the maps that are pinned already, or with new ones, and pins them.
+    /// Nothing is attached yet.
+    pub fn load(pins: PinDir, settings: EdgeSettings) -> Result<Self, DataplaneError> {
+        pins.create()?;
+        pins.check(LAYOUTS)?;
+        let hash_key = HashKey::expand(settings.hash_key);
+        let debug_packets = u32::from(settings.debug_packets);
+        let mut loader = EbpfLoader::new();
+        loader
+            .override_global("HASH_KEY", &hash_key, true)
+            .override_global("DEBUG_PACKETS", &debug_packets, true);
+        for layout in LAYOUTS {
+            loader.map_pin_path(layout.name, pins.path(layout.name));
+        }
+        let mut ebpf = loader
+            .load(object::EDGE)
+            .map_err(kernel("create the edge's maps"))?;
+        let logger = settings
+            .debug_packets
+            .then(|| EbpfLogger::init(&mut ebpf).map_err(kernel("start the packet log")))
+            .transpose()?;
+        program(&mut ebpf)?
+            .load()
+            .map_err(kernel("load the program `balance`"))?;
+
+        let services: HashMap<MapData, abi::ServiceKey, abi::Service> = map(&mut ebpf, "SERVICES")?;
+        let used = services
+            .iter()
+            .flatten()
+            .map(|(_, service)| service.table)
+            .collect();
+        Ok(Self {
+            vips: map(&mut ebpf, "VIPS")?,
+            backends: map(&mut ebpf, "BACKENDS")?,
+            traffic: map(&mut ebpf, "TRAFFIC")?,
+            reasons: map(&mut ebpf, "REASONS")?,
+            tables: Tables::new(
+                map(&mut ebpf, "TABLES")?,
+                map(&mut ebpf, "HISTORIES")?,
+                used,
+            ),
+            services,
+            filled: BTreeMap::new(),
+            live: BTreeMap::new(),
+            ebpf,
+            pins,
+            logger,
+        })
+    }
+
+    /// The packet log, when it is on: to be flushed while packets flow.
+    pub fn take_logger(&mut self) -> Option<PacketLog> {
+        self.logger.take()
+    }
+
+    /// Makes the program live on an interface. `present` is the program there now.
+    pub fn attach(
+        &mut self,
+        interface: &str,
+        native: bool,
+        present: Option<Present>,
+    ) -> Result<Attached, DataplaneError> {
+        let program = program(&mut self.ebpf)?;
+        let attached = attachment::attach(
+            program,
+            &Place {
+                interface,
+                native,
+                present,
+                pin: &self.pins.path(LINK),
+            },
+        )?;
+        self.pins.remove(PROGRAM)?;
+        program
+            .pin(self.pins.path(PROGRAM))
+            .map_err(kernel("pin the program"))?;
+        Ok(attached)
+    }
+
+    /// Detaches the program and removes every pin below the directory: packets pass untouched
+    /// from now on. Gives whether there was anything.
+    pub fn detach(pins: &PinDir) -> Result<bool, DataplaneError> {
+        pins.remove(LINK)?;
+        pins.remove_all()
+    }
+
+    /// The id of the loaded program.
+    pub fn program_id(&mut self) -> Result<u32, DataplaneError> {
+        let info = program(&mut self.ebpf)?
+            .info()
+            .map_err(kernel("read the program's id"))?;
+        Ok(info.id())
+    }
+
+    /// Makes the maps equal to `plan`, whatever an earlier daemon left in them, and without a
+    /// moment in which a service that is in both would be missing.
+    pub fn adopt(&mut self, plan: &Plan) -> Result<(), DataplaneError> {
+        let left: BTreeSet<u32> = self
+            .services
+            .iter()
+            .flatten()
+            .map(|(_, service)| service.table)
+            .collect();
+        for (&id, backend) in &plan.backends {
+            self.apply(&Step::PutBackend(id, backend.clone()))?;
+        }
+        for (&id, table) in &plan.tables {
+            self.apply(&Step::PutTable(id, table.clone()))?;
+        }
+        for (&key, &id) in &plan.services {
+            self.apply(&Step::PutService(key, id))?;
+        }
+        let planned: BTreeSet<_> = plan.services.keys().map(record::service_key).collect();
+        let stale: Vec<_> = self
+            .services
+            .keys()
+            .flatten()
+            .filter(|key| !planned.contains(key))
+            .collect();
+        for key in stale {
+            self.services
+                .remove(&key)
+                .map_err(kernel("remove a service"))?;
+        }
+        let vips: BTreeSet<Address> = plan.services.keys().map(|key| key.vip.into()).collect();
+        let stale: Vec<_> = self
+            .vips
+            .keys()
+            .flatten()
+            .filter(|vip| !vips.contains(vip))
+            .collect();
+        for vip in stale {
+            self.vips.remove(&vip).map_err(kernel("remove a VIP"))?;
+        }
+        for index in left {
+            self.tables.release(index)?;
+        }
+        for id in 1..abi::MAX_BACKENDS {
+            let record = self
+                .backends
+                .get(&id, 0)
+                .map_err(kernel("read a backend"))?;
+            if record.outer != 0 && !plan.backends.contains_key(&BackendId(id as u16)) {
+                self.put_backend(BackendId(id as u16), abi::Backend::EMPTY)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Carries out one step of a plan.
+    pub fn apply(&mut self, step: &Step) -> Result<(), DataplaneError> {
+        match step {
+            Step::PutBackend(id, backend) => self.put_backend(*id, record::backend(backend)),
+            Step::PutTable(id, table) => self.put_table(*id, table),
+            Step::PutService(key, id) => self.put_service(*key, *id),
+            Step::RemoveService(key) => self.remove_service(key),
+            Step::RemoveTable(id) => match self.filled.remove(id) {
+                Some(service) => self.tables.release(service.table),
+                None => Ok(()),
+            },
+            Step::RemoveBackend(id) => {
+                self.put_backend(*id, abi::Backend::EMPTY)?;
+                self.clear_traffic(*id)
+            }
+        }
+    }
+
+    fn put_backend(&mut self, id: BackendId, record: abi::Backend) -> Result<(), DataplaneError> {
+        self.backends
+            .set(u32::from(id.0), record, 0)
+            .map_err(kernel("write a backend"))
+    }
+
+    /// The next backend of this id begins at zero.
+    fn clear_traffic(&mut self, id: BackendId) -> Result<(), DataplaneError> {
+        let rows = self
+            .traffic
+            .get(&u32::from(id.0), 0)
+            .map_err(kernel("read a counter"))?;
+        let zero = aya::maps::PerCpuValues::try_from(vec![Traffic::default(); rows.len()])
+            .map_err(|source| kernel("clear a counter")(source))?;
+        self.traffic
+            .set(u32::from(id.0), zero, 0)
+            .map_err(kernel("clear a counter"))
+    }
+
+    /// Fills the table, then points the service's keys at it in one update each.
+    fn put_table(&mut self, id: ServiceId, table: &Table) -> Result<(), DataplaneError> {
+        let index = self.tables.fill(table)?;
+        let service = abi::Service {
+            table: index,
+            shift: 64 - table.slots().ilog2(),
+        };
+        let before = self.filled.insert(id, service);
+        for (key, _) in self.live.iter().filter(|(_, live)| **live == id) {
+            self.services
+                .insert(record::service_key(key), service, 0)
+                .map_err(kernel("publish a table"))?;
+        }
+        match before {
+            Some(before) => self.tables.release(before.table),
+            None => Ok(()),
+        }
+    }
+
+    /// The service before its VIP: until the VIP is known, its packets pass rather than meet an undeclared port.
+    fn put_service(&mut self, key: ServiceKey, id: ServiceId) -> Result<(), DataplaneError> {
+        let Some(&service) = self.filled.get(&id) else {
+            return Err(DataplaneError::Kernel {
+                doing: "publish a service",
+                message: format!("service {} has no table yet", id.0),
+            });
+        };
+        self.services
+            .insert(record::service_key(&key), service, 0)
+            .map_err(kernel("publish a service"))?;
+        self.vips
+            .insert(Address::from(key.vip), 1, 0)
+            .map_err(kernel("publish a VIP"))?;
+        self.live.insert(key, id);
+        Ok(())
+    }
+
+    fn remove_service(&mut self, key: &ServiceKey) -> Result<(), DataplaneError> {
+        self.live.remove(key);
+        if self.live.keys().all(|live| live.vip != key.vip) {
+            self.vips
+                .remove(&Address::from(key.vip))
+                .map_err(kernel("remove a VIP"))?;
+        }
+        self.services
+            .remove(&record::service_key(key))
+            .map_err(kernel("remove a service"))
+    }
+
+    /// What a backend has been sent, over all CPUs.
+    pub fn traffic(&self, id: BackendId) -> Result<Traffic, DataplaneError> {
+        total(&self.traffic, u32::from(id.0))
+    }
+
+    /// How often each of the edge's reasons was met, over all CPUs.
+    pub fn reasons(&self) -> Result<Vec<(Reason, Traffic)>, DataplaneError> {
+        let edge = Reason::ALL
+            .iter()
+            .filter(|&&reason| reason < Reason::Decapsulated);
+        edge.map(|&reason| Ok((reason, total(&self.reasons, reason as u32)?)))
+            .collect()
+    }
+}
+
+/// The sum of a per-CPU row.
+pub(super) fn total(
+    rows: &PerCpuArray<MapData, Traffic>,
+    index: u32,
+) -> Result<Traffic, DataplaneError> {
+    let values = rows.get(&index, 0).map_err(kernel("read a counter"))?;
+    Ok(values.iter().fold(Traffic::default(), |sum, row| Traffic {
+        packets: sum.packets + row.packets,
+        bytes: sum.bytes + row.bytes,
+    }))
+}
+
+fn program(ebpf: &mut Ebpf) -> Result<&mut Xdp, DataplaneError> {
+    let program = ebpf
+        .program_mut("balance")
+        .expect("the object has the program `balance`");
+    program
+        .try_into()
+        .map_err(kernel("use the program `balance`"))
+}
+
+/// Takes a map out of the object.
+pub(super) fn map<M>(ebpf: &mut Ebpf, name: &'static str) -> Result<M, DataplaneError>
+where
+    M: TryFrom<aya::maps::Map, Error = aya::maps::MapError>,
+{
+    let map = ebpf.take_map(name).expect("the object has its maps");
+    M::try_from(map).map_err(kernel("use a map"))
+}

@@ -1,0 +1,19 @@
+//! The kernel side: programs, maps and links, pinned so that traffic outlives the daemon.
+//!
+//! The only module that knows aya, and the only one that opens a map.
+
+mod agent;
+mod attachment;
+mod edge;
+mod error;
+mod object;
+mod pins;
+mod record;
+mod tables;
+
+pub use agent::{AgentPlane, AgentSettings};
+pub use attachment::{Attached, Present};
+pub use edge::{EdgePlane, EdgeSettings, PacketLog};
+pub use error::DataplaneError;
+pub use object::PASS_OBJECT;
+pub use pins::PinDir;

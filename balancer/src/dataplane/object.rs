@@ -1,0 +1,13 @@
+//! The kernel programs' objects, as `build.rs` left them.
+
+use aya::include_bytes_aligned;
+
+/// `balance` and its maps.
+pub(super) static EDGE: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/edge"));
+
+/// `decap`, `clamp` and their maps.
+pub(super) static AGENT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/agent"));
+
+/// An object with the one XDP program `pass`, which lets every frame through: a veth accepts what
+/// its peer's native XDP transmits only while it has a native program itself.
+pub static PASS_OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/pass"));

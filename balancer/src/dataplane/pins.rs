@@ -1,0 +1,144 @@
+//! The pin directory: maps, links and programs that outlive the daemon.
+//!
+//! `<pin_dir>/v<ABI version>/`, so that a daemon of another ABI never reuses a map of this one.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use aya::maps::{MapInfo, MapType};
+use balancer_common::abi;
+use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
+
+use super::error::{DataplaneError, kernel};
+
+/// One versioned directory on a bpffs.
+#[derive(Clone, Debug)]
+pub struct PinDir {
+    path: PathBuf,
+}
+
+/// A map's layout, as far as the kernel tells it.
+pub(super) struct Layout {
+    pub(super) name: &'static str,
+    pub(super) map_type: MapType,
+    pub(super) key_size: u32,
+    pub(super) value_size: u32,
+    pub(super) max_entries: u32,
+}
+
+impl PinDir {
+    /// The directory of this ABI version below `pin_dir`; nothing is made yet.
+    pub fn new(pin_dir: &Path) -> Self {
+        Self {
+            path: pin_dir.join(format!("v{}", abi::VERSION)),
+        }
+    }
+
+    /// A directory within it.
+    pub fn within(&self, name: &str) -> Self {
+        Self {
+            path: self.path.join(name),
+        }
+    }
+
+    /// Makes the directory, which must be on a bpffs.
+    pub fn create(&self) -> Result<(), DataplaneError> {
+        fs::create_dir_all(&self.path).map_err(|source| self.error(&self.path, source))?;
+        let on = statfs(&self.path).map_err(|errno| self.error(&self.path, errno.into()))?;
+        if on.filesystem_type() != BPF_FS_MAGIC {
+            // What was just made is nobody's; a directory with anything in it stays.
+            let _ = fs::remove_dir(&self.path);
+            return Err(DataplaneError::NoBpffs {
+                path: self.path.clone(),
+            });
+        }
+        Ok(())
+    }
+
+    /// The path of a pin.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// Checks that pinned maps have the layouts that this version's programs expect; missing ones are fine.
+    pub(super) fn check(&self, layouts: &[Layout]) -> Result<(), DataplaneError> {
+        for layout in layouts {
+            let path = self.path(layout.name);
+            if !path.exists() {
+                continue;
+            }
+            let info = MapInfo::from_pin(&path).map_err(kernel("open a pinned map"))?;
+            let found = (
+                info.map_type()
+                    .map_err(kernel("read a pinned map's type"))?,
+                info.key_size(),
+                info.value_size(),
+                info.max_entries(),
+            );
+            let expected = (
+                layout.map_type,
+                layout.key_size,
+                layout.value_size,
+                layout.max_entries,
+            );
+            if found != expected {
+                return Err(DataplaneError::Layout {
+                    path,
+                    found: describe(found),
+                    expected: describe(expected),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes one pin; gives whether it was there.
+    pub fn remove(&self, name: &str) -> Result<bool, DataplaneError> {
+        let path = self.path(name);
+        match fs::remove_file(&path) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(source) => Err(self.error(&path, source)),
+        }
+    }
+
+    /// Removes the directory with every pin in it; gives whether it was there.
+    pub fn remove_all(&self) -> Result<bool, DataplaneError> {
+        remove_tree(&self.path).map_err(|source| self.error(&self.path, source))
+    }
+
+    fn error(&self, path: &Path, source: io::Error) -> DataplaneError {
+        if source.kind() == io::ErrorKind::PermissionDenied {
+            return DataplaneError::Permission;
+        }
+        DataplaneError::Pin {
+            path: path.to_owned(),
+            source,
+        }
+    }
+}
+
+/// Like `remove_dir_all`, which trips over bpffs: its files cannot be opened.
+fn remove_tree(path: &Path) -> io::Result<bool> {
+    let entries = match fs::read_dir(path) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(error),
+    };
+    for entry in entries {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            remove_tree(&entry.path())?;
+        } else {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    fs::remove_dir(path)?;
+    Ok(true)
+}
+
+fn describe((map_type, key, value, entries): (MapType, u32, u32, u32)) -> String {
+    format!("{map_type:?}, {key}-byte keys, {value}-byte values, {entries} entries")
+}

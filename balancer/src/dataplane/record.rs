@@ -1,0 +1,43 @@
+//! From the model's words to the ABI's.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use balancer_common::{Address, abi};
+
+use crate::{
+    model::{Encapsulation, ServiceKey},
+    reconcile::BackendRecord,
+};
+
+/// A service's key as packets have it.
+pub(super) fn service_key(key: &ServiceKey) -> abi::ServiceKey {
+    abi::ServiceKey {
+        vip: key.vip.into(),
+        port: key.port.to_be_bytes(),
+        protocol: key.protocol.number(),
+        padding: [0; 5],
+    }
+}
+
+/// A backend's record; one without a next hop drops its packets as `no_next_hop`.
+pub(super) fn backend(record: &BackendRecord) -> abi::Backend {
+    let outer = match (record.encapsulation, record.address) {
+        (Encapsulation::Gue, IpAddr::V4(_)) => abi::outer::GUE_IPV4,
+        (Encapsulation::Gue, IpAddr::V6(_)) => abi::outer::GUE_IPV6,
+        (Encapsulation::Ipip, _) => abi::outer::IPV4,
+        (Encapsulation::Ip6ip6 | Encapsulation::Ip4in6, _) => abi::outer::IPV6,
+    };
+    let unspecified: IpAddr = match record.address {
+        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let source = record
+        .next_hop
+        .as_ref()
+        .map_or(unspecified, |hop| hop.source);
+    let backend = abi::Backend::new(outer, Address::from(source), Address::from(record.address));
+    match &record.next_hop {
+        Some(hop) => backend.via(hop.interface, hop.destination_mac, hop.source_mac, hop.mtu),
+        None => backend,
+    }
+}

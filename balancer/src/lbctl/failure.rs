@@ -1,0 +1,49 @@
+//! Why a command did not work, and the exit code for it.
+
+use std::{io, net::IpAddr, path::PathBuf};
+
+use thiserror::Error;
+
+use crate::{api::client::ClientError, config::ConfigError, model::ServiceName};
+
+/// Why a command did not work.
+#[derive(Debug, Error)]
+pub(super) enum Failure {
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error("cannot read {}: {source}", path.display())]
+    Unreadable { path: PathBuf, source: io::Error },
+    #[error("cannot write into {}: {source}; does the directory exist?", path.display())]
+    Unwritable { path: PathBuf, source: io::Error },
+    #[error(
+        "{service}: backend {address} is still there after {seconds} s; it goes when its drain ends, or now with `--now`"
+    )]
+    StillThere {
+        service: ServiceName,
+        address: IpAddr,
+        seconds: u64,
+    },
+    #[error("cannot print: {0}")]
+    Output(#[from] io::Error),
+}
+
+impl Failure {
+    pub(super) fn exit_code(&self) -> u8 {
+        match self {
+            Self::Client(error) => error.exit_code(),
+            Self::StillThere { .. } => 8,
+            Self::Output(_) if self.is_quiet() => 0,
+            Self::Config(_)
+            | Self::Unreadable { .. }
+            | Self::Unwritable { .. }
+            | Self::Output(_) => 1,
+        }
+    }
+
+    /// Whether it is only that the reader, such as `head`, has read enough.
+    pub(super) fn is_quiet(&self) -> bool {
+        matches!(self, Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
+    }
+}

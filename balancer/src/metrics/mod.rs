@@ -1,0 +1,10 @@
+//! What Prometheus scrapes: the snapshot in its classic text format.
+
+mod families;
+mod server;
+
+#[cfg(test)]
+mod tests;
+
+pub use families::render;
+pub use server::{bind, serve};

@@ -1,0 +1,63 @@
+//! The listener that Prometheus scrapes.
+
+use std::{future::Future, io, net::SocketAddr};
+
+use axum::{
+    Router,
+    extract::State,
+    http::{StatusCode, header::CONTENT_TYPE},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use tokio::{net::TcpListener, sync::mpsc};
+
+use super::render;
+use crate::api::{
+    command::Command,
+    server::{Daemon, serve_router},
+};
+
+/// The classic text format; the character set is the format's own.
+const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// Listens where Prometheus will ask.
+///
+/// # Errors
+///
+/// When the address can't be had; the message says what to do.
+pub async fn bind(listen: SocketAddr) -> io::Result<TcpListener> {
+    TcpListener::bind(listen).await.map_err(|error| {
+        let message = format!(
+            "cannot listen on {listen} for metrics: {error}; set `metrics_listen` to a free address"
+        );
+        io::Error::new(error.kind(), message)
+    })
+}
+
+/// Answers `GET /metrics` on a listener that exists until `shutdown` is ready.
+///
+/// # Errors
+///
+/// When the listener fails for good.
+pub async fn serve(
+    listener: TcpListener,
+    commands: mpsc::Sender<Command>,
+    shutdown: impl Future<Output = ()>,
+) -> io::Result<()> {
+    let router = Router::new()
+        .route(
+            "/",
+            get(|| async { "Balancer's metrics are at /metrics.\n" }),
+        )
+        .route("/metrics", get(metrics))
+        .fallback(|| async { (StatusCode::NOT_FOUND, "Only /metrics is here.\n") })
+        .with_state(Daemon::new(commands));
+    serve_router(listener, router, shutdown).await
+}
+
+async fn metrics(State(daemon): State<Daemon>) -> Response {
+    match daemon.ask(|reply| Command::Snapshot { reply }).await {
+        Some(snapshot) => ([(CONTENT_TYPE, TEXT_FORMAT)], render(&snapshot)).into_response(),
+        None => (StatusCode::SERVICE_UNAVAILABLE, "lbd is stopping.\n").into_response(),
+    }
+}

@@ -1,0 +1,152 @@
+//! Following the kernel: level-triggered, so that a missed event leaves nothing wrong for longer than a second.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    time::{Duration, Instant},
+};
+
+use futures::future::join_all;
+use rtnetlink::Handle;
+use tokio::{
+    sync::watch,
+    task::JoinHandle,
+    time::{sleep, timeout},
+};
+
+use super::{
+    NextHop, NextHopError, Sources,
+    events::Events,
+    kernel,
+    neighbour::{self, Place},
+    survey::survey,
+};
+
+/// Everything is looked at this often, events or not; no neighbour is asked for more often.
+const EVERY: Duration = Duration::from_secs(1);
+
+/// Changes come in bursts: after the first, wait this long for the others.
+const COALESCE: Duration = Duration::from_millis(20);
+
+/// At most one part in this many of the time goes into looking, however many changes come.
+const IDLE_SHARE: u32 = 4;
+
+/// A look that takes longer has lost an answer.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Keeps `found` equal to the next hops of the `wanted` addresses; an address without a next hop is not in it.
+///
+/// Publishes only changes. Looks at routes, neighbours and links when any of them changes, when `wanted` changes, and
+/// every second; asks the kernel to resolve neighbours that it does not know, and to confirm those it has not heard of
+/// lately. While the kernel cannot be asked, `found` stays as it is. The task ends with `Ok` when `wanted` has no
+/// sender or `found` no receiver, with an error when netlink sockets cannot be opened at all.
+pub fn spawn(
+    wanted: watch::Receiver<BTreeSet<IpAddr>>,
+    sources: Sources,
+    found: watch::Sender<BTreeMap<IpAddr, NextHop>>,
+) -> JoinHandle<Result<(), NextHopError>> {
+    tokio::spawn(async move {
+        let mut follower = Follower {
+            kernel: kernel::connect()?,
+            events: Events::open()?,
+            asked: BTreeMap::new(),
+        };
+        follower.run(wanted, sources, found).await;
+        Ok(())
+    })
+}
+
+struct Follower {
+    kernel: Handle,
+    events: Events,
+    /// When each neighbour was last asked for.
+    asked: BTreeMap<Place, Instant>,
+}
+
+impl Follower {
+    async fn run(
+        &mut self,
+        mut wanted: watch::Receiver<BTreeSet<IpAddr>>,
+        sources: Sources,
+        found: watch::Sender<BTreeMap<IpAddr, NextHop>>,
+    ) {
+        loop {
+            let mut broken = false;
+            let started = Instant::now();
+            let addresses = wanted.borrow_and_update().clone();
+            let outcome = timeout(PATIENCE, self.look(&addresses, sources)).await;
+            let outcome = outcome.unwrap_or_else(|_| {
+                Err(NextHopError::NoAnswer {
+                    what: "next hops",
+                    reason: format!("none within {PATIENCE:?}"),
+                })
+            });
+            match outcome {
+                Ok(next_hops) => {
+                    found.send_if_modified(|known| {
+                        let changed = *known != next_hops;
+                        *known = next_hops;
+                        changed
+                    });
+                }
+                Err(error) => {
+                    tracing::warn!("{error}; next hops stay as they were, trying again");
+                    self.reopen();
+                    broken = true;
+                }
+            }
+            let cost = started.elapsed();
+            tokio::select! {
+                changed = wanted.changed() => if changed.is_err() { return },
+                () = found.closed() => return,
+                event = self.events.next() => if let Err(error) = event {
+                    tracing::warn!("{error}; opening a new socket");
+                    self.reopen();
+                    broken = true;
+                },
+                () = sleep(EVERY.saturating_sub(cost)) => (),
+            }
+            sleep(if broken {
+                EVERY
+            } else {
+                COALESCE.max(cost * (IDLE_SHARE - 1))
+            })
+            .await;
+            self.events.forget();
+        }
+    }
+
+    async fn look(
+        &mut self,
+        addresses: &BTreeSet<IpAddr>,
+        sources: Sources,
+    ) -> Result<BTreeMap<IpAddr, NextHop>, NextHopError> {
+        let survey = survey(&self.kernel, addresses, sources).await?;
+        let now = Instant::now();
+        // By time alone: an entry that fails at once comes back here with every event of its own making.
+        self.asked.retain(|_, at| now.duration_since(*at) < EVERY);
+        let due: Vec<Place> = survey
+            .to_ask
+            .iter()
+            .copied()
+            .filter(|place| !self.asked.contains_key(place))
+            .collect();
+        self.asked.extend(due.iter().map(|&place| (place, now)));
+        for outcome in join_all(due.iter().map(|&place| neighbour::ask(&self.kernel, place))).await
+        {
+            // The interface may just have gone; the next look knows.
+            if let Err(error) = outcome {
+                tracing::debug!("{error}");
+            }
+        }
+        Ok(survey.next_hops)
+    }
+
+    /// New sockets in place of broken ones; when even that fails, the next round tries again.
+    fn reopen(&mut self) {
+        match (kernel::connect(), Events::open()) {
+            (Ok(kernel), Ok(events)) => (self.kernel, self.events) = (kernel, events),
+            (Err(error), _) | (_, Err(error)) => tracing::warn!("{error}"),
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! Interfaces by name, and those that carry the host's default routes.
+
+use futures::TryStreamExt;
+use rtnetlink::{
+    RouteMessageBuilder,
+    packet_route::{
+        link::{LinkAttribute, LinkMessage},
+        route::{RouteAttribute, RouteMessage, RouteType},
+    },
+};
+
+use super::{InterfaceView, NextHopError, kernel, link};
+
+/// The interface called `name`; the error of a missing one names those that exist.
+pub async fn interface(name: &str) -> Result<InterfaceView, NextHopError> {
+    let kernel = kernel::connect()?;
+    // Of all, so that a name too long for a request is a missing interface, and no kernel error.
+    let links = kernel::all("its links", kernel.link().get().execute()).await?;
+    match links.iter().find(|link| named(link) == Some(name)) {
+        Some(link) => link::view(link),
+        None => {
+            let known = links.iter().filter_map(named).map(str::to_owned).collect();
+            Err(NextHopError::NoInterface {
+                name: name.to_owned(),
+                known,
+            })
+        }
+    }
+}
+
+/// The numbers of the interfaces that a default route of IPv4 or IPv6 leaves by, in any table, in ascending order.
+pub async fn default_route_interfaces() -> Result<Vec<u32>, NextHopError> {
+    let kernel = kernel::connect()?;
+    let mut interfaces = Vec::new();
+    let questions = [
+        RouteMessageBuilder::<std::net::Ipv4Addr>::new().build(),
+        RouteMessageBuilder::<std::net::Ipv6Addr>::new().build(),
+    ];
+    for question in questions {
+        // Edges may hold a million routes: look at each as it comes and keep none.
+        let answers = kernel.route().get(question).execute();
+        let found = answers.try_for_each(|route| {
+            if route.header.destination_prefix_length == 0
+                && route.header.kind == RouteType::Unicast
+            {
+                interfaces.extend(outgoing(&route));
+            }
+            futures::future::ready(Ok(()))
+        });
+        found
+            .await
+            .map_err(|error| NextHopError::from_rtnetlink("its routes", error))?;
+    }
+    interfaces.sort_unstable();
+    interfaces.dedup();
+    Ok(interfaces)
+}
+
+fn named(link: &LinkMessage) -> Option<&str> {
+    link.attributes
+        .iter()
+        .find_map(|attribute| match attribute {
+            LinkAttribute::IfName(name) => Some(name.as_str()),
+            _ => None,
+        })
+}
+
+fn outgoing(route: &RouteMessage) -> Vec<u32> {
+    let of = |attribute: &RouteAttribute| match attribute {
+        RouteAttribute::Oif(index) => vec![*index],
+        RouteAttribute::MultiPath(hops) => hops.iter().map(|hop| hop.interface_index).collect(),
+        _ => Vec::new(),
+    };
+    route.attributes.iter().flat_map(of).collect()
+}

@@ -1,0 +1,23 @@
+//! Where packets for a backend go next: interface, MAC addresses, outer source and MTU, as the kernel's routes,
+//! neighbours and links have it.
+//!
+//! Everything here speaks netlink in the network namespace of the calling thread.
+
+mod error;
+mod events;
+mod follow;
+mod interface;
+mod kernel;
+mod link;
+mod neighbour;
+mod route;
+mod survey;
+#[cfg(test)]
+mod tests;
+
+pub use crate::reconcile::NextHop;
+pub use error::NextHopError;
+pub use follow::spawn;
+pub use interface::{default_route_interfaces, interface};
+pub use link::{AttachedMode, AttachedXdp, InterfaceView};
+pub use survey::Sources;

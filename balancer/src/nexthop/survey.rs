@@ -1,0 +1,113 @@
+//! One look at the kernel: the next hop of every wanted address.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+};
+
+use futures::{StreamExt, TryFutureExt, TryStreamExt, stream};
+use rtnetlink::Handle;
+
+use super::{
+    InterfaceView, NextHop, NextHopError, link,
+    neighbour::{self, Neighbour, Place},
+    route::{self, Route},
+};
+
+/// Questions on their way at once; their answers fit a socket's receive buffer many times over.
+const AT_ONCE: usize = 32;
+
+/// Outer source addresses that the operator chose; without one, the route's own is taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sources {
+    /// For backends with IPv4 addresses.
+    pub ipv4: Option<Ipv4Addr>,
+    /// For backends with IPv6 addresses.
+    pub ipv6: Option<Ipv6Addr>,
+}
+
+impl Sources {
+    fn for_address(self, address: IpAddr, route: &Route) -> Option<IpAddr> {
+        let chosen = match address {
+            IpAddr::V4(_) => self.ipv4.map(IpAddr::from),
+            IpAddr::V6(_) => self.ipv6.map(IpAddr::from),
+        };
+        chosen
+            .or(route.source)
+            .filter(|source| source.is_ipv4() == address.is_ipv4())
+    }
+}
+
+/// What one look found.
+#[derive(Debug, Default)]
+pub(crate) struct Survey {
+    /// The next hop of each address that has one.
+    pub(crate) next_hops: BTreeMap<IpAddr, NextHop>,
+    /// Neighbours that the kernel should resolve or confirm.
+    pub(crate) to_ask: BTreeSet<Place>,
+}
+
+/// Looks at routes, then at the links and neighbours that these lead over, each once.
+pub(crate) async fn survey(
+    kernel: &Handle,
+    addresses: &BTreeSet<IpAddr>,
+    sources: Sources,
+) -> Result<Survey, NextHopError> {
+    let routes = ask_each(addresses, |address| route::look_up(kernel, address)).await?;
+    let routes: BTreeMap<IpAddr, Route> = routes
+        .into_iter()
+        .filter_map(|(address, route)| Some((address, route?)))
+        .collect();
+    let interfaces: BTreeSet<u32> = routes.values().map(|route| route.interface).collect();
+    let links = ask_each(&interfaces, |index| link::by_index(kernel, index)).await?;
+    let links: BTreeMap<u32, InterfaceView> = links
+        .into_iter()
+        .filter_map(|(index, link)| Some((index, link?)))
+        .filter(|(_, link)| link.up)
+        .collect();
+    let places = routes
+        .values()
+        .map(|route| (route.interface, route.neighbour));
+    let places: BTreeSet<Place> = places
+        .filter(|(interface, _)| links.contains_key(interface))
+        .collect();
+    let neighbours = ask_each(&places, |place| neighbour::look_up(kernel, place)).await?;
+
+    let next_hop = |address: IpAddr, route: &Route| {
+        let link = links.get(&route.interface)?;
+        let neighbour: &Neighbour = neighbours.get(&(route.interface, route.neighbour))?;
+        Some(NextHop {
+            interface: link.index,
+            source_mac: link.mac,
+            destination_mac: neighbour.mac?,
+            source: sources.for_address(address, route)?,
+            mtu: route.mtu.unwrap_or(link.mtu).min(link.mtu),
+        })
+    };
+    let next_hops = routes
+        .iter()
+        .filter_map(|(&address, route)| Some((address, next_hop(address, route)?)))
+        .collect();
+    let to_ask = neighbours
+        .iter()
+        .filter(|(_, neighbour)| neighbour.needs_asking)
+        .map(|(&place, _)| place)
+        .collect();
+    Ok(Survey { next_hops, to_ask })
+}
+
+/// Asks the same question about each key, several at once.
+async fn ask_each<K: Copy + Ord, V, F>(
+    keys: &BTreeSet<K>,
+    question: impl Fn(K) -> F,
+) -> Result<BTreeMap<K, V>, NextHopError>
+where
+    F: Future<Output = Result<V, NextHopError>>,
+{
+    let question = |&key| question(key).map_ok(move |answer| (key, answer));
+    let questions: Vec<_> = keys.iter().map(question).collect();
+    stream::iter(questions)
+        .buffer_unordered(AT_ONCE)
+        .try_collect()
+        .await
+}
