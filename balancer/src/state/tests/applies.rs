@@ -87,6 +87,7 @@ fn a_service_on_its_way_out_goes_on_draining_when_the_set_does_not_name_it() {
     assert_eq!((same == draining, outcome.changed), (true, false));
     let (back, _) = draining.done(&apply(&[service("web", 10, &[1])], false));
     assert_eq!(back.backend(1).admin, AdminState::Active);
+    assert!(!back.web().removed_when_drained);
     let (back, _) = back.change(&Change::EndDrains, u64::MAX).unwrap();
     assert_eq!(back.web().service.backends.len(), 1);
 }
