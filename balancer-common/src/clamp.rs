@@ -61,8 +61,8 @@ pub struct Excess {
 
 /// Finds the MSS option of a SYN-ACK from a VIP that says more than its limit.
 #[inline(always)]
-pub fn excess<F: Frame + ?Sized>(
-    frame: &F,
+pub fn excess<F: Frame>(
+    frame: F,
     limits: Limits,
     is_vip: impl FnOnce(&Address) -> bool,
 ) -> Option<Excess> {
@@ -71,17 +71,18 @@ pub fn excess<F: Frame + ?Sized>(
         return None;
     }
     let at = EthHdr::LEN + network.header_length;
-    if frame.read::<u8>(at + 13)? & FLAGS != SYN_ACK || !is_vip(&network.source) {
+    let segment = frame.skip(at);
+    if segment.read::<u8>(13)? & FLAGS != SYN_ACK || !is_vip(&network.source) {
         return None;
     }
-    let end = at + (frame.read::<u8>(at + 12)? >> 4) as usize * 4;
+    let end = at + (segment.read::<u8>(12)? >> 4) as usize * 4;
     let limit = if network.version_protocol == IpProto::Ipv4 as u8 {
         limits.ipv4
     } else {
         limits.ipv6
     };
     let value_at = mss(frame, at + TcpHdr::LEN, end)?;
-    let value = u16::from_be(frame.read(value_at)?);
+    let value = u16::from_be(frame.skip(value_at).read(0)?);
     (value > limit).then_some(Excess {
         value_at,
         checksum_at: at + 16,
@@ -92,16 +93,17 @@ pub fn excess<F: Frame + ?Sized>(
 
 /// Where the MSS option's value stands among the options from `at` to `end` (RFC 9293 section 3.1).
 #[inline(always)]
-fn mss<F: Frame + ?Sized>(frame: &F, mut at: usize, end: usize) -> Option<usize> {
+fn mss<F: Frame>(frame: F, mut at: usize, end: usize) -> Option<usize> {
     for _ in 0..MOST_OPTIONS {
         if at + 4 > end {
             return None;
         }
-        match frame.read::<u8>(at)? {
+        let option = frame.skip(at);
+        match option.read::<u8>(0)? {
             0 => return None,
             1 => at += 1,
-            2 => return (frame.read::<u8>(at + 1)? == 4).then_some(at + 2),
-            _ => match frame.read::<u8>(at + 1)? {
+            2 => return (option.read::<u8>(1)? == 4).then_some(at + 2),
+            _ => match option.read::<u8>(1)? {
                 0 | 1 => return None,
                 length => at += length as usize,
             },

@@ -33,8 +33,8 @@ pub struct Choice<'a> {
 
 /// parse -> service -> slot -> backend.
 #[inline(always)]
-pub fn choose<'a, F: Frame + ?Sized, T: Tables>(
-    frame: &F,
+pub fn choose<'a, F: Frame, T: Tables>(
+    frame: F,
     tables: &'a T,
     key: &HashKey,
 ) -> Result<Choice<'a>, Reason> {

@@ -52,7 +52,7 @@ pub struct Packet {
 
 /// Reads the IP header behind an Ethernet header.
 #[inline(always)]
-pub fn network<F: Frame + ?Sized>(frame: &F) -> Result<Network, Reason> {
+pub fn network<F: Frame>(frame: F) -> Result<Network, Reason> {
     let ether_type: u16 = frame.read(12).ok_or(Reason::ShortFrame)?;
     if ether_type == EtherType::Ipv4 as u16 {
         ipv4(frame, EthHdr::LEN).ok_or(Reason::ShortFrame)
@@ -63,9 +63,9 @@ pub fn network<F: Frame + ?Sized>(frame: &F) -> Result<Network, Reason> {
     }
 }
 
-/// Reads the IPv4 header (RFC 791) at `at`; `None` when the frame ends within its 20 fixed bytes.
+/// Reads the IPv4 header (RFC 791) at byte `at`, which the program knows beforehand; `None` when the frame ends within its 20 fixed bytes.
 #[inline(always)]
-pub fn ipv4<F: Frame + ?Sized>(frame: &F, at: usize) -> Option<Network> {
+pub fn ipv4<F: Frame>(frame: F, at: usize) -> Option<Network> {
     let destination = Address::from_ipv4_word(frame.read(at + 16)?);
     let first: u8 = frame.read(at)?;
     let header_length = ((first & 0x0f) as usize) * 4;
@@ -82,9 +82,9 @@ pub fn ipv4<F: Frame + ?Sized>(frame: &F, at: usize) -> Option<Network> {
     })
 }
 
-/// Reads the IPv6 header (RFC 8200) at `at`; `None` when the frame ends within it.
+/// Reads the IPv6 header (RFC 8200) at byte `at`, which the program knows beforehand; `None` when the frame ends within it.
 #[inline(always)]
-pub fn ipv6<F: Frame + ?Sized>(frame: &F, at: usize) -> Option<Network> {
+pub fn ipv6<F: Frame>(frame: F, at: usize) -> Option<Network> {
     let destination = Address([frame.read(at + 24)?, frame.read(at + 32)?]);
     let first = u16::from_be(frame.read(at)?);
     let protocol: u8 = frame.read(at + 6)?;
@@ -104,7 +104,7 @@ pub fn ipv6<F: Frame + ?Sized>(frame: &F, at: usize) -> Option<Network> {
 impl Network {
     /// Judges the packet behind the header and reads its ports; the header stands at byte 14.
     #[inline(always)]
-    pub fn transport<F: Frame + ?Sized>(&self, frame: &F) -> Result<Packet, Reason> {
+    pub fn transport<F: Frame>(&self, frame: F) -> Result<Packet, Reason> {
         if !self.sound {
             return Err(Reason::BadHeaderLength);
         }
@@ -115,12 +115,12 @@ impl Network {
             return Err(Reason::BadTotalLength);
         }
         let payload = self.length - self.header_length;
-        let at = EthHdr::LEN + self.header_length;
+        let segment = frame.skip(EthHdr::LEN + self.header_length);
         if self.protocol == IpProto::Tcp as u8 {
             if payload < TcpHdr::LEN {
                 return Err(Reason::BadTotalLength);
             }
-            let offset: u8 = frame.read(at + 12).ok_or(Reason::BadTotalLength)?;
+            let offset: u8 = segment.read(12).ok_or(Reason::BadTotalLength)?;
             let header_length = (offset >> 4) as usize * 4;
             if header_length < TcpHdr::LEN || header_length > payload {
                 return Err(Reason::BadHeaderLength);
@@ -129,7 +129,7 @@ impl Network {
             if payload < UdpHdr::LEN {
                 return Err(Reason::BadTotalLength);
             }
-            let length = u16::from_be(frame.read(at + 4).ok_or(Reason::BadTotalLength)?) as usize;
+            let length = u16::from_be(segment.read(4).ok_or(Reason::BadTotalLength)?) as usize;
             if length < UdpHdr::LEN || length > payload {
                 return Err(Reason::BadTotalLength);
             }
@@ -140,7 +140,7 @@ impl Network {
             flow: Flow {
                 source: self.source,
                 destination: self.destination,
-                ports: frame.read(at).ok_or(Reason::BadTotalLength)?,
+                ports: segment.read(0).ok_or(Reason::BadTotalLength)?,
                 protocol: self.protocol,
             },
             version_protocol: self.version_protocol,

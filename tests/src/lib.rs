@@ -1,1 +1,26 @@
+//! Network namespaces, packets and processes for the integration tests and the demo.
+//!
+//! A [`World`] is a private place to make namespaces in; a [`Topology`] is client, router, edge and
+//! instances inside it; [`Edge`], [`Agent`] and [`lbctl`](Edge::lbctl) are the real programs run there.
 
+mod lb;
+mod load;
+mod namespace;
+mod process;
+mod programs;
+mod topology;
+mod traces;
+mod wait;
+mod world;
+mod xdp;
+
+pub use lb::{Agent, Edge, EdgeOptions, Reply};
+pub use load::{Load, Request, Running};
+pub use namespace::Namespace;
+pub use process::Process;
+pub use programs::program;
+pub use topology::{Instance, Topology};
+pub use traces::Traces;
+pub use wait::wait_for;
+pub use world::{Record, World};
+pub use xdp::{assert_native_xdp, attach_pass};

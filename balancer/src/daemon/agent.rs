@@ -101,9 +101,11 @@ impl Attendant {
                 }
             }
             Err(trouble) => {
-                if self.trouble.as_ref() != Some(&trouble) {
+                // The same trouble differs from try to try in its numbers only.
+                let kind = trouble.replace(|c: char| c.is_ascii_digit(), "");
+                if self.trouble.as_ref() != Some(&kind) {
                     warn!("{}: {trouble}", self.instance.name);
-                    self.trouble = Some(trouble);
+                    self.trouble = Some(kind);
                 }
             }
         }

@@ -97,14 +97,16 @@ impl AgentPlane {
         let mut ebpf = loader
             .load(object::AGENT)
             .map_err(kernel("create the agent's maps"))?;
+        // Programs before maps: a map that nothing holds is gone.
+        decap(&mut ebpf)?
+            .load()
+            .map_err(kernel("load the program `decap`"))?;
+        clamp(&mut ebpf)?
+            .load()
+            .map_err(kernel("load the program `clamp`"))?;
         fill(&mut ebpf, settings)?;
 
-        let decap: &mut Xdp = ebpf
-            .program_mut("decap")
-            .expect("the object has the program `decap`")
-            .try_into()
-            .map_err(kernel("use the program `decap`"))?;
-        decap.load().map_err(kernel("load the program `decap`"))?;
+        let decap = decap(&mut ebpf)?;
         let attached = attachment::attach(
             decap,
             &Place {
@@ -115,7 +117,11 @@ impl AgentPlane {
             },
         )?;
         let program_id = decap.info().map_err(kernel("read the program's id"))?.id();
-        clamp(&mut ebpf, &settings.interface, &pins.path(CLAMP_LINK))?;
+        attach_clamp(
+            clamp(&mut ebpf)?,
+            &settings.interface,
+            &pins.path(CLAMP_LINK),
+        )?;
         Ok((
             Self {
                 program_id,
@@ -186,14 +192,30 @@ fn prefix(edge: &IpNet) -> Key<[u8; 16]> {
     Key::new(mapped + u32::from(edge.prefix_len()), address)
 }
 
-/// Attaches `clamp` to egress: through tcx with a pinned link, or through clsact before Linux 6.6.
-fn clamp(ebpf: &mut Ebpf, interface: &str, pin: &Path) -> Result<(), DataplaneError> {
-    let clamp: &mut SchedClassifier = ebpf
-        .program_mut("clamp")
-        .expect("the object has the program `clamp`")
+fn decap(ebpf: &mut Ebpf) -> Result<&mut Xdp, DataplaneError> {
+    let program = ebpf
+        .program_mut("decap")
+        .expect("the object has the program `decap`");
+    program
         .try_into()
-        .map_err(kernel("use the program `clamp`"))?;
-    clamp.load().map_err(kernel("load the program `clamp`"))?;
+        .map_err(kernel("use the program `decap`"))
+}
+
+fn clamp(ebpf: &mut Ebpf) -> Result<&mut SchedClassifier, DataplaneError> {
+    let program = ebpf
+        .program_mut("clamp")
+        .expect("the object has the program `clamp`");
+    program
+        .try_into()
+        .map_err(kernel("use the program `clamp`"))
+}
+
+/// Attaches `clamp` to egress: through tcx with a pinned link, or through clsact before Linux 6.6.
+fn attach_clamp(
+    clamp: &mut SchedClassifier,
+    interface: &str,
+    pin: &Path,
+) -> Result<(), DataplaneError> {
     let tcx = KernelVersion::current().is_ok_and(|kernel| kernel >= KernelVersion::new(6, 6, 0));
     if !tcx {
         return clamp_by_clsact(clamp, interface);
@@ -208,9 +230,11 @@ fn clamp(ebpf: &mut Ebpf, interface: &str, pin: &Path) -> Result<(), DataplaneEr
         if present.iter().any(|program| program.id() == id) {
             let link =
                 tc::SchedClassifierLink::try_from(link).map_err(kernel("use the pinned link"))?;
-            clamp
+            let link = clamp
                 .attach_to_link(link)
                 .map_err(kernel("replace the program `clamp`"))?;
+            // The pin alone holds the link from now on, so that removing it detaches.
+            drop(clamp.take_link(link).map_err(kernel("take the link"))?);
             return Ok(());
         }
         std::fs::remove_file(pin).map_err(|source| DataplaneError::Pin {

@@ -78,3 +78,25 @@ fn refusal(error: &io::Error) -> Failure {
 fn words(number: i32) -> String {
     nix::errno::Errno::from_raw(number).desc().to_lowercase()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_that_runs_out_of_something_blames_no_backend() {
+        for number in [libc::EMFILE, libc::ENFILE, libc::ENOMEM, libc::ENOBUFS] {
+            let failure = refusal(&io::Error::from_raw_os_error(number));
+            assert!(matches!(failure, Failure::Here(_)), "{failure:?}");
+        }
+    }
+
+    #[test]
+    fn what_the_kernel_says_is_told_in_short_words() {
+        let failure = refusal(&io::Error::from_raw_os_error(libc::EHOSTUNREACH));
+        assert_eq!(
+            failure,
+            Failure::Backend("connect: no route to host".to_owned())
+        );
+    }
+}

@@ -81,27 +81,31 @@ async fn keep_probing(target: Target, reports: mpsc::Sender<Report>) {
     let mut start = Instant::now() + interval.mul_f64(JITTER * fastrand::f64());
     loop {
         sleep_until(start).await;
-        start = Instant::now();
+        let deadline = Instant::now() + timeout;
+        // From when it was due, so that what a timer is late by does not add up.
+        start += interval.mul_f64(1.0 - JITTER * fastrand::f64());
         let (outcome, connection) = match probe(&target, timeout).await {
-            Ok(connection) => (Ok(()), Some(connection)),
-            Err(Failure::Backend(why)) => (Err(why), None),
+            Ok(connection) => (Some(Ok(())), Some(connection)),
+            Err(Failure::Backend(why)) => (Some(Err(why)), None),
             Err(Failure::Here(why)) => {
                 tracing::warn!(backend = %target.address, "no health check: {why} on this host");
-                start += interval;
-                continue;
+                (None, None)
             }
         };
-        let report = Report {
-            id: target.id,
-            check: target.check.clone(),
-            outcome,
-        };
-        if reports.send(report).await.is_err() {
-            return;
+        if let Some(outcome) = outcome {
+            let report = Report {
+                id: target.id,
+                check: target.check.clone(),
+                outcome,
+            };
+            if reports.send(report).await.is_err() {
+                return;
+            }
         }
         if let Some(connection) = connection {
-            take_leave(connection, start + timeout).await;
+            take_leave(connection, deadline).await;
         }
-        start += interval.mul_f64(1.0 - JITTER * fastrand::f64());
+        // Reports that nobody took for a while are no reason to hurry afterwards.
+        start = start.max(Instant::now());
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{io, net::IpAddr, path::Path};
 
-use rtnetlink::{Handle, LinkUnspec};
+use rtnetlink::{Handle, LinkUnspec, packet_route::address::AddressHeaderFlags};
 
 use super::{NetnsError, block_on_netns};
 
@@ -51,13 +51,10 @@ async fn set_up(handle: &Handle) -> io::Result<()> {
 /// Whether the address is new.
 async fn add(handle: &Handle, vip: IpAddr) -> io::Result<bool> {
     let bits = if vip.is_ipv4() { 32 } else { 128 };
-    match handle
-        .address()
-        .add(LOOPBACK, vip, bits)
-        .execute()
-        .await
-        .map_err(io_error)
-    {
+    let mut request = handle.address().add(LOOPBACK, vip, bits);
+    // Anycast has duplicates by design; and without this nobody can bind to an IPv6 VIP at first.
+    request.message_mut().header.flags |= AddressHeaderFlags::Nodad;
+    match request.execute().await.map_err(io_error) {
         Ok(()) => Ok(true),
         Err(error) if error.raw_os_error() == Some(libc::EEXIST) => Ok(false),
         Err(error) => Err(error),
@@ -68,5 +65,82 @@ fn io_error(error: rtnetlink::Error) -> io::Error {
     match error {
         rtnetlink::Error::NetlinkError(answer) => answer.to_io(),
         other => io::Error::other(other.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::netns::scratch::ScratchNetns;
+
+    fn vips() -> Vec<IpAddr> {
+        vec![
+            "198.51.100.10".parse().expect("v4"),
+            "2001:db8::10".parse().expect("v6"),
+        ]
+    }
+
+    #[test]
+    fn vips_are_on_lo_with_full_prefixes_and_lo_is_up() {
+        let netns = ScratchNetns::new();
+        netns.ip("link set lo down");
+        assert_eq!(add_vips(netns.path(), &vips()).expect("add"), vips());
+        let shown = netns.ip("-o addr show dev lo");
+        assert!(
+            shown.contains("198.51.100.10/32") && shown.contains("2001:db8::10/128"),
+            "{shown}"
+        );
+        assert!(!shown.contains("tentative"), "{shown}");
+        assert!(netns.ip("-o link show lo").contains("LOWER_UP"));
+        // Usable at once.
+        for vip in vips() {
+            netns
+                .run(|| std::net::TcpListener::bind((vip, 80)))
+                .expect("bind to the VIP");
+        }
+    }
+
+    #[test]
+    fn vips_that_are_there_stay_and_only_new_ones_are_added() {
+        let netns = ScratchNetns::new();
+        add_vips(netns.path(), &vips()[..1]).expect("the first");
+        assert_eq!(add_vips(netns.path(), &vips()).expect("both"), vips()[1..]);
+        let before = netns.ip("-o addr show dev lo");
+        assert!(add_vips(netns.path(), &vips()).expect("again").is_empty());
+        assert_eq!(netns.ip("-o addr show dev lo"), before);
+    }
+
+    #[test]
+    fn a_vip_on_lo_does_not_become_the_source_of_other_traffic() {
+        let (netns, other) = (ScratchNetns::new(), ScratchNetns::new());
+        netns.veth("c0", &["10.0.0.1/24", "fd00::1/64"], &other, "b0", &[]);
+        netns.ip("route add default dev c0");
+        netns.ip("-6 route add default dev c0");
+        add_vips(netns.path(), &vips()).expect("add");
+        assert!(netns.ip("route get 203.0.113.1").contains("src 10.0.0.1"));
+        assert!(netns.ip("route get 2001:db8::ffff").contains("src fd00::1"));
+    }
+
+    #[test]
+    fn where_ipv6_is_switched_off_the_error_says_what_to_do() {
+        let netns = ScratchNetns::new();
+        netns.sysctl("ipv6/conf/all/disable_ipv6", "1");
+        let error = add_vips(netns.path(), &vips())
+            .expect_err("no IPv6")
+            .to_string();
+        assert!(
+            error.starts_with("put VIP 2001:db8::10 on `lo` in /proc/"),
+            "{error}"
+        );
+        assert!(
+            error.ends_with("set net.ipv6.conf.lo.disable_ipv6=0 inside it"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_namespace_that_is_gone_is_named() {
+        let error = add_vips(Path::new("/run/netns/no-such-instance"), &vips()).expect_err("gone");
+        assert!(matches!(error, NetnsError::Missing { .. }), "{error}");
     }
 }

@@ -3,6 +3,8 @@
 //! [`State::change`] is the only way from one state to the next. It has no clock and no I/O.
 
 mod change;
+mod desired;
+mod drain;
 mod ids;
 mod refusal;
 pub mod rules;

@@ -44,7 +44,8 @@ mod tests {
     #[test]
     fn slots_left_over_go_to_the_largest_remainders_and_then_to_the_smaller_ids() {
         assert_eq!(quotas_of(256, [1, 1, 1]), [86, 85, 85]);
-        assert_eq!(quotas_of(256, [1, 2, 4]), [37, 73, 146]);
+        // 146.3, 73.1 and 36.6.
+        assert_eq!(quotas_of(256, [4, 2, 1]), [146, 73, 37]);
         assert_eq!(quotas_of(4, [1, 1, 1, 1, 1, 1]), [1, 1, 1, 1, 0, 0]);
     }
 

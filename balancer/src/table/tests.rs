@@ -168,7 +168,7 @@ fn a_table_is_the_same_in_every_release() {
         .step(&equal([1, 2, 4]));
     assert_eq!(
         serde_json::to_string(&table).unwrap(),
-        r#"{"owners":[1,4,4,1,1,2,2,4,1,4,2,1,4,1,2,2],"history":[[1,3],[2,3],[7,3],[9,3],[12,3]]}"#
+        r#"{"owners":[2,1,1,1,2,4,2,1,1,1,2,4,4,2,4,4],"history":[[5,3],[11,3],[12,3],[14,3],[15,3]]}"#
     );
 }
 
@@ -279,4 +279,22 @@ fn a_stored_table_that_breaks_its_own_rules_is_refused() {
         let json = format!(r#"{{"owners":[1,2],"history":[{row}]}}"#);
         assert!(refusal(&json).contains("history"), "{row}");
     }
+}
+
+#[test]
+fn a_second_leaver_leaves_most_substitutes_of_the_first_alone() {
+    let base = Table::empty(1_024).step(&equal(1..=10));
+    let without_one = base.step(&equal(2..=10));
+    let without_two = base.step(&equal(3..=10));
+    let of_one = (0..1_024).filter(|&slot| base.owners[slot] == BackendId(1));
+    let (kept, moved): (Vec<_>, Vec<_>) = of_one
+        .filter(|&slot| without_one.owners[slot] != BackendId(2))
+        .partition(|&slot| without_one.owners[slot] == without_two.owners[slot]);
+    // Dealt out without regard to the slot it would be one in eight.
+    assert!(
+        kept.len() > 3 * moved.len(),
+        "{} of {} moved",
+        moved.len(),
+        kept.len() + moved.len()
+    );
 }

@@ -1,0 +1,147 @@
+use super::*;
+
+/// An edge with a second wire, `e1` with 10.1.0.1, to `b1` with 10.1.0.2 of the same neighbour.
+fn two_wires() -> (ScratchNetns, ScratchNetns) {
+    let (edge, neighbour) = wire();
+    edge.veth("e1", &["10.1.0.1/24"], &neighbour, "b1", &["10.1.0.2/24"]);
+    (edge, neighbour)
+}
+
+#[test]
+fn a_route_that_moves_to_another_interface_is_followed() {
+    let (edge, gateway) = two_wires();
+    edge.ip("route add 10.9.0.0/16 via 10.0.0.2");
+    let mut follower = Follower::start(&edge, &["10.9.1.1"]);
+    follower.next_hop("10.9.1.1");
+    edge.ip("route replace 10.9.0.0/16 via 10.1.0.2");
+    let e1 = view(&edge, "e1");
+    let moved = follower.until_next_hop("10.9.1.1", |next_hop| next_hop.interface == e1.index);
+    let expected = (e1.mac, view(&gateway, "b1").mac, ip("10.1.0.1"));
+    assert_eq!(
+        (moved.source_mac, moved.destination_mac, moved.source),
+        expected
+    );
+}
+
+#[test]
+fn a_rule_that_leads_to_another_table_is_followed() {
+    let (edge, _gateway) = two_wires();
+    edge.ip("route add 10.9.0.0/16 via 10.0.0.2");
+    edge.ip("route add 10.9.0.0/16 via 10.1.0.2 table 77");
+    let mut follower = Follower::start(&edge, &["10.9.1.1"]);
+    follower.next_hop("10.9.1.1");
+    edge.ip("rule add to 10.9.0.0/16 lookup 77");
+    let e1 = view(&edge, "e1");
+    follower.until_next_hop("10.9.1.1", |next_hop| next_hop.interface == e1.index);
+}
+
+#[test]
+fn a_cut_wire_takes_the_next_hop_and_a_mended_one_gives_it_back() {
+    let (edge, backend) = wire();
+    let mut follower = Follower::start(&edge, &["10.0.0.2"]);
+    follower.next_hop("10.0.0.2");
+    backend.ip("link set b0 down");
+    follower.until_none("10.0.0.2");
+    backend.ip("link set b0 up");
+    follower.next_hop("10.0.0.2");
+}
+
+#[test]
+fn an_interface_that_is_deleted_takes_its_next_hops() {
+    let (edge, _neighbour) = two_wires();
+    let mut follower = Follower::start(&edge, &["10.0.0.2", "10.1.0.2"]);
+    follower.until("two next hops", |found| found.len() == 2);
+    edge.ip("link del e1");
+    follower.until_none("10.1.0.2");
+    assert!(follower.found.borrow().contains_key(&ip("10.0.0.2")));
+}
+
+#[test]
+fn the_wanted_set_is_followed() {
+    let (edge, backend) = wire();
+    backend.ip("addr add 10.0.0.3/24 dev b0");
+    let mut follower = Follower::start(&edge, &["10.0.0.2"]);
+    follower.next_hop("10.0.0.2");
+    follower.wanted.send_replace([ip("10.0.0.3")].into());
+    follower.next_hop("10.0.0.3");
+    follower.until_none("10.0.0.2");
+}
+
+#[test]
+fn only_changes_are_published() {
+    let (edge, backend) = wire();
+    backend.ip("addr add 10.0.0.3/24 dev b0");
+    let mut follower = Follower::start(&edge, &["10.0.0.2"]);
+    follower.next_hop("10.0.0.2");
+    let mut found = follower.found.clone();
+    found.mark_unchanged();
+    let published = thread::spawn(move || {
+        let runtime = Builder::new_current_thread().build().expect("runtime");
+        let mut published = vec![found.borrow().clone()];
+        while runtime.block_on(found.changed()).is_ok() {
+            published.push(found.borrow_and_update().clone());
+        }
+        published
+    });
+    // Each is a reason to look, and none to publish.
+    for number in 0..20 {
+        edge.ip(&format!("route add 10.77.{number}.0/24 dev e0"));
+    }
+    follower
+        .wanted
+        .send_replace([ip("10.0.0.2"), ip("10.0.0.3")].into());
+    follower.next_hop("10.0.0.3");
+    drop(follower);
+    let published = published.join().expect("no panic");
+    assert_eq!(published.len(), 2, "{published:?}");
+}
+
+#[test]
+fn a_storm_of_changes_hides_none() {
+    let (edge, _gateway) = two_wires();
+    edge.ip("route add 10.9.0.0/16 via 10.0.0.2");
+    let mut follower = Follower::start(&edge, &["10.9.1.1"]);
+    follower.next_hop("10.9.1.1");
+    let batch = tempfile::NamedTempFile::new().expect("a file");
+    let storm = (0..20_000_u32).map(|number| {
+        format!(
+            "route replace 10.80.{}.0/24 dev e0 metric {number}\n",
+            number % 256
+        )
+    });
+    std::fs::write(batch.path(), storm.collect::<String>()).expect("write");
+    edge.ip(&format!("-batch {}", batch.path().display()));
+    edge.ip("route replace 10.9.0.0/16 via 10.1.0.2");
+    let e1 = view(&edge, "e1");
+    follower.until_next_hop("10.9.1.1", |next_hop| next_hop.interface == e1.index);
+}
+
+#[test]
+fn following_ends_when_nobody_wants_anything_any_more() {
+    let (edge, _backend) = wire();
+    let mut follower = Follower::start(&edge, &["10.0.0.2"]);
+    follower.next_hop("10.0.0.2");
+    let Follower {
+        wanted,
+        thread,
+        found,
+        ..
+    } = follower;
+    drop(wanted);
+    thread.join().expect("no panic").expect("no error");
+    drop(found);
+}
+
+#[test]
+fn following_ends_when_nobody_listens_any_more() {
+    let (edge, _backend) = wire();
+    let Follower {
+        wanted,
+        thread,
+        found,
+        ..
+    } = Follower::start(&edge, &["10.0.0.2"]);
+    drop(found);
+    thread.join().expect("no panic").expect("no error");
+    drop(wanted);
+}

@@ -1,0 +1,87 @@
+use super::*;
+use crate::nexthop::default_route_interfaces;
+
+fn defaults(netns: &ScratchNetns) -> Vec<u32> {
+    let found = block_on_netns(netns.path(), default_route_interfaces).expect("enter");
+    found.unwrap_or_else(|error| panic!("{error}"))
+}
+
+#[test]
+fn an_interface_is_seen_as_it_is() {
+    let (edge, _other) = wire();
+    edge.ip("link set e0 address 02:00:00:00:00:01 mtu 1600");
+    let seen = view(&edge, "e0");
+    let index = edge
+        .ip("-o link show e0")
+        .split(':')
+        .next()
+        .expect("an index")
+        .parse()
+        .expect("a number");
+    let expected = InterfaceView {
+        name: "e0".to_owned(),
+        index,
+        mac: [2, 0, 0, 0, 0, 1],
+        mtu: 1600,
+        up: true,
+        xdp: None,
+    };
+    assert_eq!(seen, expected);
+    edge.ip("link set e0 down");
+    assert!(!view(&edge, "e0").up);
+}
+
+#[test]
+fn a_missing_interface_is_refused_with_the_names_of_those_that_exist() {
+    let (edge, _other) = wire();
+    for name in ["eth9", "a-name-that-is-longer-than-the-kernel-takes", ""] {
+        let error = block_on_netns(edge.path(), || interface(name))
+            .expect("enter")
+            .expect_err("no such interface");
+        assert_eq!(
+            error.to_string(),
+            format!("no interface `{name}` here; there are lo, e0")
+        );
+    }
+}
+
+#[test]
+fn an_interface_without_ethernet_is_refused() {
+    let edge = ScratchNetns::new();
+    edge.ip("tuntap add t0 mode tun");
+    let error = block_on_netns(edge.path(), || interface("t0"))
+        .expect("enter")
+        .expect_err("no Ethernet");
+    assert!(matches!(error, NextHopError::NotEthernet { .. }), "{error}");
+}
+
+#[test]
+fn default_routes_of_both_families_name_their_interfaces() {
+    let (edge, other) = wire();
+    edge.veth("e1", &["10.1.0.1/24"], &other, "b1", &["10.1.0.2/24"]);
+    edge.veth("e2", &["10.2.0.1/24"], &other, "b2", &[]);
+    assert!(defaults(&edge).is_empty());
+    edge.ip("route add 10.9.0.0/16 via 10.0.0.2");
+    edge.ip("route add unreachable default metric 9999");
+    assert!(defaults(&edge).is_empty());
+    edge.ip("route add default via fd00::2");
+    assert_eq!(defaults(&edge), [view(&edge, "e0").index]);
+    edge.ip("route add default via 10.1.0.2");
+    assert_eq!(
+        defaults(&edge),
+        [view(&edge, "e0").index, view(&edge, "e1").index]
+    );
+}
+
+#[test]
+fn default_routes_over_several_gateways_and_in_other_tables_count() {
+    let (edge, other) = wire();
+    edge.veth("e1", &["10.1.0.1/24"], &other, "b1", &["10.1.0.2/24"]);
+    edge.veth("e2", &["10.2.0.1/24"], &other, "b2", &["10.2.0.2/24"]);
+    edge.ip("route add default nexthop via 10.0.0.2 nexthop via 10.1.0.2");
+    edge.ip("route add default via 10.2.0.2 table 77");
+    assert_eq!(
+        defaults(&edge),
+        ["e0", "e1", "e2"].map(|name| view(&edge, name).index)
+    );
+}
