@@ -220,7 +220,7 @@ impl EdgePlane {
             .map(|(_, service)| service.table)
             .collect();
         for (&id, backend) in &plan.backends {
-            self.apply(&Step::PutBackend(id, backend.clone()))?;
+            self.apply(&Step::PutBackend(id, *backend))?;
         }
         for (&id, table) in &plan.tables {
             self.apply(&Step::PutTable(id, table.clone()))?;
