@@ -107,3 +107,6 @@ fn inner<F: Frame, I: Instance>(
         ether_type: ether_type as u16,
     })
 }
+
+#[cfg(test)]
+mod tests;

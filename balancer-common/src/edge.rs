@@ -78,3 +78,6 @@ pub fn choose<'a, F: Frame, T: Tables>(
         },
     })
 }
+
+#[cfg(test)]
+mod tests;
