@@ -39,7 +39,7 @@ pub fn open<F: Frame, I: Instance>(frame: F, instance: &I) -> Result<Opened, Rea
     if !is_gue && !carries_ip(outer.protocol) {
         return Err(Reason::NotEncapsulated);
     }
-    if !instance.is_edge(&outer.source) {
+    if outer.is_misplaced(&outer.source) || !instance.is_edge(&outer.source) {
         return Err(Reason::SourceNotAllowed);
     }
     if outer.fragment || EthHdr::LEN + outer.length > frame.length() {
@@ -99,7 +99,7 @@ fn inner<F: Frame, I: Instance>(
     if !inner.sound || inner.length < shortest || outer_length + inner.length > end {
         return Err(Reason::BadInnerHeader);
     }
-    if !instance.is_vip(&inner.destination) {
+    if inner.is_misplaced(&inner.destination) || !instance.is_vip(&inner.destination) {
         return Err(Reason::InnerNotForVip);
     }
     Ok(Opened {

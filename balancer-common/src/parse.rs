@@ -102,6 +102,13 @@ pub fn ipv6<F: Frame>(frame: F, at: usize) -> Option<Network> {
 }
 
 impl Network {
+    /// Whether one of its addresses is an IPv4 address within an IPv6 header, where none may stand
+    /// (RFC 6890 section 2.2.3). It would compare equal to the same address in an IPv4 header.
+    #[inline(always)]
+    pub fn is_misplaced(&self, address: &Address) -> bool {
+        self.version_protocol == IpProto::Ipv6 as u8 && address.is_ipv4()
+    }
+
     /// Judges the packet behind the header and reads its ports; the header stands at byte 14.
     #[inline(always)]
     pub fn transport<F: Frame>(&self, frame: F) -> Result<Packet, Reason> {

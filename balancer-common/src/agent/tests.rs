@@ -118,6 +118,21 @@ fn only_edges_may_send() {
     );
 }
 
+/// `::ffff:10.1.0.2` in an IPv6 header is nobody's IPv4 address.
+#[test]
+fn a_mapped_address_is_no_edge_and_no_vip() {
+    let edge = Address::from_ipv4(sample::EDGE_V4).octets();
+    refused(
+        &put(sample::in_ipv6(&sample::tcp_v4()), 22, &edge),
+        Reason::SourceNotAllowed,
+    );
+    let vip = Address::from_ipv4(sample::VIP_V4).octets();
+    refused(
+        &put(sample::in_ipv6(&sample::tcp_v6()), 54 + 24, &vip),
+        Reason::InnerNotForVip,
+    );
+}
+
 #[test]
 fn what_is_not_encapsulated_is_left_alone() {
     for frame in [sample::tcp_v4(), sample::udp_v6()] {

@@ -148,6 +148,14 @@ fn a_packet_for_another_address_is_left_alone_however_broken() {
     }
 }
 
+/// `::ffff:198.51.100.10` in an IPv6 header is another address than 198.51.100.10 in an IPv4 one.
+#[test]
+fn an_ipv6_packet_for_a_mapped_address_is_for_no_vip() {
+    let mapped = Address::from_ipv4(sample::VIP_V4).octets();
+    let frame = put(sample::tcp_v6(), 38, &mapped);
+    assert_eq!(One::new().meets(&frame), Err(Reason::NotForVip));
+}
+
 #[test]
 fn a_port_that_is_not_declared_is_told_from_a_protocol_that_cannot_be() {
     let port = put(sample::tcp_v4(), 36, &[0, 22]);
