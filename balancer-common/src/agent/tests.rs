@@ -154,6 +154,9 @@ fn an_outer_fragment_or_a_lying_outer_length_is_refused() {
         (&plain, 20, [0x20, 0]),
         (&plain, 20, [0, 9]),
         (&plain, 16, [0xff, 0xff]),
+        // Shorter than its own header.
+        (&plain, 16, [0, 19]),
+        (&plain, 16, [0, 0]),
         (&gue, 18, [0xff, 0xff]),
         (&gue, 18, [0, 0]),
         (&gue, 58, [0, 0]),
@@ -162,6 +165,13 @@ fn an_outer_fragment_or_a_lying_outer_length_is_refused() {
     ] {
         refused(&put(frame.clone(), at, &bytes), Reason::BadOuterHeader);
     }
+}
+
+#[test]
+fn an_outer_header_longer_than_its_packet_is_refused() {
+    // 60 bytes of header in a packet of 40.
+    let frame = put(sample::in_ipv4(&sample::tcp_v4()), 14, &[0x4f]);
+    refused(&put(frame, 16, &[0, 40]), Reason::BadOuterHeader);
 }
 
 #[test]
@@ -200,6 +210,12 @@ fn an_inner_packet_that_is_not_what_the_outer_header_says_is_refused() {
     ] {
         refused(&put(frame.clone(), at, &bytes), Reason::BadInnerHeader);
     }
+}
+
+#[test]
+fn an_inner_header_longer_than_its_packet_is_refused() {
+    let frame = put(sample::in_ipv4(&sample::tcp_v4()), 34, &[0x4f]);
+    refused(&frame, Reason::BadInnerHeader);
 }
 
 #[test]
