@@ -152,8 +152,9 @@ impl Backend {
         let [high, low] = Address::from_ipv6(macs).0;
         self.macs = [high, low];
         self.interface = interface;
-        let longest = (mtu as usize).saturating_sub(self.outer_length());
-        self.longest_inner = longest.min(u16::MAX as usize) as u16;
+        // No IP packet is longer, whatever the interface would take.
+        let mtu = mtu.min(u32::from(u16::MAX)) as u16;
+        self.longest_inner = mtu.saturating_sub(self.outer_length() as u16);
         self
     }
 
@@ -237,6 +238,7 @@ mod tests {
         assert_eq!(longest(outer::GUE_IPV6, 1_500), 1_448);
         assert_eq!(longest(outer::GUE_IPV6, 40), 0);
         assert_eq!(longest(outer::IPV4, 65_535), 65_515);
+        assert_eq!(longest(outer::IPV4, 1 << 20), 65_515);
     }
 
     #[test]
