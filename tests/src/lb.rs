@@ -142,6 +142,14 @@ impl Edge {
         serde_json::from_str(&text).with_context(|| format!("no JSON: {text}"))
     }
 
+    /// Whether it found its program running when it started, and kept it.
+    pub fn took_over(&self) -> Result<bool> {
+        let reply = self.lbctl_json(&["status"])?;
+        reply["items"][0]["taken_over"]
+            .as_bool()
+            .with_context(|| format!("no status: {reply}"))
+    }
+
     /// Scrapes its metrics.
     pub fn metrics(&self) -> Result<String> {
         self.namespace.curl(&format!("http://{METRICS}/metrics"))
