@@ -99,6 +99,14 @@ pub enum ClientError {
 }
 
 impl ClientError {
+    /// What it means that there is no connection.
+    pub(super) fn without_connection(socket: PathBuf, source: io::Error) -> Self {
+        match source.kind() {
+            io::ErrorKind::PermissionDenied => Self::Forbidden { socket },
+            _ => Self::Unreachable { socket, source },
+        }
+    }
+
     /// The exit code of `lbctl` that goes with it.
     pub fn exit_code(&self) -> u8 {
         match self {
@@ -306,10 +314,7 @@ impl Client {
                 Ok(stream) => return Ok(stream),
                 // The kernel's queue of waiting connections is full; the caller's limit ends this.
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => sleep(CROWDED).await,
-                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-                    return Err(ClientError::Forbidden { socket });
-                }
-                Err(source) => return Err(ClientError::Unreachable { socket, source }),
+                Err(source) => return Err(ClientError::without_connection(socket, source)),
             }
         }
     }
