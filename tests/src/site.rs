@@ -37,6 +37,16 @@ impl<'w> Site<'w> {
     /// programs of edge and instances are attached in native mode.
     pub fn on(world: &'w World, topology: Topology, workload: Workload) -> Result<Site<'w>> {
         let agent = Agent::start(world, &topology, &[workload.target.ip()])?;
+        Site::with_agent(world, topology, workload, agent)
+    }
+
+    /// The same, with an agent that runs already.
+    pub fn with_agent(
+        world: &'w World,
+        topology: Topology,
+        workload: Workload,
+        agent: Agent,
+    ) -> Result<Site<'w>> {
         let options = EdgeOptions {
             services: workload.declaration(&topology.instances),
             ..EdgeOptions::default()
