@@ -314,6 +314,14 @@ impl Keeper {
         Ok(())
     }
 
+    /// Removes what a start that failed has pinned, unless an earlier daemon's program is live on it.
+    pub(super) fn clear_away(&self) {
+        let pins = PinDir::new(&self.config.pin_dir);
+        if let Err(error) = EdgePlane::clear_unless_attached(&pins) {
+            warn!("what was pinned stays: {error}");
+        }
+    }
+
     fn detach(&mut self) -> Result<(), String> {
         let pins = PinDir::new(&self.config.pin_dir);
         block_in_place(|| EdgePlane::detach(&pins)).map_err(|error| error.to_string())?;

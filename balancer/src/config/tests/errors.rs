@@ -477,11 +477,11 @@ fn an_agent_file_that_cannot_be_right() {
         &second("name = \"web-2\"\nnetns = \"/n\"<-"),
         "key `instance[1].netns`: another instance has this namespace and interface; expected each interface of a namespace once",
     );
-    for name in ["", "a/b", ".hidden"] {
+    for name in ["", "a/b", ".hidden", "a.b"] {
         let text =
             format!("version = 1\nedges = [\"10.1.0.0/24\"]\n[[instance]]\nname = \"{name}\"");
         let expected = format!(
-            "a.toml:4: key `instance[0].name`: \"{name}\"; expected 1 to 63 bytes without `/` that do not begin with `.`"
+            "a.toml:4: key `instance[0].name`: \"{name}\"; expected 1 to 63 bytes without `/` and `.`"
         );
         assert_error(AgentConfig::parse(&text, "a.toml"), &expected);
     }
