@@ -84,6 +84,8 @@ impl Keeper {
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut log = self.plane.take_logger();
         tokio::pin!(shutdown);
+        // Before the first question: `status` says how the kernel has the program.
+        self.look_after_attachment().await;
         loop {
             tokio::select! {
                 () = &mut shutdown => break,
