@@ -242,6 +242,7 @@ impl Agent {
         let process = launch(world, "agent", host, "agent", &config)?;
         Ok(Agent {
             config,
+            edges: Vec::new(),
             vips: Vec::new(),
             process,
         })
