@@ -2,7 +2,7 @@
 
 use network_types::{
     eth::{EthHdr, EtherType},
-    ip::{IpProto, Ipv4Hdr, Ipv6Hdr},
+    ip::IpProto,
     udp::UdpHdr,
 };
 
@@ -30,7 +30,7 @@ pub struct Opened {
 
 /// outer header -> who sent it -> inner packet.
 #[inline(always)]
-pub fn open<F: Frame + ?Sized, I: Instance>(frame: &F, instance: &I) -> Result<Opened, Reason> {
+pub fn open<F: Frame, I: Instance>(frame: F, instance: &I) -> Result<Opened, Reason> {
     let outer = match parse::network(frame) {
         Ok(outer) if outer.sound => outer,
         _ => return Err(Reason::NotEncapsulated),
@@ -39,10 +39,13 @@ pub fn open<F: Frame + ?Sized, I: Instance>(frame: &F, instance: &I) -> Result<O
     if !is_gue && !carries_ip(outer.protocol) {
         return Err(Reason::NotEncapsulated);
     }
-    if !instance.is_edge(&outer.source) {
+    if outer.is_misplaced(&outer.source) || !instance.is_edge(&outer.source) {
         return Err(Reason::SourceNotAllowed);
     }
-    if outer.fragment || EthHdr::LEN + outer.length > frame.length() {
+    if outer.fragment
+        || outer.length < outer.header_length
+        || EthHdr::LEN + outer.length > frame.length()
+    {
         return Err(Reason::BadOuterHeader);
     }
     let (protocol, outer_length) = if is_gue {
@@ -59,20 +62,21 @@ fn carries_ip(protocol: u8) -> bool {
 }
 
 #[inline(always)]
-fn is_gue<F: Frame + ?Sized>(frame: &F, outer: &Network) -> bool {
+fn is_gue<F: Frame>(frame: F, outer: &Network) -> bool {
     outer.protocol == IpProto::Udp as u8
-        && frame.read(EthHdr::LEN + outer.header_length + 2) == Some(gue::PORT.to_be())
+        && !outer.later_fragment
+        && frame.skip(EthHdr::LEN + outer.header_length).read(2) == Some(gue::PORT.to_be())
 }
 
 /// The inner protocol, and the bytes from the outer IP header to the inner packet.
 #[inline(always)]
-fn behind_gue<F: Frame + ?Sized>(frame: &F, outer: &Network) -> Result<(u8, usize), Reason> {
-    let at = EthHdr::LEN + outer.header_length;
-    let udp_length = u16::from_be(frame.read(at + 4).ok_or(Reason::BadOuterHeader)?) as usize;
+fn behind_gue<F: Frame>(frame: F, outer: &Network) -> Result<(u8, usize), Reason> {
+    let udp = frame.skip(EthHdr::LEN + outer.header_length);
+    let udp_length = u16::from_be(udp.read(4).ok_or(Reason::BadOuterHeader)?) as usize;
     if outer.header_length + udp_length != outer.length {
         return Err(Reason::BadOuterHeader);
     }
-    let base = frame.read(at + UdpHdr::LEN).ok_or(Reason::BadGueHeader)?;
+    let base = udp.read(UdpHdr::LEN).ok_or(Reason::BadGueHeader)?;
     let (protocol, gue_length) = gue::parse(base).ok_or(Reason::BadGueHeader)?;
     if UdpHdr::LEN + gue_length > udp_length || !carries_ip(protocol) {
         return Err(Reason::BadGueHeader);
@@ -82,24 +86,24 @@ fn behind_gue<F: Frame + ?Sized>(frame: &F, outer: &Network) -> Result<(u8, usiz
 
 /// Judges the inner packet: `end` is where the outer packet ends, in bytes from its start.
 #[inline(always)]
-fn inner<F: Frame + ?Sized, I: Instance>(
-    frame: &F,
+fn inner<F: Frame, I: Instance>(
+    frame: F,
     instance: &I,
     protocol: u8,
     outer_length: usize,
     end: usize,
 ) -> Result<Opened, Reason> {
-    let at = EthHdr::LEN + outer_length;
-    let (inner, shortest, ether_type) = if protocol == IpProto::Ipv4 as u8 {
-        (parse::ipv4(frame, at), Ipv4Hdr::LEN, EtherType::Ipv4)
+    let packet = frame.skip(EthHdr::LEN + outer_length);
+    let (inner, ether_type) = if protocol == IpProto::Ipv4 as u8 {
+        (parse::ipv4(packet, 0), EtherType::Ipv4)
     } else {
-        (parse::ipv6(frame, at), Ipv6Hdr::LEN, EtherType::Ipv6)
+        (parse::ipv6(packet, 0), EtherType::Ipv6)
     };
     let inner = inner.ok_or(Reason::BadInnerHeader)?;
-    if !inner.sound || inner.length < shortest || outer_length + inner.length > end {
+    if !inner.sound || inner.length < inner.header_length || outer_length + inner.length > end {
         return Err(Reason::BadInnerHeader);
     }
-    if !instance.is_vip(&inner.destination) {
+    if inner.is_misplaced(&inner.destination) || !instance.is_vip(&inner.destination) {
         return Err(Reason::InnerNotForVip);
     }
     Ok(Opened {
@@ -107,3 +111,6 @@ fn inner<F: Frame + ?Sized, I: Instance>(
         ether_type: ether_type as u16,
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -33,13 +33,14 @@ pub struct Choice<'a> {
 
 /// parse -> service -> slot -> backend.
 #[inline(always)]
-pub fn choose<'a, F: Frame + ?Sized, T: Tables>(
-    frame: &F,
+pub fn choose<'a, F: Frame, T: Tables>(
+    frame: F,
     tables: &'a T,
     key: &HashKey,
 ) -> Result<Choice<'a>, Reason> {
     let network = parse::network(frame)?;
-    if !tables.is_vip(&network.destination) {
+    let destination = &network.destination;
+    if network.is_misplaced(destination) || !tables.is_vip(destination) {
         return Err(Reason::NotForVip);
     }
     let packet = network.transport(frame)?;
@@ -78,3 +79,6 @@ pub fn choose<'a, F: Frame + ?Sized, T: Tables>(
         },
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -30,13 +30,18 @@ macro_rules! words {
 
 words!(u8, u16, u32, u64);
 
-/// A frame to read. Words come as they stand in memory: wire order seen through host integers.
-pub trait Frame {
-    /// The word at `offset` bytes from the Ethernet header's start; `None` past the frame's end.
-    fn read<T: Word>(&self, offset: usize) -> Option<T>;
+/// A frame to read, or what is left of one behind some offset. Words come as they stand in memory:
+/// wire order seen through host integers.
+pub trait Frame: Copy {
+    /// The word at `offset` bytes from the start; `None` past the end.
+    fn read<T: Word>(self, offset: usize) -> Option<T>;
 
-    /// Bytes in the frame, Ethernet header included.
-    fn length(&self) -> usize;
+    /// Bytes from the start to the end.
+    fn length(self) -> usize;
+
+    /// The frame without its first `bytes`, nothing if it has fewer. An offset that is read from
+    /// the packet is skipped first: the verifier follows one variable offset, not two that are equal.
+    fn skip(self, bytes: usize) -> Self;
 }
 
 /// A part of a frame that is known to be there, to write.
@@ -45,14 +50,18 @@ pub trait FrameMut {
     fn write<T: Word>(&mut self, offset: usize, word: T);
 }
 
-impl Frame for [u8] {
-    fn read<T: Word>(&self, offset: usize) -> Option<T> {
+impl Frame for &[u8] {
+    fn read<T: Word>(self, offset: usize) -> Option<T> {
         let bytes = self.get(offset..offset.checked_add(size_of::<T>())?)?;
         Some(T::from_memory(bytes))
     }
 
-    fn length(&self) -> usize {
+    fn length(self) -> usize {
         self.len()
+    }
+
+    fn skip(self, bytes: usize) -> Self {
+        self.get(bytes..).unwrap_or_default()
     }
 }
 
@@ -72,5 +81,7 @@ mod tests {
         assert_eq!(frame.read::<u16>(1), Some(u16::from_ne_bytes([2, 3])));
         assert_eq!(frame.read::<u16>(2), None);
         assert_eq!(frame.read::<u8>(usize::MAX), None);
+        assert_eq!(frame.skip(2).read::<u8>(0), Some(3));
+        assert_eq!(frame.skip(4).length(), 0);
     }
 }

@@ -3,6 +3,7 @@
 //! The programs are thin: they reach packet memory and maps, and call `balancer-common` to decide.
 
 #![no_std]
+#![feature(asm_experimental_arch)]
 
 pub mod counter;
 pub mod packet;

@@ -1,5 +1,7 @@
 //! Packet memory, as the verifier lets it be reached.
 
+use core::arch::asm;
+
 use balancer_common::{Frame, FrameMut, frame::Word};
 
 /// A packet: each read is checked against its end, which is what the verifier asks for.
@@ -21,19 +23,11 @@ impl Packet {
     pub fn head<const LENGTH: usize>(self) -> Option<Head> {
         (self.start + LENGTH <= self.end).then_some(Head { start: self.start })
     }
-
-    /// Four bytes at `offset`, to write.
-    #[inline(always)]
-    pub fn window(self, offset: usize) -> Option<Head> {
-        (self.start + offset + 4 <= self.end).then_some(Head {
-            start: self.start + offset,
-        })
-    }
 }
 
 impl Frame for Packet {
     #[inline(always)]
-    fn read<T: Word>(&self, offset: usize) -> Option<T> {
+    fn read<T: Word>(self, offset: usize) -> Option<T> {
         let at = self.start + offset;
         if at + size_of::<T>() > self.end {
             return None;
@@ -44,8 +38,20 @@ impl Frame for Packet {
     }
 
     #[inline(always)]
-    fn length(&self) -> usize {
+    fn length(self) -> usize {
         self.end - self.start
+    }
+
+    #[inline(always)]
+    fn skip(self, bytes: usize) -> Self {
+        let mut start = self.start + bytes;
+        // SAFETY: does nothing; it keeps the compiler from computing the same start a second time,
+        // of which the verifier would not know that it was checked.
+        unsafe { asm!("{0} = {0}", inout(reg) start, options(nomem, nostack, preserves_flags)) };
+        Self {
+            start,
+            end: self.end,
+        }
     }
 }
 

@@ -1,1 +1,65 @@
-fn main() {}
+//! `cargo xtask`: the single door for people. One command a file.
+
+mod cache;
+mod clean;
+mod demo;
+mod lint;
+mod narrate;
+mod readme;
+mod setup;
+mod test;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Set up, show, test and check Balancer.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Install what the build needs: packages, a BPF-capable toolchain, the BPF linker
+    Setup,
+    /// Show the main job in network namespaces: one edge, three instances, ten curls
+    Demo {
+        /// Leave the topology up and say what to try in it
+        #[arg(long)]
+        keep: bool,
+    },
+    /// Remove what `demo --keep` left
+    Clean,
+    /// Run every test and close with the count
+    Test {
+        /// Passed on to `cargo test` (a filter, or `-- --nocapture`)
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// Check the rules of the house: imports, aya, unsafe, file length, format
+    Lint,
+    /// Run the commands that README.md shows
+    Readme,
+}
+
+fn main() -> ExitCode {
+    let done = match Arguments::parse().command {
+        Command::Setup => setup::run(),
+        Command::Demo { keep } => demo::run(keep),
+        Command::Clean => clean::run(),
+        Command::Test { arguments } => test::run(&arguments),
+        Command::Lint => lint::run(),
+        Command::Readme => readme::run(),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -54,7 +54,7 @@ impl Instance for Maps {
 #[xdp]
 pub fn decap(ctx: XdpContext) -> u32 {
     let packet = Packet::new(ctx.data(), ctx.data_end());
-    let reason = match agent::open(&packet, &Maps) {
+    let reason = match agent::open(packet, &Maps) {
         Ok(opened) => pop(&ctx, packet, opened),
         Err(reason) => reason,
     };
@@ -89,11 +89,11 @@ fn pop(ctx: &XdpContext, packet: Packet, opened: Opened) -> Reason {
 #[classifier]
 pub fn clamp(ctx: TcContext) -> i32 {
     let packet = Packet::new(ctx.data(), ctx.data_end());
-    if let Some(excess) = clamp::excess(&packet, LIMITS.load(), |source| Maps.is_vip(source))
-        && let Some(mut value) = packet.window(excess.value_at)
+    if let Some(excess) = clamp::excess(packet, LIMITS.load(), |source| Maps.is_vip(source))
+        && let Some(mut value) = packet.skip(excess.value_at).head::<2>()
     {
-        let (old, new) = (excess.value.to_be(), excess.limit.to_be());
-        value.write(0, new);
+        value.write(0, excess.limit.to_be());
+        let (old, new) = excess.checksum_words();
         // SAFETY: takes the context that the kernel gave this program, and numbers. Packet
         // pointers are not used after it.
         unsafe {

@@ -88,7 +88,7 @@ impl Tables for Maps {
 #[xdp]
 pub fn balance(ctx: XdpContext) -> u32 {
     let packet = Packet::new(ctx.data(), ctx.data_end());
-    let met = match edge::choose(&packet, &Maps, &HASH_KEY.load()) {
+    let met = match edge::choose(packet, &Maps, &HASH_KEY.load()) {
         Ok(choice) => transmit(&ctx, &choice),
         Err(reason) => Err(reason),
     };

@@ -38,7 +38,10 @@ pub enum ChangeError {
     /// The change itself is at fault.
     #[error("{0}")]
     Refused(#[from] Refusal),
-    /// The edge could not persist the change or bring it to the maps; the sentence says which.
+    /// The edge could not persist the change, so nothing changed; the sentence says why.
     #[error("{0}")]
     Failed(String),
+    /// The change is persisted but not in the maps yet; the sentence says why, and that it is tried again.
+    #[error("{0}")]
+    Partly(String),
 }

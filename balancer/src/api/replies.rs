@@ -95,8 +95,10 @@ pub enum ErrorCode {
     Unsafe,
     /// The body is larger than the server reads.
     TooLarge,
-    /// The edge could not do it.
+    /// The edge could not do it; nothing changed.
     Failed,
+    /// It is done in part; the edge tries the rest again by itself.
+    PartlyDone,
     /// The daemon is stopping.
     Unavailable,
     /// A code that this version does not know.
@@ -114,7 +116,7 @@ impl ErrorCode {
             Self::Conflict => 409,
             Self::TooLarge => 413,
             Self::Unsafe => 422,
-            Self::Failed | Self::Unknown => 500,
+            Self::Failed | Self::PartlyDone | Self::Unknown => 500,
             Self::Unavailable => 503,
         }
     }
@@ -126,6 +128,7 @@ impl ErrorCode {
             Self::NotFound => 4,
             Self::Conflict => 5,
             Self::Unsafe => 6,
+            Self::PartlyDone => 7,
             Self::Invalid
             | Self::NoRoute
             | Self::MethodNotAllowed

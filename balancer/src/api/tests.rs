@@ -1,1 +1,12 @@
-//! Both ends over a socket.
+//! Both ends of the interface over a socket, with a daemon that owns a state but no data plane.
+
+pub(crate) mod daemon;
+pub(crate) mod samples;
+
+mod answers;
+mod bodies;
+mod refusals;
+mod routes;
+mod taking;
+mod wire;
+mod writers;

@@ -24,6 +24,9 @@ use super::{
 /// The pins of the two links.
 const DECAP_LINK: &str = "decap-link";
 const CLAMP_LINK: &str = "clamp-link";
+/// The pins of the programs, for `bpftool` and for tests that run them on frames of their own.
+const DECAP: &str = "decap";
+const CLAMP: &str = "clamp";
 
 const LAYOUTS: &[Layout] = &[
     Layout {
@@ -69,6 +72,7 @@ pub struct AgentSettings {
 /// The programs `decap` and `clamp` on one instance's interface.
 pub struct AgentPlane {
     program_id: u32,
+    mtu: u32,
     reasons: PerCpuArray<MapData, Traffic>,
     /// Kept: without tcx the classifier's link must not be dropped.
     _ebpf: Ebpf,
@@ -97,14 +101,16 @@ impl AgentPlane {
         let mut ebpf = loader
             .load(object::AGENT)
             .map_err(kernel("create the agent's maps"))?;
+        // Programs before maps: a map that nothing holds is gone.
+        decap(&mut ebpf)?
+            .load()
+            .map_err(kernel("load the program `decap`"))?;
+        clamp(&mut ebpf)?
+            .load()
+            .map_err(kernel("load the program `clamp`"))?;
         fill(&mut ebpf, settings)?;
 
-        let decap: &mut Xdp = ebpf
-            .program_mut("decap")
-            .expect("the object has the program `decap`")
-            .try_into()
-            .map_err(kernel("use the program `decap`"))?;
-        decap.load().map_err(kernel("load the program `decap`"))?;
+        let decap = decap(&mut ebpf)?;
         let attached = attachment::attach(
             decap,
             &Place {
@@ -115,10 +121,20 @@ impl AgentPlane {
             },
         )?;
         let program_id = decap.info().map_err(kernel("read the program's id"))?.id();
-        clamp(&mut ebpf, &settings.interface, &pins.path(CLAMP_LINK))?;
+        pins.remove(DECAP)?;
+        decap
+            .pin(pins.path(DECAP))
+            .map_err(kernel("pin the program `decap`"))?;
+        let clamp = clamp(&mut ebpf)?;
+        attach_clamp(clamp, &settings.interface, &pins.path(CLAMP_LINK))?;
+        pins.remove(CLAMP)?;
+        clamp
+            .pin(pins.path(CLAMP))
+            .map_err(kernel("pin the program `clamp`"))?;
         Ok((
             Self {
                 program_id,
+                mtu: settings.mtu,
                 reasons: map(&mut ebpf, "REASONS")?,
                 _ebpf: ebpf,
             },
@@ -136,6 +152,11 @@ impl AgentPlane {
     /// The id of the loaded program `decap`.
     pub fn program_id(&self) -> u32 {
         self.program_id
+    }
+
+    /// The MTU that the clamp was loaded for, bytes.
+    pub fn mtu(&self) -> u32 {
+        self.mtu
     }
 
     /// How often each of the agent's reasons was met, over all CPUs.
@@ -186,14 +207,30 @@ fn prefix(edge: &IpNet) -> Key<[u8; 16]> {
     Key::new(mapped + u32::from(edge.prefix_len()), address)
 }
 
-/// Attaches `clamp` to egress: through tcx with a pinned link, or through clsact before Linux 6.6.
-fn clamp(ebpf: &mut Ebpf, interface: &str, pin: &Path) -> Result<(), DataplaneError> {
-    let clamp: &mut SchedClassifier = ebpf
-        .program_mut("clamp")
-        .expect("the object has the program `clamp`")
+fn decap(ebpf: &mut Ebpf) -> Result<&mut Xdp, DataplaneError> {
+    let program = ebpf
+        .program_mut("decap")
+        .expect("the object has the program `decap`");
+    program
         .try_into()
-        .map_err(kernel("use the program `clamp`"))?;
-    clamp.load().map_err(kernel("load the program `clamp`"))?;
+        .map_err(kernel("use the program `decap`"))
+}
+
+fn clamp(ebpf: &mut Ebpf) -> Result<&mut SchedClassifier, DataplaneError> {
+    let program = ebpf
+        .program_mut("clamp")
+        .expect("the object has the program `clamp`");
+    program
+        .try_into()
+        .map_err(kernel("use the program `clamp`"))
+}
+
+/// Attaches `clamp` to egress: through tcx with a pinned link, or through clsact before Linux 6.6.
+fn attach_clamp(
+    clamp: &mut SchedClassifier,
+    interface: &str,
+    pin: &Path,
+) -> Result<(), DataplaneError> {
     let tcx = KernelVersion::current().is_ok_and(|kernel| kernel >= KernelVersion::new(6, 6, 0));
     if !tcx {
         return clamp_by_clsact(clamp, interface);
@@ -208,9 +245,11 @@ fn clamp(ebpf: &mut Ebpf, interface: &str, pin: &Path) -> Result<(), DataplaneEr
         if present.iter().any(|program| program.id() == id) {
             let link =
                 tc::SchedClassifierLink::try_from(link).map_err(kernel("use the pinned link"))?;
-            clamp
+            let link = clamp
                 .attach_to_link(link)
                 .map_err(kernel("replace the program `clamp`"))?;
+            // The pin alone holds the link from now on, so that removing it detaches.
+            drop(clamp.take_link(link).map_err(kernel("take the link"))?);
             return Ok(());
         }
         std::fs::remove_file(pin).map_err(|source| DataplaneError::Pin {

@@ -14,6 +14,9 @@ use super::{
 };
 use crate::api::DEFAULT_SOCKET;
 
+/// The heading of the options that every command has.
+const EVERYWHERE: &str = "Options of every command";
+
 /// Operate this edge's load balancer: services, their backends, and how it is doing.
 #[derive(Debug, Parser)]
 #[command(
@@ -33,15 +36,15 @@ Exit codes:
 )]
 pub(super) struct Cli {
     /// The unix socket that lbd listens on
-    #[arg(long, global = true, env = "LBCTL_SOCKET", value_name = "PATH", default_value = DEFAULT_SOCKET)]
+    #[arg(long, global = true, help_heading = EVERYWHERE, env = "LBCTL_SOCKET", value_name = "PATH", default_value = DEFAULT_SOCKET)]
     pub(super) socket: PathBuf,
 
     /// How to print what comes back
-    #[arg(short, long, global = true, value_enum, value_name = "FORMAT", default_value_t = Format::Table)]
+    #[arg(short, long, global = true, help_heading = EVERYWHERE, value_enum, value_name = "FORMAT", default_value_t = Format::Table)]
     pub(super) output: Format,
 
     /// Change nothing; say what share of the slots would move, and the minimum possible
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = EVERYWHERE)]
     pub(super) dry_run: bool,
 
     #[command(subcommand)]
@@ -51,9 +54,9 @@ pub(super) struct Cli {
 /// How replies are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Format {
-    /// Aligned columns and sentences, for people
+    // Ordinary comments keep the help short: aligned columns and sentences, for people.
     Table,
-    /// The daemon's reply, for programs
+    // The daemon's reply, for programs.
     Json,
 }
 

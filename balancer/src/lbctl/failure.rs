@@ -17,8 +17,6 @@ pub(super) enum Failure {
     Unreadable { path: PathBuf, source: io::Error },
     #[error("cannot write into {}: {source}; does the directory exist?", path.display())]
     Unwritable { path: PathBuf, source: io::Error },
-    #[error("{error}")]
-    Body { error: String },
     #[error(
         "{service}: backend {address} is still there after {seconds} s; it goes when its drain ends, or now with `--now`"
     )]
@@ -40,7 +38,6 @@ impl Failure {
             Self::Config(_)
             | Self::Unreadable { .. }
             | Self::Unwritable { .. }
-            | Self::Body { .. }
             | Self::Output(_) => 1,
         }
     }

@@ -1,8 +1,12 @@
 //! `lbctl completions` and `lbctl man`: what goes beside the binary.
 
-use std::{io::Write, path::PathBuf};
+use std::{
+    fs,
+    io::{self, Write},
+    path::PathBuf,
+};
 
-use clap::{Args, CommandFactory};
+use clap::{Args, Command, CommandFactory};
 use clap_complete::Shell;
 
 use super::{cli::Cli, failure::Failure};
@@ -41,10 +45,44 @@ pub(super) struct Man {
 
 impl Man {
     pub(super) fn run(self, out: &mut dyn Write) -> Result<(), Failure> {
+        let mut lbctl = Cli::command().disable_help_subcommand(true);
+        lbctl.build();
         let Some(path) = self.directory else {
-            return Ok(clap_mangen::Man::new(Cli::command()).render(&mut &mut *out)?);
+            return Ok(out.write_all(page(lbctl)?.text.as_bytes())?);
         };
-        clap_mangen::generate_to(Cli::command(), &path)
+        pages(lbctl)?
+            .into_iter()
+            .try_for_each(|page| fs::write(path.join(&page.file), page.text))
             .map_err(|source| Failure::Unwritable { path, source })
     }
+}
+
+/// One manual page.
+struct Page {
+    file: String,
+    text: String,
+}
+
+/// The pages of a command and of everything below it.
+fn pages(command: Command) -> io::Result<Vec<Page>> {
+    let mut all = Vec::new();
+    for below in command.get_subcommands() {
+        all.extend(pages(below.clone())?);
+    }
+    all.push(page(command)?);
+    Ok(all)
+}
+
+fn page(command: Command) -> io::Result<Page> {
+    let man = clap_mangen::Man::new(command)
+        .source(concat!("Balancer ", env!("CARGO_PKG_VERSION")))
+        .manual("Balancer");
+    let mut text = Vec::new();
+    man.render(&mut text)?;
+    // What follows the options is always examples; the generator cannot know.
+    let text = String::from_utf8_lossy(&text).replace(".SH EXTRA\n", ".SH EXAMPLES\n");
+    Ok(Page {
+        file: man.get_filename(),
+        text,
+    })
 }

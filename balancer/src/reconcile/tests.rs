@@ -1,1 +1,359 @@
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::{IpAddr, Ipv4Addr},
+};
 
+use proptest::prelude::*;
+
+use super::*;
+use crate::{
+    model::{
+        AdminState, Backend, BackendId, BackendState, Check, CheckKind, Encapsulation, Health,
+        Protocol, Service, ServiceId, ServiceKey, Weight,
+    },
+    state::{Change, ServiceState, State},
+    table::{Table, minimum_moved, moved},
+};
+
+fn address(n: u8) -> IpAddr {
+    Ipv4Addr::new(10, 1, 0, n).into()
+}
+
+fn service(name: &str, vip: u8, checked: bool, backends: &[u8]) -> Service {
+    let backend = |&n: &u8| {
+        let (weight, admin) = (Weight::default(), AdminState::Active);
+        (
+            address(n),
+            Backend {
+                address: address(n),
+                weight,
+                admin,
+            },
+        )
+    };
+    let check = Check {
+        kind: CheckKind::Tcp,
+        port: 8000,
+        interval_ms: 1_000,
+        timeout_ms: 500,
+        rise: 2,
+        fall: 3,
+    };
+    Service {
+        name: name.parse().unwrap(),
+        key: ServiceKey {
+            vip: Ipv4Addr::new(198, 51, 100, vip).into(),
+            port: 8000,
+            protocol: Protocol::Tcp,
+        },
+        encapsulation: Encapsulation::Gue,
+        check: checked.then_some(check),
+        drain_timeout_ms: 30_000,
+        backends: backends.iter().map(backend).collect(),
+    }
+}
+
+fn edge(services: &[Service]) -> State {
+    let change = Change::Apply {
+        services: services.to_vec(),
+        force: true,
+    };
+    State::new(7).change(&change, 0).unwrap().0
+}
+
+fn web(state: &State) -> &ServiceState {
+    &state.services[&"web".parse().unwrap()]
+}
+
+fn hop(n: u8) -> NextHop {
+    NextHop {
+        interface: 2,
+        source_mac: [2, 0, 0, 0, 0, 1],
+        destination_mac: [2, 0, 0, 0, 1, n],
+        source: address(200),
+        mtu: 1_500,
+    }
+}
+
+fn hops(reached: &[u8]) -> BTreeMap<IpAddr, NextHop> {
+    reached.iter().map(|&n| (address(n), hop(n))).collect()
+}
+
+/// The backends with these ids are up, the others down.
+fn up(ids: &[u16]) -> impl Fn(BackendId) -> Health + '_ {
+    |id| {
+        if ids.contains(&id.0) {
+            Health::Up
+        } else {
+            Health::Down
+        }
+    }
+}
+
+fn owners(table: &Table) -> Vec<u16> {
+    table.shares().into_keys().map(|id| id.0).collect()
+}
+
+#[test]
+fn a_backend_takes_new_flows_when_it_is_up_and_reached() {
+    let state = edge(&[service("web", 10, true, &[1, 2, 3])]);
+    let owners = |up_ids: &[u16], reached: &[u8]| {
+        owners(&plan(&state, &up(up_ids), &hops(reached)).tables[&ServiceId(0)])
+    };
+    assert_eq!(owners(&[1, 2, 3], &[1, 2, 3]), [1, 2, 3]);
+    assert_eq!(owners(&[1, 3], &[1, 2, 3]), [1, 3]);
+    assert_eq!(owners(&[1, 2, 3], &[2, 3]), [2, 3]);
+    assert_eq!(owners(&[1, 2], &[2, 3]), [2]);
+}
+
+#[test]
+fn a_backend_that_no_probe_has_asked_yet_takes_none() {
+    let state = edge(&[service("web", 10, true, &[1, 2])]);
+    let health = |id: BackendId| {
+        if id.0 == 1 {
+            Health::Up
+        } else {
+            Health::Unknown
+        }
+    };
+    let plan = plan(&state, &health, &hops(&[1, 2]));
+    assert_eq!(owners(&plan.tables[&ServiceId(0)]), [1]);
+}
+
+#[test]
+fn without_a_check_a_backend_needs_only_a_next_hop() {
+    let state = edge(&[service("web", 10, false, &[1, 2])]);
+    let plan = plan(&state, &up(&[]), &hops(&[2]));
+    assert_eq!(owners(&plan.tables[&ServiceId(0)]), [2]);
+}
+
+#[test]
+fn with_nobody_usable_a_service_fails_open_to_its_base_table() {
+    let state = edge(&[service("web", 10, true, &[1, 2])]);
+    for (up_ids, reached) in [(&[][..], &[1, 2][..]), (&[1, 2], &[]), (&[1], &[2])] {
+        let (health, hops) = (up(up_ids), hops(reached));
+        assert!(fails_open(web(&state), &health, &hops));
+        assert_eq!(overlay(web(&state), &health, &hops), web(&state).table);
+    }
+    assert!(!fails_open(web(&state), &up(&[1]), &hops(&[1])));
+}
+
+#[test]
+fn a_service_that_has_nobody_to_fail_to_does_not_fail_open() {
+    let empty = edge(&[service("web", 10, true, &[])]);
+    assert!(!fails_open(web(&empty), &up(&[]), &hops(&[])));
+    assert!(
+        plan(&empty, &up(&[]), &hops(&[])).tables[&ServiceId(0)]
+            .shares()
+            .is_empty()
+    );
+}
+
+#[test]
+fn with_everybody_usable_the_overlay_is_the_base_table() {
+    let state = edge(&[service("web", 10, true, &[1, 2, 3])]);
+    let overlay = overlay(web(&state), &up(&[1, 2, 3]), &hops(&[1, 2, 3]));
+    assert_eq!(overlay, web(&state).table);
+}
+
+#[test]
+fn an_unusable_owner_is_the_newest_of_its_slots_history() {
+    let state = edge(&[service("web", 10, true, &[1, 2, 3])]);
+    let base = &web(&state).table;
+    let laid = overlay(web(&state), &up(&[1, 2]), &hops(&[1, 2, 3]));
+    for (slot, owner) in base.owners().iter().enumerate() {
+        let expected = if owner.0 == 3 { 3 } else { 0 };
+        assert_eq!(laid.history()[slot][0], BackendId(expected));
+    }
+    let weights = [(BackendId(1), 1), (BackendId(2), 1)].into();
+    assert_eq!(
+        moved(base, &laid),
+        minimum_moved(base, base.slots(), &weights)
+    );
+}
+
+#[test]
+fn a_draining_backend_stays_in_the_plan_and_in_histories() {
+    let state = edge(&[service("web", 10, true, &[1, 2])]);
+    let drain = Change::Drain {
+        service: "web".parse().unwrap(),
+        address: address(2),
+        force: false,
+    };
+    let (state, _) = state.change(&drain, 0).unwrap();
+    let plan = plan(&state, &up(&[1, 2]), &hops(&[1, 2]));
+    assert_eq!(owners(&plan.tables[&ServiceId(0)]), [1]);
+    let record = plan.backends[&BackendId(2)];
+    assert_eq!(
+        (record.address, record.next_hop),
+        (address(2), Some(hop(2)))
+    );
+    assert!(
+        plan.tables[&ServiceId(0)]
+            .history()
+            .as_flattened()
+            .contains(&BackendId(2))
+    );
+}
+
+#[test]
+fn a_backend_is_active_draining_or_down() {
+    let state = edge(&[service("web", 10, true, &[1, 2, 3])]);
+    let drain = |n| Change::Drain {
+        service: "web".parse().unwrap(),
+        address: address(n),
+        force: false,
+    };
+    let (state, _) = state.change(&drain(3), 0).unwrap();
+    let state_of = |n| backend_state(web(&state), address(n), &up(&[1, 3]));
+    assert_eq!(state_of(1), BackendState::Active);
+    assert_eq!(state_of(2), BackendState::Down);
+    assert_eq!(state_of(3), BackendState::Draining);
+    // One that is not there.
+    assert_eq!(state_of(9), BackendState::Down);
+    let unchecked = edge(&[service("web", 10, false, &[1])]);
+    assert_eq!(
+        backend_state(web(&unchecked), address(1), &up(&[])),
+        BackendState::Active
+    );
+}
+
+#[test]
+fn a_service_with_another_key_is_there_before_it_leaves_the_old_one() {
+    let before = plan(
+        &edge(&[service("web", 10, false, &[1])]),
+        &up(&[]),
+        &hops(&[1]),
+    );
+    let mut after = before.clone();
+    let (old, id) = after.services.pop_first().unwrap();
+    let new = ServiceKey { port: 8001, ..old };
+    after.services.insert(new, id);
+    assert_eq!(
+        steps(&before, &after),
+        [Step::PutService(new, id), Step::RemoveService(old)]
+    );
+}
+
+#[test]
+fn a_plan_that_is_so_already_takes_no_step() {
+    let plan = plan(
+        &edge(&[service("web", 10, false, &[1])]),
+        &up(&[]),
+        &hops(&[1]),
+    );
+    assert_eq!(steps(&plan, &plan), []);
+}
+
+#[test]
+fn another_next_hop_is_one_step() {
+    let state = edge(&[service("web", 10, false, &[1, 2])]);
+    let before = plan(&state, &up(&[]), &hops(&[1, 2]));
+    let mut found = hops(&[1, 2]);
+    found.get_mut(&address(2)).unwrap().destination_mac[5] = 99;
+    let after = plan(&state, &up(&[]), &found);
+    let expected = Step::PutBackend(BackendId(2), after.backends[&BackendId(2)]);
+    assert_eq!(steps(&before, &after), [expected]);
+}
+
+/// Any plan that a state, a view of health and next hops give.
+fn any_plan() -> impl Strategy<Value = Plan> {
+    let set = || prop::collection::btree_set(1..8u8, 0..8).prop_map(Vec::from_iter);
+    let service_of = |name: &'static str, vips: std::ops::Range<u8>| {
+        let made = (vips, any::<bool>(), set());
+        let made = made.prop_map(move |(vip, checked, set)| service(name, vip, checked, &set));
+        prop::option::of(made)
+    };
+    let sets = (
+        service_of("a", 10..12),
+        service_of("web", 12..14),
+        service_of("z", 14..16),
+    );
+    let drained = prop::collection::vec(1..8u8, 0..4);
+    let healthy = prop::collection::vec(1..22u16, 0..22);
+    // Ids depend on the past: with another past the same id has another meaning.
+    let past = set();
+    (past, sets, drained, healthy, set()).prop_map(|(past, sets, drained, healthy, reached)| {
+        let mut state = edge(&[service("web", 12, true, &past)]);
+        let services = [sets.0, sets.1, sets.2].into_iter().flatten().collect();
+        state = state
+            .change(
+                &Change::Apply {
+                    services,
+                    force: true,
+                },
+                0,
+            )
+            .unwrap()
+            .0;
+        for n in drained {
+            let service = "web".parse().unwrap();
+            let drain = Change::Drain {
+                service,
+                address: address(n),
+                force: true,
+            };
+            state = state.change(&drain, 0).map_or(state, |(next, _)| next);
+        }
+        plan(&state, &up(&healthy), &hops(&reached))
+    })
+}
+
+/// What a data plane holds while steps are taken.
+fn take(held: &mut Plan, step: Step) {
+    match step {
+        Step::PutBackend(id, record) => _ = held.backends.insert(id, record),
+        Step::PutTable(id, table) => _ = held.tables.insert(id, table),
+        Step::PutService(key, id) => _ = held.services.insert(key, id),
+        Step::RemoveService(key) => _ = held.services.remove(&key),
+        Step::RemoveTable(id) => _ = held.tables.remove(&id),
+        Step::RemoveBackend(id) => _ = held.backends.remove(&id),
+    }
+}
+
+/// Whether every service has its table, and every table its backends.
+fn is_whole(plan: &Plan) -> bool {
+    let services = plan
+        .services
+        .values()
+        .all(|id| plan.tables.contains_key(id));
+    let named: BTreeSet<BackendId> = (plan.tables.values())
+        .flat_map(|table| table.owners().iter().chain(table.history().as_flattened()))
+        .copied()
+        .filter(|id| id.0 != 0)
+        .collect();
+    services && named.iter().all(|id| plan.backends.contains_key(id))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn no_step_leaves_a_service_without_its_table_or_a_table_without_a_backend(
+        from in any_plan(), to in any_plan()
+    ) {
+        let mut held = from.clone();
+        prop_assert!(is_whole(&held));
+        for step in steps(&from, &to) {
+            take(&mut held, step.clone());
+            prop_assert!(is_whole(&held), "after {step:?}");
+        }
+        prop_assert_eq!(held, to);
+    }
+
+    #[test]
+    fn only_usable_backends_own_slots_unless_the_service_fails_open(
+        healthy in prop::collection::vec(1..8u16, 0..8),
+        reached in prop::collection::vec(1..8u8, 0..8),
+    ) {
+        let state = edge(&[service("web", 10, true, &[1, 2, 3, 4, 5, 6, 7])]);
+        let (health, hops) = (up(&healthy), hops(&reached));
+        let owners = owners(&overlay(web(&state), &health, &hops));
+        let usable: Vec<u16> =
+            (1..8).filter(|id| healthy.contains(id) && reached.contains(&(*id as u8))).collect();
+        match usable.is_empty() {
+            true => prop_assert!(fails_open(web(&state), &health, &hops)),
+            false => prop_assert_eq!(owners, usable),
+        }
+    }
+}

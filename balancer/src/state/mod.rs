@@ -3,6 +3,8 @@
 //! [`State::change`] is the only way from one state to the next. It has no clock and no I/O.
 
 mod change;
+mod desired;
+mod drain;
 mod ids;
 mod refusal;
 pub mod rules;
@@ -76,5 +78,13 @@ impl State {
             next_service_id: 0,
             next_backend_id: 1,
         }
+    }
+
+    /// Whether [`Change::EndDrains`] would remove something: a drain's deadline is at or before `now_unix_ms`.
+    pub fn has_drain_over(&self, now_unix_ms: u64) -> bool {
+        let services = self.services.values();
+        services
+            .flat_map(|service| service.drain_deadline_unix_ms.values())
+            .any(|&deadline| deadline <= now_unix_ms)
     }
 }

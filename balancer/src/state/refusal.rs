@@ -69,6 +69,13 @@ impl Refusal {
         }
     }
 
+    pub(super) fn has_backends(service: &ServiceName, backends: usize) -> Refusal {
+        Refusal::Unsafe {
+            problem: format!("service `{service}` still has backends ({backends})"),
+            remedy: "remove them first, or insist with --force".into(),
+        }
+    }
+
     pub(super) fn leaves_nobody(service: &ServiceName, what: &str) -> Refusal {
         Refusal::Unsafe {
             problem: format!("service `{service}` would be left with {what}"),

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, net::IpAddr};
 
-use super::{Change, Outcome, Refusal, ServiceState, State, ids::Ids, rules, settle};
+use super::{Change, Outcome, Refusal, ServiceState, State, ids::Ids, settle};
 use crate::{
     model::{AdminState, Backend, Service, ServiceName},
     table::{Table, slots_for},
@@ -14,7 +14,7 @@ impl State {
     /// # Errors
     ///
     /// A [`Refusal`] when the change names what is not there or is there already, breaks one of the
-    /// [`rules`], or would leave a service without a backend and does not insist.
+    /// [rules](super::rules), or would leave a service without a backend and does not insist.
     pub fn change(&self, change: &Change, now_unix_ms: u64) -> Result<(State, Outcome), Refusal> {
         let mut draft = Draft {
             ids: Ids::free(self),
@@ -32,7 +32,7 @@ pub(super) struct Draft {
     pub(super) services: BTreeMap<ServiceName, ServiceState>,
     pub(super) ids: Ids,
     pub(super) notes: Vec<String>,
-    now_unix_ms: u64,
+    pub(super) now_unix_ms: u64,
 }
 
 /// What a change may do to a service that has backends.
@@ -103,7 +103,7 @@ impl Draft {
         }
     }
 
-    fn service(&mut self, name: &ServiceName) -> Result<&mut ServiceState, Refusal> {
+    pub(super) fn service(&mut self, name: &ServiceName) -> Result<&mut ServiceState, Refusal> {
         self.services
             .get_mut(name)
             .ok_or_else(|| Refusal::no_service(name))
@@ -116,7 +116,7 @@ impl Draft {
             .ok_or_else(|| Refusal::no_backend(name, address))
     }
 
-    fn add_service(&mut self, service: &Service) -> Result<(), Refusal> {
+    pub(super) fn add_service(&mut self, service: &Service) -> Result<(), Refusal> {
         if self.services.contains_key(&service.name) {
             return Err(Refusal::Conflict {
                 problem: format!("service `{}` is there already", service.name),
@@ -152,7 +152,7 @@ impl Draft {
         let state = self.service(name)?;
         let backends = state.service.backends.len();
         if backends > 0 && !force && !state.removed_when_drained {
-            return Err(has_backends(name, backends));
+            return Err(Refusal::has_backends(name, backends));
         }
         if backends == 0 || now {
             self.services.remove(name);
@@ -216,114 +216,5 @@ impl Draft {
                 .push(format!("{address} drains and goes in {seconds} s"));
         }
         Ok(())
-    }
-
-    fn apply(&mut self, services: &[Service], force: bool) -> Result<(), Refusal> {
-        // Before two services of one name become one.
-        rules::check(services)?;
-        let undeclared = |name: &ServiceName| services.iter().all(|service| service.name != *name);
-        let names: Vec<ServiceName> = self.services.keys().cloned().collect();
-        for name in names.into_iter().filter(undeclared) {
-            let state = self.service(&name)?;
-            if state.removed_when_drained {
-                continue;
-            }
-            let backends = state.service.backends.len();
-            if backends > 0 && !force {
-                return Err(has_backends(&name, backends));
-            }
-            self.services.remove(&name);
-            self.notes
-                .push(format!("service `{name}` is no longer declared and went"));
-        }
-        for service in services {
-            if !self.services.contains_key(&service.name) {
-                self.add_service(service)?;
-                continue;
-            }
-            let now_unix_ms = self.now_unix_ms;
-            let notes = self.service(&service.name)?.declare(service, now_unix_ms);
-            self.notes.extend(notes);
-        }
-        Ok(())
-    }
-
-    fn end_drains(&mut self) {
-        let now_unix_ms = self.now_unix_ms;
-        for (name, state) in &mut self.services {
-            let deadlines = state.drain_deadline_unix_ms.iter();
-            let over: Vec<IpAddr> = deadlines
-                .filter(|&(_, &deadline)| deadline <= now_unix_ms)
-                .map(|(&address, _)| address)
-                .collect();
-            for address in over {
-                state.forget(address);
-                self.notes.push(format!(
-                    "{address} of service `{name}` has drained and went"
-                ));
-            }
-        }
-        let notes = &mut self.notes;
-        self.services.retain(|name, state| {
-            let goes = state.removed_when_drained && state.service.backends.is_empty();
-            if goes {
-                notes.push(format!("service `{name}` has drained and went"));
-            }
-            !goes
-        });
-    }
-}
-
-impl ServiceState {
-    /// Makes a backend draining with an end; false if it had one already.
-    fn drain_to_the_end(&mut self, address: IpAddr, now_unix_ms: u64) -> bool {
-        let deadline = now_unix_ms.saturating_add(self.service.drain_timeout_ms.into());
-        if let Some(backend) = self.service.backends.get_mut(&address) {
-            backend.admin = AdminState::Draining;
-        }
-        let has_one = self.drain_deadline_unix_ms.contains_key(&address);
-        self.drain_deadline_unix_ms
-            .entry(address)
-            .or_insert(deadline);
-        !has_one
-    }
-
-    /// Takes a backend out of the declared ones.
-    fn forget(&mut self, address: IpAddr) {
-        self.service.backends.remove(&address);
-        self.drain_deadline_unix_ms.remove(&address);
-    }
-
-    /// Becomes what `desired` says; backends that it does not name drain to the end.
-    fn declare(&mut self, desired: &Service, now_unix_ms: u64) -> Vec<String> {
-        let mut notes = Vec::new();
-        let before = std::mem::replace(&mut self.service, desired.clone());
-        self.removed_when_drained = false;
-        for (address, backend) in before.backends {
-            match desired.backends.get(&address) {
-                Some(wish) => {
-                    if wish.admin == AdminState::Active {
-                        self.drain_deadline_unix_ms.remove(&address);
-                        if backend.admin == AdminState::Draining {
-                            notes.push(format!("{address} was draining and takes new flows again"));
-                        }
-                    }
-                }
-                None => {
-                    self.service.backends.insert(address, backend);
-                    if self.drain_to_the_end(address, now_unix_ms) {
-                        notes.push(format!("{address} is no longer declared and drains"));
-                    }
-                }
-            }
-        }
-        notes
-    }
-}
-
-fn has_backends(name: &ServiceName, backends: usize) -> Refusal {
-    Refusal::Unsafe {
-        problem: format!("service `{name}` still has {backends} backends"),
-        remedy: "remove them first, or insist with --force".into(),
     }
 }

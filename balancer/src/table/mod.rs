@@ -80,15 +80,11 @@ impl Table {
 
     /// How many slots each owner has; slots of nobody are left out.
     pub fn shares(&self) -> BTreeMap<BackendId, usize> {
-        // Counted in an array: a table may have 65,536 slots.
-        let mut counts = vec![0usize; usize::from(u16::MAX) + 1];
-        for owner in &self.owners {
-            counts[usize::from(owner.0)] += 1;
+        let mut shares = BTreeMap::new();
+        for &owner in self.owners.iter().filter(|&&owner| owner != NOBODY) {
+            *shares.entry(owner).or_default() += 1;
         }
-        (1..=u16::MAX)
-            .filter(|&id| counts[usize::from(id)] > 0)
-            .map(|id| (BackendId(id), counts[usize::from(id)]))
-            .collect()
+        shares
     }
 
     /// The same table with more slots: each slot becomes several, which inherit its owner and its history.

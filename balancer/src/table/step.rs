@@ -52,32 +52,38 @@ impl Table {
             }
         }
 
-        // Then the rest is dealt out: vacated slots and places to fill, each in an order of its own.
-        let mut vacated = Vec::new();
+        // Then the rest is dealt out.
+        let mut receivers = Receivers::of(&balance);
         for &slot in &offers {
-            let owner = self.owners[slot];
-            if table.owners[slot] == owner && balance.surplus(owner) > 0 {
-                balance.give(owner);
-                vacated.push(slot);
+            let giver = self.owners[slot];
+            if table.owners[slot] != giver || balance.surplus(giver) <= 0 {
+                continue;
             }
-        }
-        vacated.sort_by_cached_key(|&slot| (mix(slot as u64, SHUFFLE), slot));
-        for (slot, receiver) in vacated.into_iter().zip(balance.places()) {
+            let Some(receiver) = receivers.best(slot) else {
+                break;
+            };
+            balance.transfer(giver, receiver);
             table.hand_over(slot, receiver);
+            if balance.shortfall(receiver) == 0 {
+                receivers.remove(receiver);
+            }
         }
         table
     }
 }
-
-/// Makes the order of dealing differ from the order of offering.
-const SHUFFLE: u64 = 1 << 32;
 
 /// What each owner has above (positive) or below (negative) its quota, by id.
 struct Balance(Vec<i32>);
 
 impl Balance {
     fn of(table: &Table, quotas: &BTreeMap<BackendId, usize>) -> Balance {
-        let mut balance = vec![0; usize::from(u16::MAX) + 1];
+        let ids = table
+            .owners
+            .iter()
+            .chain(table.history.as_flattened())
+            .chain(quotas.keys());
+        let largest = ids.max().copied().unwrap_or(NOBODY);
+        let mut balance = vec![0; usize::from(largest.0) + 1];
         for owner in &table.owners {
             balance[usize::from(owner.0)] += 1;
         }
@@ -99,27 +105,46 @@ impl Balance {
         -self.surplus(id)
     }
 
-    fn give(&mut self, giver: BackendId) {
-        self.0[usize::from(giver.0)] -= 1;
-    }
-
     fn transfer(&mut self, giver: BackendId, receiver: BackendId) {
-        self.give(giver);
+        self.0[usize::from(giver.0)] -= 1;
         self.0[usize::from(receiver.0)] += 1;
     }
+}
 
-    /// Each id with a shortfall, as often as it is short of a slot, shuffled.
-    fn places(&self) -> Vec<BackendId> {
-        let mut places: Vec<(u64, u16)> = (0..=u16::MAX)
-            .zip(&self.0)
-            .flat_map(|(id, &difference)| {
-                (0..-difference.min(0)).map(move |nth| (mix(id.into(), nth as u64), id))
-            })
-            .collect();
-        places.sort_unstable();
-        places.into_iter().map(|(_, id)| BackendId(id)).collect()
+/// The backends that are short of slots.
+///
+/// A slot goes to the one with the highest score for it, so that a slot of an unusable backend
+/// mostly keeps its substitute when another backend becomes unusable too.
+struct Receivers(Vec<(u64, BackendId)>);
+
+impl Receivers {
+    fn of(balance: &Balance) -> Receivers {
+        let short = (0..=u16::MAX)
+            .zip(&balance.0)
+            .filter(|&(_, &difference)| difference < 0);
+        Receivers(
+            short
+                .map(|(id, _)| (mix(id.into(), RECEIVER), BackendId(id)))
+                .collect(),
+        )
+    }
+
+    fn best(&self, slot: usize) -> Option<BackendId> {
+        let slot = mix(slot as u64, RECEIVER);
+        let scored = self
+            .0
+            .iter()
+            .map(|&(receiver, id)| (finalise(slot ^ receiver), id));
+        scored.max().map(|(_, id)| id)
+    }
+
+    fn remove(&mut self, gone: BackendId) {
+        self.0.retain(|&(_, id)| id != gone);
     }
 }
+
+/// Makes scores differ from the order of offering, which mixes slots with backends' ids.
+const RECEIVER: u64 = 1 << 32;
 
 /// A well-mixed 64-bit number for a pair (splitmix64's finaliser, twice). Tables depend on it: it never changes.
 fn mix(a: u64, b: u64) -> u64 {

@@ -66,6 +66,7 @@ impl From<ChangeError> for Failure {
         match error {
             ChangeError::Refused(refusal) => refusal.into(),
             ChangeError::Failed(error) => Self::failed(error),
+            ChangeError::Partly(error) => Self(ErrorReply::new(ErrorCode::PartlyDone, error)),
         }
     }
 }

@@ -1,0 +1,181 @@
+//! A daemon without a data plane: it owns a state and answers commands.
+
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::JoinHandle,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use tempfile::TempDir;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::{
+    api::{
+        client::Client,
+        command::{ChangeError, Command},
+        server::{bind, serve},
+        tests::samples::{snapshot, status},
+        views::Snapshot,
+    },
+    state::{Change, State},
+};
+
+/// A daemon on a socket of its own; it stops when this is dropped.
+pub(crate) struct Daemon {
+    pub(crate) socket: PathBuf,
+    /// Whether `Detach` has reached it.
+    pub(crate) detached: Arc<AtomicBool>,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+    _directory: TempDir,
+}
+
+/// What the daemon does with commands.
+pub(crate) enum Manner {
+    /// Answers from a state that these changes made.
+    Owns(Vec<Change>),
+    /// Shows always the same.
+    Shows(Snapshot),
+    /// Cannot persist anything.
+    Fails,
+    /// Persists, and cannot write the maps.
+    FailsPartly,
+    /// Drops every command without an answer.
+    Stops,
+    /// Keeps every command without an answer.
+    Hangs,
+}
+
+impl Daemon {
+    /// A daemon with a state that these changes made.
+    pub(crate) fn with(changes: Vec<Change>) -> Self {
+        Self::start(Manner::Owns(changes))
+    }
+
+    pub(crate) fn start(manner: Manner) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let socket = directory.path().join("lbd.sock");
+        let detached = Arc::new(AtomicBool::new(false));
+        let (stop, stopped) = oneshot::channel();
+        let (ready, is_ready) = std::sync::mpsc::channel();
+        let thread = std::thread::spawn({
+            let (socket, detached) = (socket.clone(), detached.clone());
+            move || {
+                let runtime = tokio::runtime::Builder::new_current_thread()
+                    .enable_all()
+                    .build()
+                    .unwrap();
+                runtime.block_on(async {
+                    let listener = bind(&socket).unwrap();
+                    ready.send(()).unwrap();
+                    let (commands, inbox) = mpsc::channel(16);
+                    tokio::spawn(answer(inbox, manner, detached));
+                    let shutdown = async {
+                        let _ = stopped.await;
+                    };
+                    serve(listener, commands, shutdown).await.unwrap();
+                });
+            }
+        });
+        is_ready.recv().expect("the daemon listens");
+        Self {
+            socket,
+            detached,
+            stop: Some(stop),
+            thread: Some(thread),
+            _directory: directory,
+        }
+    }
+
+    pub(crate) fn client(&self) -> Client {
+        Client::new(&self.socket)
+    }
+
+    /// Asks it to stop and waits until it has.
+    pub(crate) fn stop(&mut self) {
+        if let Some(stop) = self.stop.take() {
+            let _ = stop.send(());
+        }
+        if let Some(thread) = self.thread.take() {
+            thread.join().unwrap();
+        }
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+async fn answer(mut inbox: mpsc::Receiver<Command>, manner: Manner, detached: Arc<AtomicBool>) {
+    let mut state = State::new(1);
+    if let Manner::Owns(changes) = &manner {
+        for change in changes {
+            state = state.change(change, now_unix_ms()).unwrap().0;
+        }
+    }
+    let mut kept = Vec::new();
+    while let Some(command) = inbox.recv().await {
+        match (&manner, command) {
+            (Manner::Stops, _) => {}
+            (Manner::Hangs, command) => kept.push(command),
+            (_, Command::Detach { reply }) => {
+                detached.store(true, Ordering::SeqCst);
+                let _ = reply.send(Ok(()));
+            }
+            (Manner::Shows(snapshot), Command::Snapshot { reply }) => {
+                let _ = reply.send(snapshot.clone());
+            }
+            (_, Command::Snapshot { reply }) => {
+                if let Ok((next, _)) = state.change(&Change::EndDrains, now_unix_ms()) {
+                    state = next;
+                }
+                let shown = Snapshot {
+                    status: status(&state),
+                    ..snapshot(&state)
+                };
+                let _ = reply.send(shown);
+            }
+            (Manner::Fails, Command::Change { reply, .. }) => {
+                let _ = reply.send(Err(ChangeError::Failed(
+                    "cannot write the state file: disk full".into(),
+                )));
+            }
+            (Manner::FailsPartly, Command::Change { reply, .. }) => {
+                let why = "saved, but the maps were not written: out of memory";
+                let _ = reply.send(Err(ChangeError::Partly(why.into())));
+            }
+            (
+                _,
+                Command::Change {
+                    change,
+                    dry_run,
+                    reply,
+                },
+            ) => {
+                let result = state.change(&change, now_unix_ms());
+                let _ = reply.send(match result {
+                    Ok((next, outcome)) => {
+                        if !dry_run {
+                            state = next;
+                        }
+                        Ok(outcome)
+                    }
+                    Err(refusal) => Err(refusal.into()),
+                });
+            }
+        }
+    }
+}
+
+fn now_unix_ms() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap()
+        .as_millis() as u64
+}

@@ -1,0 +1,76 @@
+//! A whole desired set of services.
+
+use std::collections::BTreeSet;
+
+use super::{Refusal, ServiceState, rules, transition::Draft};
+use crate::model::{AdminState, Service, ServiceName};
+
+impl Draft {
+    /// Makes the declared services those of `services`.
+    pub(super) fn apply(&mut self, services: &[Service], force: bool) -> Result<(), Refusal> {
+        // Before two services of one name become one.
+        rules::check(services)?;
+        let declared: BTreeSet<&ServiceName> =
+            services.iter().map(|service| &service.name).collect();
+        let names: Vec<ServiceName> = self.services.keys().cloned().collect();
+        for name in names.into_iter().filter(|name| !declared.contains(name)) {
+            let state = self.service(&name)?;
+            if state.removed_when_drained {
+                continue;
+            }
+            let backends = state.service.backends.len();
+            if backends > 0 && !force {
+                return Err(Refusal::has_backends(&name, backends));
+            }
+            self.services.remove(&name);
+            self.notes
+                .push(format!("service `{name}` is no longer declared and went"));
+        }
+        for service in services {
+            if !self.services.contains_key(&service.name) {
+                self.add_service(service)?;
+                continue;
+            }
+            let now_unix_ms = self.now_unix_ms;
+            let notes = self.service(&service.name)?.declare(service, now_unix_ms);
+            self.notes.extend(notes);
+        }
+        Ok(())
+    }
+}
+
+impl ServiceState {
+    /// Becomes what `desired` says; backends that it does not name drain to the end.
+    fn declare(&mut self, desired: &Service, now_unix_ms: u64) -> Vec<String> {
+        let mut notes = Vec::new();
+        let before = std::mem::replace(&mut self.service, desired.clone());
+        self.removed_when_drained = false;
+        for (address, backend) in before.backends {
+            match desired.backends.get(&address) {
+                Some(wish) => {
+                    if wish.admin == AdminState::Active {
+                        self.drain_deadline_unix_ms.remove(&address);
+                        if backend.admin == AdminState::Draining {
+                            notes.push(format!("{address} was draining and takes new flows again"));
+                        }
+                    }
+                }
+                // No packet could reach it any more.
+                None if !desired.encapsulation.carries(desired.key.vip, address) => {
+                    self.drain_deadline_unix_ms.remove(&address);
+                    notes.push(format!(
+                        "{address} is no longer declared and went, for {} cannot carry packets to it",
+                        desired.encapsulation
+                    ));
+                }
+                None => {
+                    self.service.backends.insert(address, backend);
+                    if self.drain_to_the_end(address, now_unix_ms) {
+                        notes.push(format!("{address} is no longer declared and drains"));
+                    }
+                }
+            }
+        }
+        notes
+    }
+}

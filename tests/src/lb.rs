@@ -1,0 +1,376 @@
+//! The real `lbd edge`, `lbd agent` and `lbctl`, as a test or the demo runs them.
+
+use std::cell::RefCell;
+use std::fs;
+use std::net::IpAddr;
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::rc::Rc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
+
+use crate::{Instance, Namespace, Process, Topology, World, program, wait_for};
+
+/// How long a daemon may take to be ready.
+const START: Duration = Duration::from_secs(10);
+
+/// Where the edge's metrics are, inside its namespace.
+const METRICS: &str = "127.0.0.1:9107";
+
+/// Where the agent's metrics are, inside the namespace that it runs in.
+const AGENT_METRICS: &str = "127.0.0.1:9108";
+
+/// `lbd edge` in a namespace, and what belongs to it.
+pub struct Edge {
+    name: String,
+    namespace: Namespace,
+    directory: PathBuf,
+    process: Rc<RefCell<Process>>,
+}
+
+/// What an edge's configuration says beyond its places.
+#[derive(Clone, Debug, Default)]
+pub struct EdgeOptions {
+    /// Top-level keys, as TOML lines.
+    pub settings: String,
+    /// `[[service]]` tables, as TOML.
+    pub services: String,
+}
+
+/// What `lbctl` said.
+#[derive(Clone, Debug)]
+pub struct Reply {
+    /// The exit code; of a signal, -1.
+    pub code: i32,
+    /// Standard output.
+    pub stdout: String,
+    /// Standard error.
+    pub stderr: String,
+}
+
+impl Reply {
+    fn of(lbctl: Child) -> Result<Reply> {
+        let done = lbctl.wait_with_output().context("cannot wait for lbctl")?;
+        Ok(Reply {
+            code: done.status.code().unwrap_or(-1),
+            stdout: String::from_utf8_lossy(&done.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&done.stderr).into_owned(),
+        })
+    }
+}
+
+impl Edge {
+    /// Writes the configuration, starts `lbd edge` on `eth0`, and waits until it is ready.
+    pub fn start(
+        world: &World,
+        name: &str,
+        namespace: &Namespace,
+        options: &EdgeOptions,
+    ) -> Result<Edge> {
+        let directory = world.directory().join(name);
+        fs::create_dir_all(&directory)?;
+        let config = directory.join("edge.toml");
+        fs::write(&config, edge_config(world, name, &directory, options))?;
+        let process = launch(world, name, namespace, "edge", &config)?;
+        Ok(Edge {
+            name: name.to_owned(),
+            namespace: namespace.clone(),
+            directory,
+            process,
+        })
+    }
+
+    /// Starts it again, after it was killed or terminated, with the same configuration.
+    pub fn start_again(&mut self, world: &World) -> Result<()> {
+        let config = self.directory.join("edge.toml");
+        self.process = launch(world, &self.name, &self.namespace, "edge", &config)?;
+        Ok(())
+    }
+
+    /// SIGKILL.
+    pub fn kill(&self) {
+        self.process.borrow_mut().kill();
+    }
+
+    /// SIGTERM, and waits for the end.
+    pub fn terminate(&self) -> Result<ExitStatus> {
+        self.process.borrow_mut().terminate(START)
+    }
+
+    /// Its log so far.
+    pub fn log(&self) -> String {
+        self.process.borrow().log()
+    }
+
+    /// Its API socket.
+    pub fn socket(&self) -> PathBuf {
+        self.directory.join("lbd.sock")
+    }
+
+    /// Its configuration file.
+    pub fn config(&self) -> PathBuf {
+        self.directory.join("edge.toml")
+    }
+
+    /// Its state directory.
+    pub fn state(&self) -> PathBuf {
+        self.directory.join("state")
+    }
+
+    /// Runs `lbctl` against it, whatever comes of it.
+    pub fn lbctl(&self, arguments: &[&str]) -> Result<Reply> {
+        Reply::of(self.start_lbctl(arguments)?)
+    }
+
+    /// Runs one `lbctl` for each of these, all at the same time.
+    pub fn lbctl_at_once(&self, commands: &[Vec<&str>]) -> Result<Vec<Reply>> {
+        let started: Vec<Child> = commands
+            .iter()
+            .map(|arguments| self.start_lbctl(arguments))
+            .collect::<Result<_>>()?;
+        started.into_iter().map(Reply::of).collect()
+    }
+
+    fn start_lbctl(&self, arguments: &[&str]) -> Result<Child> {
+        Command::new(program("lbctl")?)
+            .arg("--socket")
+            .arg(self.socket())
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .context("cannot start lbctl")
+    }
+
+    /// Runs `lbctl`, which must succeed; its standard output.
+    pub fn lbctl_ok(&self, arguments: &[&str]) -> Result<String> {
+        let reply = self.lbctl(arguments)?;
+        if reply.code != 0 {
+            bail!(
+                "lbctl {}: exit code {}: {}",
+                arguments.join(" "),
+                reply.code,
+                reply.stderr.trim()
+            );
+        }
+        Ok(reply.stdout)
+    }
+
+    /// Runs `lbctl --output json`, which must succeed.
+    pub fn lbctl_json(&self, arguments: &[&str]) -> Result<Value> {
+        let text = self.lbctl_ok(&[&["--output", "json"], arguments].concat())?;
+        serde_json::from_str(&text).with_context(|| format!("no JSON: {text}"))
+    }
+
+    /// The generation of its desired state.
+    pub fn generation(&self) -> Result<u64> {
+        let reply = self.lbctl_json(&["status"])?;
+        reply["generation"]
+            .as_u64()
+            .with_context(|| format!("no generation: {reply}"))
+    }
+
+    /// Whether it found its program running when it started, and kept it.
+    pub fn took_over(&self) -> Result<bool> {
+        let reply = self.lbctl_json(&["status"])?;
+        reply["items"][0]["taken_over"]
+            .as_bool()
+            .with_context(|| format!("no status: {reply}"))
+    }
+
+    /// Scrapes its metrics.
+    pub fn metrics(&self) -> Result<String> {
+        self.namespace.curl(&format!("http://{METRICS}/metrics"))
+    }
+
+    /// One sample of its metrics: `lb_packets_total{reason="undeclared_port"}`.
+    pub fn metric(&self, sample: &str) -> Result<f64> {
+        let metrics = self.metrics()?;
+        metrics
+            .lines()
+            .find_map(|line| line.strip_prefix(sample)?.strip_prefix(' '))
+            .with_context(|| format!("no sample {sample} in\n{metrics}"))?
+            .parse()
+            .with_context(|| format!("{sample} is no number"))
+    }
+}
+
+/// `lbd agent` for the instances of a topology, in the router's network namespace: their host's.
+pub struct Agent {
+    config: PathBuf,
+    edges: Vec<String>,
+    vips: Vec<IpAddr>,
+    process: Rc<RefCell<Process>>,
+}
+
+impl Agent {
+    /// Starts it for these VIPs, and waits until it is ready. It trusts the whole fabric.
+    pub fn start(world: &World, topology: &Topology, vips: &[IpAddr]) -> Result<Agent> {
+        Agent::start_for_edges(world, topology, vips, &Topology::FABRIC)
+    }
+
+    /// Starts one that takes encapsulated packets from these prefixes only.
+    pub fn start_for_edges(
+        world: &World,
+        topology: &Topology,
+        vips: &[IpAddr],
+        edges: &[&str],
+    ) -> Result<Agent> {
+        let config = world.directory().join("agent.toml");
+        let edges: Vec<String> = edges.iter().map(|edge| (*edge).to_owned()).collect();
+        fs::write(
+            &config,
+            agent_config(world, &topology.instances, vips, &edges),
+        )?;
+        let process = launch(world, "agent", &topology.router, "agent", &config)?;
+        Ok(Agent {
+            config,
+            edges,
+            vips: vips.to_vec(),
+            process,
+        })
+    }
+
+    /// Starts one agent with the rest of a configuration that `text` gives: edges and instances.
+    pub fn start_with(world: &World, host: &Namespace, text: &str) -> Result<Agent> {
+        let config = world.directory().join("agent.toml");
+        fs::write(&config, format!("{}{text}", agent_places(world)))?;
+        let process = launch(world, "agent", host, "agent", &config)?;
+        Ok(Agent {
+            config,
+            edges: Vec::new(),
+            vips: Vec::new(),
+            process,
+        })
+    }
+
+    /// Scrapes its metrics, which it serves in `host`, where it was started.
+    pub fn metrics(host: &Namespace) -> Result<String> {
+        host.curl(&format!("http://{AGENT_METRICS}/metrics"))
+    }
+
+    /// Where it pins the programs of an instance.
+    pub fn pins(world: &World, instance: &str) -> PathBuf {
+        world.bpffs().join("agent").join("v1").join(instance)
+    }
+
+    /// Tells it about instances that were added to the topology: a restart with a new configuration.
+    pub fn reload(&mut self, world: &World, topology: &Topology) -> Result<()> {
+        self.process.borrow_mut().terminate(START)?;
+        fs::write(
+            &self.config,
+            agent_config(world, &topology.instances, &self.vips, &self.edges),
+        )?;
+        self.start_again(world, topology)
+    }
+
+    /// Starts it again, after it was killed, with the same configuration.
+    pub fn start_again(&mut self, world: &World, topology: &Topology) -> Result<()> {
+        self.process = launch(world, "agent", &topology.router, "agent", &self.config)?;
+        Ok(())
+    }
+
+    /// SIGKILL.
+    pub fn kill(&self) {
+        self.process.borrow_mut().kill();
+    }
+
+    /// Its log so far.
+    pub fn log(&self) -> String {
+        self.process.borrow().log()
+    }
+}
+
+/// Starts `lbd` as systemd would, and waits until it says that it is ready.
+fn launch(
+    world: &World,
+    name: &str,
+    namespace: &Namespace,
+    role: &str,
+    config: &Path,
+) -> Result<Rc<RefCell<Process>>> {
+    let place = world.directory().join(format!("{name}.ready"));
+    // A former process of this name may have left its own.
+    let _ = fs::remove_file(&place);
+    let readiness = UnixDatagram::bind(&place).context("cannot listen for readiness")?;
+    readiness.set_nonblocking(true)?;
+    let text = |path: &Path| {
+        path.to_str()
+            .context("a path of ours is text")
+            .map(str::to_owned)
+    };
+    let socket = format!("NOTIFY_SOCKET={}", text(&place)?);
+    let arguments = [
+        &socket,
+        &text(&program("lbd")?)?,
+        role,
+        "--config",
+        &text(config)?,
+    ];
+    let process = world.start(name, namespace, "env", &arguments)?;
+    wait_for(&format!("{name} to be ready"), START, || {
+        let mut message = [0; 256];
+        if let Ok(length) = readiness.recv(&mut message)
+            && message[..length]
+                .split(|byte| *byte == b'\n')
+                .any(|line| line == b"READY=1")
+        {
+            return Ok(());
+        }
+        let mut process = process.borrow_mut();
+        ensure!(process.is_running(), "it ended:\n{}", process.log_tail());
+        bail!("it has not said so");
+    })?;
+    Ok(process)
+}
+
+fn edge_config(world: &World, name: &str, directory: &Path, options: &EdgeOptions) -> String {
+    let EdgeOptions { settings, services } = options;
+    // The edge of a test has its default route on the interface that it balances on.
+    format!(
+        "version = 1\n\
+         interface = \"eth0\"\n\
+         allow_default_route_interface = true\n\
+         pin_dir = \"{}\"\n\
+         state_dir = \"{}\"\n\
+         api_socket = \"{}\"\n\
+         metrics_listen = \"{METRICS}\"\n\
+         {settings}\n{services}\n",
+        world.bpffs().join(name).display(),
+        directory.join("state").display(),
+        directory.join("lbd.sock").display(),
+    )
+}
+
+fn agent_places(world: &World) -> String {
+    let pins = world.bpffs().join("agent");
+    format!(
+        "version = 1\npin_dir = \"{}\"\nmetrics_listen = \"{AGENT_METRICS}\"\n",
+        pins.display()
+    )
+}
+
+fn agent_config(
+    world: &World,
+    instances: &[Instance],
+    vips: &[IpAddr],
+    edges: &[String],
+) -> String {
+    let mut text = format!("{}edges = {edges:?}\n", agent_places(world));
+    let vips: Vec<String> = vips.iter().map(IpAddr::to_string).collect();
+    for Instance {
+        name, namespace, ..
+    } in instances
+    {
+        let path = namespace.path();
+        text.push_str(&format!(
+            "[[instance]]\nname = \"{name}\"\nnetns = \"{}\"\nvips = {vips:?}\n",
+            path.display()
+        ));
+    }
+    text
+}

@@ -1,0 +1,316 @@
+//! A load generator: so many requests a second, each a new connection, none tried again.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use http_body_util::{BodyExt, Empty};
+use hyper::body::Bytes;
+use hyper::header::{CONNECTION, HOST};
+use hyper_util::rt::TokioIo;
+use nix::sched::{CloneFlags, setns};
+use tokio::net::{TcpStream, UdpSocket};
+use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval, timeout};
+
+use crate::Protocol;
+use crate::namespace::Namespace;
+
+/// A client gives up after this long.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// What one request met.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// When it was sent.
+    pub sent: Instant,
+    /// How long the answer (or the failure) took.
+    pub took: Duration,
+    /// The name that answered, or why none did.
+    pub answer: Result<String, String>,
+}
+
+/// Everything that was sent, in order of sending.
+#[derive(Clone, Debug, Default)]
+pub struct Load {
+    /// One entry a request.
+    pub requests: Vec<Request>,
+}
+
+/// A load that is being sent until it is told to stop.
+pub struct Running {
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<Result<Load>>,
+}
+
+impl Load {
+    /// Sends `rate` requests a second from `client` to `target`, until stopped.
+    pub fn start(
+        client: &Namespace,
+        target: SocketAddr,
+        protocol: Protocol,
+        rate: u32,
+    ) -> Result<Running> {
+        Running::start(client, target, rate, usize::MAX, protocol)
+    }
+
+    /// Sends exactly `count` requests, `rate` a second.
+    pub fn send(
+        client: &Namespace,
+        target: SocketAddr,
+        protocol: Protocol,
+        rate: u32,
+        count: usize,
+    ) -> Result<Load> {
+        Running::start(client, target, rate, count, protocol)?.finish()
+    }
+
+    /// Requests sent.
+    pub fn sent(&self) -> usize {
+        self.requests.len()
+    }
+
+    /// Requests answered.
+    pub fn ok(&self) -> usize {
+        self.requests
+            .iter()
+            .filter(|request| request.answer.is_ok())
+            .count()
+    }
+
+    /// Requests not answered.
+    pub fn failed(&self) -> usize {
+        self.sent() - self.ok()
+    }
+
+    /// The requests sent at `moment` or later.
+    pub fn since(&self, moment: Instant) -> Load {
+        Load {
+            requests: self
+                .requests
+                .iter()
+                .filter(|request| request.sent >= moment)
+                .cloned()
+                .collect(),
+        }
+    }
+
+    /// How often each name answered.
+    pub fn names(&self) -> BTreeMap<&str, usize> {
+        let mut names = BTreeMap::new();
+        for name in self
+            .requests
+            .iter()
+            .filter_map(|request| request.answer.as_deref().ok())
+        {
+            *names.entry(name).or_default() += 1;
+        }
+        names
+    }
+
+    /// Fails unless exactly these names answered, each at least so often.
+    pub fn ensure_balanced(&self, names: &[&str], fewest: usize) -> Result<()> {
+        let answers = self.names();
+        for name in names {
+            let count = answers.get(name).copied().unwrap_or_default();
+            ensure!(
+                count >= fewest,
+                "{name} answered only {count} times: {answers:?}"
+            );
+        }
+        ensure!(
+            answers.len() == names.len(),
+            "others answered too: {answers:?}"
+        );
+        Ok(())
+    }
+
+    /// Why requests failed, and how often.
+    pub fn failures(&self) -> BTreeMap<&str, usize> {
+        let mut failures = BTreeMap::new();
+        for failure in self
+            .requests
+            .iter()
+            .filter_map(|request| request.answer.as_ref().err())
+        {
+            *failures.entry(failure.as_str()).or_default() += 1;
+        }
+        failures
+    }
+
+    /// The time within which this share (0.5, 0.99) of the answered requests were answered.
+    pub fn quantile(&self, share: f64) -> Duration {
+        let mut took: Vec<Duration> = self
+            .requests
+            .iter()
+            .filter(|request| request.answer.is_ok())
+            .map(|request| request.took)
+            .collect();
+        took.sort_unstable();
+        let rank = (share * took.len() as f64).ceil() as usize;
+        took.get(rank.saturating_sub(1))
+            .copied()
+            .unwrap_or_default()
+    }
+}
+
+impl Running {
+    fn start(
+        client: &Namespace,
+        target: SocketAddr,
+        rate: u32,
+        count: usize,
+        protocol: Protocol,
+    ) -> Result<Running> {
+        let entrance = client.entrance()?;
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let thread = thread::spawn(move || {
+            setns(&entrance, CloneFlags::CLONE_NEWNET).context("cannot enter the client")?;
+            tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()?
+                .block_on(send(target, rate, count, protocol, &stopped))
+        });
+        Ok(Running { stop, thread })
+    }
+
+    /// Sends no more, waits for what is on its way.
+    pub fn stop(self) -> Result<Load> {
+        self.stop.store(true, Ordering::Relaxed);
+        self.finish()
+    }
+
+    fn finish(self) -> Result<Load> {
+        self.thread
+            .join()
+            .map_err(|_| anyhow!("the load generator panicked"))?
+    }
+}
+
+async fn send(
+    target: SocketAddr,
+    rate: u32,
+    count: usize,
+    protocol: Protocol,
+    stopped: &AtomicBool,
+) -> Result<Load> {
+    let mut ticks = interval(Duration::from_secs(1) / rate);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
+    let mut requests = JoinSet::new();
+    let mut done = Vec::new();
+    while requests.len() + done.len() < count && !stopped.load(Ordering::Relaxed) {
+        ticks.tick().await;
+        requests.spawn(request(target, protocol));
+        while let Some(request) = requests.try_join_next() {
+            done.push(request?);
+        }
+    }
+    while let Some(request) = requests.join_next().await {
+        done.push(request?);
+    }
+    done.sort_by_key(|request: &Request| request.sent);
+    Ok(Load { requests: done })
+}
+
+async fn request(target: SocketAddr, protocol: Protocol) -> Request {
+    let sent = Instant::now();
+    let answer = match protocol {
+        Protocol::Tcp => timeout(PATIENCE, get(target)).await,
+        Protocol::Udp => timeout(PATIENCE, ask(target)).await,
+    };
+    let answer = match answer {
+        Ok(answer) => answer.map_err(|error| format!("{error:#}")),
+        Err(_) => Err(format!("no answer within {PATIENCE:?}")),
+    };
+    Request {
+        sent,
+        took: sent.elapsed(),
+        answer,
+    }
+}
+
+async fn get(target: SocketAddr) -> Result<String> {
+    let stream = TcpStream::connect(target).await.context("connect")?;
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+        .await
+        .context("handshake")?;
+    let request = hyper::Request::get("/")
+        .header(HOST, target.to_string())
+        .header(CONNECTION, "close")
+        .body(Empty::<Bytes>::new())?;
+    let exchange = async {
+        let response = sender.send_request(request).await.context("request")?;
+        let status = response.status();
+        let body = response
+            .into_body()
+            .collect()
+            .await
+            .context("body")?
+            .to_bytes();
+        if !status.is_success() {
+            bail!("status {status}");
+        }
+        Ok(String::from_utf8_lossy(&body).trim_end().to_owned())
+    };
+    let (answer, _) = tokio::join!(exchange, connection);
+    answer
+}
+
+async fn ask(target: SocketAddr) -> Result<String> {
+    let any = if target.is_ipv4() {
+        "0.0.0.0:0"
+    } else {
+        "[::]:0"
+    };
+    let socket = UdpSocket::bind(any).await?;
+    socket.connect(target).await?;
+    socket.send(b"who are you?").await?;
+    let mut name = [0; 256];
+    let length = socket.recv(&mut name).await?;
+    Ok(String::from_utf8_lossy(&name[..length]).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(answers: &[(u64, Result<&str, &str>)]) -> Load {
+        let sent = Instant::now();
+        let requests = answers
+            .iter()
+            .map(|(millis, answer)| Request {
+                sent,
+                took: Duration::from_millis(*millis),
+                answer: answer.map(str::to_owned).map_err(str::to_owned),
+            })
+            .collect();
+        Load { requests }
+    }
+
+    #[test]
+    fn failures_are_counted_but_are_no_latency() {
+        let load = load(&[
+            (1, Ok("a")),
+            (2, Ok("b")),
+            (3, Ok("a")),
+            (999, Err("no answer")),
+        ]);
+        assert_eq!((load.sent(), load.ok(), load.failed()), (4, 3, 1));
+        assert_eq!(load.names(), BTreeMap::from([("a", 2), ("b", 1)]));
+        assert_eq!(load.failures(), BTreeMap::from([("no answer", 1)]));
+        assert_eq!(load.quantile(0.99), Duration::from_millis(3));
+    }
+
+    #[test]
+    fn a_quantile_is_a_time_that_a_request_took() {
+        let answers: Vec<_> = (1..=100).map(|millis| (millis, Ok("a"))).collect();
+        assert_eq!(load(&answers).quantile(0.5), Duration::from_millis(50));
+        assert_eq!(load(&answers).quantile(0.99), Duration::from_millis(99));
+        assert_eq!(load(&[]).quantile(0.99), Duration::ZERO);
+    }
+}

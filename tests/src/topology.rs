@@ -1,0 +1,261 @@
+//! Client, router, edge and instances: what an anycast site looks like, in small.
+//!
+//! ```text
+//! client -- router -- bridge `fabric` -- edge
+//!                                     -- instances
+//! ```
+//!
+//! The router sends the VIPs to the edge; instances answer the client through the router directly.
+
+use std::cell::RefCell;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::rc::Rc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::namespace::Namespace;
+use crate::process::Process;
+use crate::world::World;
+use crate::{attach_pass, program, wait_for};
+
+/// The client's side keeps the usual MTU; the fabric has room for the outer headers.
+const FABRIC_MTU: u32 = 1600;
+
+/// The port that the instances' web and echo servers listen on.
+const PORT: u16 = 8000;
+
+/// All of it, inside a world.
+pub struct Topology {
+    /// Where the requests come from.
+    pub client: Namespace,
+    /// Knows the way to everything.
+    pub router: Namespace,
+    /// Where `lbd edge` runs, on `eth0`.
+    pub edge: Namespace,
+    /// The backends, in order of their names.
+    pub instances: Vec<Instance>,
+}
+
+/// A container, so to speak: a namespace with an address of its own and a small server.
+pub struct Instance {
+    /// Its name, which its server answers.
+    pub name: String,
+    /// Where it lives.
+    pub namespace: Namespace,
+    /// Its address in the fabric.
+    pub ipv4: Ipv4Addr,
+    /// Its address in the fabric.
+    pub ipv6: Ipv6Addr,
+    server: RefCell<Option<Rc<RefCell<Process>>>>,
+}
+
+impl Topology {
+    /// The edge's addresses in the fabric.
+    pub const EDGE: (Ipv4Addr, Ipv6Addr) = (fabric_v4(2), fabric_v6(2));
+    /// Everything inside the fabric, as agents are told it.
+    pub const FABRIC: [&'static str; 2] = ["10.1.0.0/24", "fd00:1::/64"];
+    /// The port of the instances' servers.
+    pub const PORT: u16 = PORT;
+
+    /// An IPv4 address that the router sends to the edge.
+    pub const fn vip_v4(host: u8) -> Ipv4Addr {
+        Ipv4Addr::new(198, 51, 100, host)
+    }
+
+    /// An IPv6 address that the router sends to the edge.
+    pub const fn vip_v6(host: u16) -> Ipv6Addr {
+        Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, host)
+    }
+
+    /// Builds everything; the instances' servers run.
+    pub fn build(world: &World, instances: &[&str]) -> Result<Topology> {
+        let router = world.add_namespace("router")?;
+        router.sysctls(&[
+            ("ipv4/ip_forward", "1"),
+            ("ipv6/conf/all/forwarding", "1"),
+            // Answers of the instances come from an address that is routed to the edge.
+            ("ipv4/conf/all/rp_filter", "0"),
+            ("ipv4/conf/default/rp_filter", "0"),
+            ("ipv6/conf/default/accept_dad", "0"),
+        ])?;
+        router.ip(&format!(
+            "link add fabric mtu {FABRIC_MTU} type bridge stp_state 0 mcast_snooping 0\n\
+             link set fabric up\n\
+             addr add {}/24 dev fabric\n\
+             addr add {}/64 dev fabric nodad\n",
+            fabric_v4(1),
+            fabric_v6(1),
+        ))?;
+        let mut topology = Topology {
+            client: add_client(world, &router)?,
+            edge: add_host(world, &router, "edge", "to-edge", Topology::EDGE)?,
+            router,
+            instances: Vec::new(),
+        };
+        topology.router.ip(&format!(
+            "route add 198.51.100.0/24 via {}\n\
+             route add 2001:db8::/64 via {}\n",
+            Topology::EDGE.0,
+            Topology::EDGE.1,
+        ))?;
+        // What the edge's program sends reaches the router's stack only through a native program.
+        attach_pass(world, &topology.router, "to-edge")?;
+        for name in instances {
+            topology.add_instance(world, name)?;
+        }
+        Ok(topology)
+    }
+
+    /// Adds one more instance; its server runs.
+    pub fn add_instance(&mut self, world: &World, name: &str) -> Result<&Instance> {
+        let instance = self.make_instance(world, name, self.instances.len())?;
+        self.instances.push(instance);
+        self.instances.last().context("just added")
+    }
+
+    fn make_instance(&self, world: &World, name: &str, index: usize) -> Result<Instance> {
+        let host = u8::try_from(10 + index).context("the fabric is full")?;
+        let addresses = (fabric_v4(host), fabric_v6(host.into()));
+        let port = format!("to-{index}");
+        let instance = Instance {
+            name: name.to_owned(),
+            namespace: add_host(world, &self.router, name, &port, addresses)?,
+            ipv4: addresses.0,
+            ipv6: addresses.1,
+            server: RefCell::new(None),
+        };
+        instance.start(world)?;
+        Ok(instance)
+    }
+
+    /// Ends an instance and its namespace, and makes another of the same name and addresses.
+    pub fn replace_instance(&mut self, world: &World, name: &str) -> Result<()> {
+        let index = self
+            .instances
+            .iter()
+            .position(|instance| instance.name == name);
+        let index = index.with_context(|| format!("no instance {name}"))?;
+        self.instances[index].kill();
+        self.instances[index].namespace.delete()?;
+        // The kernel takes its links away some time after it.
+        let port = format!("to-{index}");
+        wait_for(
+            &format!("the link {port} to go"),
+            Duration::from_secs(10),
+            || match self.router.run("ip", &["link", "show", "dev", &port]) {
+                Ok(link) => bail!("{link}"),
+                Err(_) => Ok(()),
+            },
+        )?;
+        self.instances[index] = self.make_instance(world, name, index)?;
+        Ok(())
+    }
+
+    /// The instance of this name.
+    pub fn instance(&self, name: &str) -> Result<&Instance> {
+        self.instances
+            .iter()
+            .find(|instance| instance.name == name)
+            .with_context(|| format!("no instance {name}"))
+    }
+}
+
+impl Instance {
+    /// Starts its server and waits until it listens.
+    pub fn start(&self, world: &World) -> Result<()> {
+        let port = PORT.to_string();
+        let server = world.start(
+            &self.name,
+            &self.namespace,
+            program("instance")?,
+            &["--name", &self.name, "--port", &port],
+        )?;
+        let own = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), PORT);
+        let said = wait_for(
+            &format!("the server of {}", self.name),
+            Duration::from_secs(10),
+            || self.namespace.curl(&format!("http://{own}/")),
+        )?;
+        ensure!(said == self.name, "{own} in {} is {said}", self.name);
+        *self.server.borrow_mut() = Some(server);
+        Ok(())
+    }
+
+    /// Kills its server; its addresses stay.
+    pub fn kill(&self) {
+        if let Some(server) = self.server.borrow_mut().take() {
+            server.borrow_mut().kill();
+        }
+    }
+}
+
+const fn fabric_v4(host: u8) -> Ipv4Addr {
+    Ipv4Addr::new(10, 1, 0, host)
+}
+
+const fn fabric_v6(host: u16) -> Ipv6Addr {
+    Ipv6Addr::new(0xfd00, 1, 0, 0, 0, 0, 0, host)
+}
+
+fn add_client(world: &World, router: &Namespace) -> Result<Namespace> {
+    let client = world.add_namespace("client")?;
+    client.sysctls(&[
+        ("ipv6/conf/default/accept_dad", "0"),
+        // Minutes of new connections to one address: every port, again after a second.
+        ("ipv4/ip_local_port_range", "1024 65535"),
+        ("ipv4/tcp_tw_reuse", "1"),
+    ])?;
+    router.ip("link add to-client type veth peer name eth0 netns client\n\
+         addr add 192.0.2.1/24 dev to-client\n\
+         addr add fd00:2::1/64 dev to-client nodad\n\
+         link set to-client up\n")?;
+    client.ip("addr add 192.0.2.2/24 dev eth0\n\
+         addr add fd00:2::2/64 dev eth0 nodad\n\
+         link set eth0 up\n\
+         route add default via 192.0.2.1\n\
+         route add default via fd00:2::1\n")?;
+    Ok(client)
+}
+
+/// A host on the fabric, its `eth0` the other end of the router's `port`.
+fn add_host(
+    world: &World,
+    router: &Namespace,
+    name: &str,
+    port: &str,
+    (ipv4, ipv6): (Ipv4Addr, Ipv6Addr),
+) -> Result<Namespace> {
+    let host = world.add_namespace(name)?;
+    host.sysctls(&[
+        ("ipv6/conf/default/accept_dad", "0"),
+        ("ipv4/conf/all/rp_filter", "0"),
+        ("ipv4/conf/default/rp_filter", "0"),
+        // The VIP on an instance's loopback is no business of the fabric's.
+        ("ipv4/conf/all/arp_ignore", "1"),
+        ("ipv4/conf/all/arp_announce", "2"),
+        ("ipv4/conf/default/arp_notify", "1"),
+    ])?;
+    // Of the address, as container runtimes do: whoever comes back with it is found at once.
+    let [a, b, c, d] = ipv4.octets();
+    let mac = format!("02:42:{a:02x}:{b:02x}:{c:02x}:{d:02x}");
+    router.ip(&format!(
+        "link add {port} mtu {FABRIC_MTU} type veth \
+         peer name eth0 address {mac} mtu {FABRIC_MTU} netns {name}\n\
+         link set {port} master fabric\n\
+         link set {port} up\n"
+    ))?;
+    host.ip(&format!(
+        "addr add {ipv4}/24 dev eth0\n\
+         addr add {ipv6}/64 dev eth0 nodad\n\
+         link set eth0 up\n\
+         route add default via {}\n\
+         route add default via {}\n",
+        fabric_v4(1),
+        fabric_v6(1),
+    ))?;
+    // A native program sees what the sender's stack left undone: checksums must be whole.
+    router.run("ethtool", &["--offload", port, "tx", "off"])?;
+    host.run("ethtool", &["--offload", "eth0", "tx", "off"])?;
+    Ok(host)
+}

@@ -1,0 +1,91 @@
+//! What a run could leave behind on the machine, taken before and compared after.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use aya::maps::loaded_maps;
+use aya::programs::{loaded_links, loaded_programs};
+
+use crate::{program, wait_for};
+
+/// `BPF_PROG_TYPE_SCHED_CLS` and `BPF_PROG_TYPE_XDP`; others (systemd's for cgroups) come and go.
+const OUR_PROGRAM_TYPES: [u32; 2] = [3, 6];
+
+/// The kernel frees BPF objects some time after their last user.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Namespaces, BPF objects, mounts and processes, as this process's first thread sees the machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Traces(BTreeSet<String>);
+
+impl Traces {
+    /// Looks around.
+    pub fn take() -> Result<Traces> {
+        let mut things = BTreeSet::new();
+        // The first thread's view, also when a world has given the calling one its own.
+        if let Ok(namespaces) = fs::read_dir("/proc/self/root/run/netns") {
+            for namespace in namespaces {
+                things.insert(format!("namespace {}", namespace?.file_name().display()));
+            }
+        }
+        for mount in fs::read_to_string("/proc/self/mountinfo")?.lines() {
+            things.insert(format!(
+                "mount {}",
+                mount.split(' ').nth(4).context("a mount has a place")?
+            ));
+        }
+        for program in loaded_programs() {
+            let program = program?;
+            if OUR_PROGRAM_TYPES.contains(&(program.program_type() as u32)) {
+                let name = program.name_as_str().unwrap_or_default();
+                things.insert(format!("program {} {name}", program.id()));
+            }
+        }
+        for map in loaded_maps() {
+            let map = map?;
+            things.insert(format!(
+                "map {} {}",
+                map.id(),
+                map.name_as_str().unwrap_or_default()
+            ));
+        }
+        for link in loaded_links() {
+            things.insert(format!("link {}", link?.id()));
+        }
+        processes(&mut things)?;
+        Ok(Traces(things))
+    }
+
+    /// Fails if anything is there now that was not there then, and names it.
+    pub fn nothing_new(&self) -> Result<()> {
+        wait_for("the machine to be as before", PATIENCE, || {
+            let now = Traces::take()?;
+            let new: Vec<&str> = now.0.difference(&self.0).map(String::as_str).collect();
+            if !new.is_empty() {
+                bail!("left behind: {}", new.join(", "));
+            }
+            Ok(())
+        })
+    }
+}
+
+/// Processes that run a program of this build.
+fn processes(things: &mut BTreeSet<String>) -> Result<()> {
+    let own = program("instance")?;
+    let directory = own.parent().context("a program lies in a directory")?;
+    for entry in fs::read_dir("/proc")? {
+        let entry = entry?;
+        let pid = entry.file_name();
+        // Gone meanwhile, a thread of the kernel, or no process at all.
+        let Ok(program) = fs::read_link(entry.path().join("exe")) else {
+            continue;
+        };
+        if program.parent() == Some(directory) && Path::new("/proc").join(&pid).is_dir() {
+            things.insert(format!("process {} {}", pid.display(), program.display()));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,165 @@
+//! A private place for namespaces, pins and processes that vanishes with the thread that made it.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::marker::PhantomData;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::{fs, thread};
+
+use anyhow::{Context, Result, bail};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::sched::{CloneFlags, unshare};
+use nix::unistd::Uid;
+use tempfile::TempDir;
+
+use crate::namespace::{NAMESPACES, Namespace};
+use crate::process::Process;
+
+/// Notes a process that will outlive its world: its pid and name.
+pub type Record = fn(u32, &str) -> Result<()>;
+
+/// The calling thread's own mount namespace, with its own `ip netns`, its own bpffs and its own files.
+///
+/// Nothing of it is visible outside, so that even SIGKILL leaves nothing but an empty directory. It is
+/// bound to its thread: namespaces of mounts are per thread.
+pub struct World {
+    /// Emptied by unmounting; then the directory itself goes.
+    directory: TempDir,
+    processes: RefCell<Vec<Rc<RefCell<Process>>>>,
+    kept: Option<Record>,
+    bound_to_thread: PhantomData<*const ()>,
+}
+
+impl World {
+    /// Makes the calling thread's world. Fails without root.
+    pub fn new() -> Result<World> {
+        World::make(None)
+    }
+
+    /// A world whose processes, and with them everything else, outlive this one; each is recorded.
+    pub fn kept(record: Record) -> Result<World> {
+        World::make(Some(record))
+    }
+
+    fn make(kept: Option<Record>) -> Result<World> {
+        if !Uid::effective().is_root() {
+            bail!("network namespaces need root: run this as root");
+        }
+        let directory = tempfile::Builder::new().prefix("balancer-").tempdir()?;
+        fs::create_dir_all(NAMESPACES).with_context(|| format!("cannot make {NAMESPACES}"))?;
+        unshare(CloneFlags::CLONE_NEWNS).context("cannot have mounts of our own")?;
+        let whole = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
+        mount(None::<&str>, "/", None::<&str>, whole, None::<&str>)
+            .context("cannot make the mounts private")?;
+        mount_new("tmpfs", Path::new(NAMESPACES))?;
+        mount_new("tmpfs", directory.path())?;
+        let world = World {
+            directory,
+            processes: RefCell::default(),
+            kept,
+            bound_to_thread: PhantomData,
+        };
+        fs::create_dir(world.bpffs())?;
+        mount_new("bpf", &world.bpffs())?;
+        Ok(world)
+    }
+
+    /// Files of this world: configurations, logs, sockets.
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// This world's BPF file system.
+    pub fn bpffs(&self) -> PathBuf {
+        self.directory.path().join("bpf")
+    }
+
+    /// Adds a network namespace, with its loopback up.
+    pub fn add_namespace(&self, name: &str) -> Result<Namespace> {
+        Namespace::add(name)
+    }
+
+    /// Starts a program in a namespace. It ends with the world, if not before.
+    pub fn start(
+        &self,
+        name: &str,
+        namespace: &Namespace,
+        program: impl AsRef<OsStr>,
+        arguments: &[&str],
+    ) -> Result<Rc<RefCell<Process>>> {
+        let log = self.directory().join(format!("{name}.log"));
+        let process = Process::start(
+            name,
+            namespace,
+            program,
+            arguments,
+            &log,
+            self.kept.is_some(),
+        )?;
+        if let Some(record) = self.kept {
+            record(process.pid(), name)?;
+        }
+        let process = Rc::new(RefCell::new(process));
+        self.processes.borrow_mut().push(Rc::clone(&process));
+        Ok(process)
+    }
+
+    /// Every process that was started here and still runs: name, pid.
+    pub fn running(&self) -> Vec<(String, u32)> {
+        let processes = self.processes.borrow();
+        processes
+            .iter()
+            .map(|process| process.borrow_mut())
+            .filter_map(|mut process| {
+                process
+                    .is_running()
+                    .then(|| (process.name().to_owned(), process.pid()))
+            })
+            .collect()
+    }
+
+    /// The end of every log, for the reader of a failure. Processes of one name share theirs.
+    pub fn logs(&self) -> String {
+        let processes = self.processes.borrow();
+        let tails: BTreeMap<String, String> = processes
+            .iter()
+            .map(|process| process.borrow())
+            .map(|process| (process.name().to_owned(), process.log_tail()))
+            .collect();
+        tails.into_values().collect()
+    }
+
+    /// Leaves everything up: only for a kept world.
+    pub fn leave(self) {
+        assert!(self.kept.is_some(), "only a kept world can be left");
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            eprintln!("{}", self.logs());
+        }
+        for process in self.processes.borrow().iter() {
+            process.borrow_mut().kill();
+        }
+        for place in [&self.bpffs(), self.directory.path(), Path::new(NAMESPACES)] {
+            // A second drop of the same mount is the only way to fail; nothing is lost then.
+            let _ = umount2(place, MntFlags::MNT_DETACH);
+        }
+    }
+}
+
+fn mount_new(kind: &str, place: &Path) -> Result<()> {
+    mount(
+        Some("balancer"),
+        place,
+        Some(kind),
+        MsFlags::empty(),
+        None::<&str>,
+    )
+    .with_context(|| format!("cannot mount a {kind} on {}", place.display()))
+}

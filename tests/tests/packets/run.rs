@@ -1,0 +1,119 @@
+//! One program, run by the kernel on single frames.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use aya::programs::{SchedClassifier, Xdp};
+use aya::{TestRun, TestRunOptions};
+use aya_obj::programs::XdpAttachType;
+use testbed::Namespace;
+
+/// What the kernel made of a frame.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Ran {
+    pub(crate) verdict: Verdict,
+    pub(crate) frame: Vec<u8>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Pass,
+    Drop,
+    /// Out of the interface that it came in by.
+    Transmit,
+    /// Out of another interface.
+    Redirect,
+}
+
+/// Room for the longest frame that the kernel takes in a run, and a header.
+const OUT_BYTES: usize = 4_096;
+
+/// How frames come in.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Arrival {
+    /// The index of an interface of the namespace; for 0 the kernel takes the loopback.
+    pub(crate) ingress: u32,
+    /// Bytes of metadata that another program left in front of each frame; they take headroom.
+    pub(crate) metadata: usize,
+}
+
+/// Runs the XDP program pinned at `pin` on each frame.
+pub(crate) fn xdp(
+    namespace: &Namespace,
+    pin: &Path,
+    arrival: Arrival,
+    frames: &[Vec<u8>],
+) -> Result<Vec<Ran>> {
+    let run = |program: &Xdp, frame: &[u8]| -> Result<Ran> {
+        let mut out = vec![0; OUT_BYTES];
+        let mut data = vec![0; arrival.metadata];
+        data.extend_from_slice(frame);
+        let context = context(arrival, data.len());
+        let result = program
+            .test_run(TestRunOptions {
+                data_in: Some(&data),
+                data_out: Some(&mut out),
+                ctx_in: Some(&context),
+                ..TestRunOptions::default()
+            })
+            .with_context(|| format!("cannot run on {} bytes", frame.len()))?;
+        out.truncate(result.data_size_out as usize);
+        out.drain(..arrival.metadata);
+        Ok(Ran {
+            verdict: match result.return_value {
+                1 => Verdict::Drop,
+                2 => Verdict::Pass,
+                3 => Verdict::Transmit,
+                4 => Verdict::Redirect,
+                other => bail!("the program returned {other}"),
+            },
+            frame: out,
+        })
+    };
+    namespace.enter(|| {
+        let program = Xdp::from_pin(pin, XdpAttachType::Interface)
+            .with_context(|| format!("no program at {}", pin.display()))?;
+        frames.iter().map(|frame| run(&program, frame)).collect()
+    })?
+}
+
+/// Runs the classifier pinned at `pin` on each frame.
+pub(crate) fn classifier(
+    namespace: &Namespace,
+    pin: &Path,
+    frames: &[Vec<u8>],
+) -> Result<Vec<Ran>> {
+    let run = |program: &SchedClassifier, frame: &[u8]| -> Result<Ran> {
+        let mut out = vec![0; OUT_BYTES];
+        let result = program
+            .test_run(TestRunOptions {
+                data_in: Some(frame),
+                data_out: Some(&mut out),
+                ..TestRunOptions::default()
+            })
+            .with_context(|| format!("cannot run on {} bytes", frame.len()))?;
+        out.truncate(result.data_size_out as usize);
+        Ok(Ran {
+            verdict: match result.return_value {
+                0 => Verdict::Pass,
+                2 => Verdict::Drop,
+                other => bail!("the program returned {other}"),
+            },
+            frame: out,
+        })
+    };
+    namespace.enter(|| {
+        let program = SchedClassifier::from_pin(pin)
+            .with_context(|| format!("no program at {}", pin.display()))?;
+        frames.iter().map(|frame| run(&program, frame)).collect()
+    })?
+}
+
+/// `struct xdp_md`: `data` and `data_end` are where the frame begins and ends behind its metadata.
+fn context(arrival: Arrival, data_end: usize) -> Vec<u8> {
+    let Arrival { ingress, metadata } = arrival;
+    [metadata as u32, data_end as u32, 0, ingress, 0, 0]
+        .iter()
+        .flat_map(|word| word.to_ne_bytes())
+        .collect()
+}

@@ -1,0 +1,55 @@
+//! `cargo xtask setup`: everything that building and testing need. Idempotent; says what it installs first.
+
+mod linker;
+mod packages;
+mod toolchain;
+
+use std::fs;
+
+use anyhow::{Context, Result};
+
+use crate::cache;
+
+/// The LLVM that bpf-linker 0.10.3 understands; the toolchain's must be the same.
+const LLVM_MAJOR: u32 = 22;
+
+/// Sets everything up, or does nothing when all is there.
+pub(crate) fn run() -> Result<()> {
+    let cache = cache::directory()?;
+    packages::install_missing(&packages::TOOLS)?;
+    let toolchain = toolchain::find_or_install()?;
+    let linker = linker::find_or_build(&cache, &toolchain)?;
+    write_down(&cache, &toolchain, &linker)?;
+    eprintln!(
+        "set-up: BPF toolchain {} ({}), linker {}",
+        toolchain.name,
+        toolchain.version,
+        linker.directory.display()
+    );
+    Ok(())
+}
+
+/// `balancer/build.rs` reads this file: toolchain, how it allows unstable flags, linker, LLVM library.
+fn write_down(
+    cache: &std::path::Path,
+    toolchain: &toolchain::Toolchain,
+    linker: &linker::Linker,
+) -> Result<()> {
+    let file = cache.join("bpf-toolchain");
+    let text = format!(
+        "{}\n{}\n{}\n{}\n",
+        toolchain.name,
+        if toolchain.nightly {
+            "nightly"
+        } else {
+            "bootstrap"
+        },
+        linker.directory.display(),
+        linker.llvm.display()
+    );
+    // Unchanged stays untouched: build scripts look at its time.
+    if fs::read_to_string(&file).is_ok_and(|old| old == text) {
+        return Ok(());
+    }
+    fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))
+}
