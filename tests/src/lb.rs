@@ -15,7 +15,7 @@ use serde_json::Value;
 use crate::{Instance, Namespace, Process, Topology, World, program, wait_for};
 
 /// How long a daemon may take to be ready.
-const START: Duration = Duration::from_secs(10);
+const START: Duration = Duration::from_secs(30);
 
 /// Where the edge's metrics are, inside its namespace.
 const METRICS: &str = "127.0.0.1:9107";
