@@ -5,7 +5,7 @@ use std::fs;
 use std::net::IpAddr;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -49,6 +49,17 @@ pub struct Reply {
     pub stdout: String,
     /// Standard error.
     pub stderr: String,
+}
+
+impl Reply {
+    fn of(lbctl: Child) -> Result<Reply> {
+        let done = lbctl.wait_with_output().context("cannot wait for lbctl")?;
+        Ok(Reply {
+            code: done.status.code().unwrap_or(-1),
+            stdout: String::from_utf8_lossy(&done.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&done.stderr).into_owned(),
+        })
+    }
 }
 
 impl Edge {
@@ -111,18 +122,28 @@ impl Edge {
 
     /// Runs `lbctl` against it, whatever comes of it.
     pub fn lbctl(&self, arguments: &[&str]) -> Result<Reply> {
-        let done = Command::new(program("lbctl")?)
+        Reply::of(self.start_lbctl(arguments)?)
+    }
+
+    /// Runs one `lbctl` for each of these, all at the same time.
+    pub fn lbctl_at_once(&self, commands: &[Vec<&str>]) -> Result<Vec<Reply>> {
+        let started: Vec<Child> = commands
+            .iter()
+            .map(|arguments| self.start_lbctl(arguments))
+            .collect::<Result<_>>()?;
+        started.into_iter().map(Reply::of).collect()
+    }
+
+    fn start_lbctl(&self, arguments: &[&str]) -> Result<Child> {
+        Command::new(program("lbctl")?)
             .arg("--socket")
             .arg(self.socket())
             .args(arguments)
             .stdin(Stdio::null())
-            .output()
-            .context("cannot start lbctl")?;
-        Ok(Reply {
-            code: done.status.code().unwrap_or(-1),
-            stdout: String::from_utf8_lossy(&done.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&done.stderr).into_owned(),
-        })
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .context("cannot start lbctl")
     }
 
     /// Runs `lbctl`, which must succeed; its standard output.
@@ -145,6 +166,22 @@ impl Edge {
         serde_json::from_str(&text).with_context(|| format!("no JSON: {text}"))
     }
 
+    /// The generation of its desired state.
+    pub fn generation(&self) -> Result<u64> {
+        let reply = self.lbctl_json(&["status"])?;
+        reply["generation"]
+            .as_u64()
+            .with_context(|| format!("no generation: {reply}"))
+    }
+
+    /// Whether it found its program running when it started, and kept it.
+    pub fn took_over(&self) -> Result<bool> {
+        let reply = self.lbctl_json(&["status"])?;
+        reply["items"][0]["taken_over"]
+            .as_bool()
+            .with_context(|| format!("no status: {reply}"))
+    }
+
     /// Scrapes its metrics.
     pub fn metrics(&self) -> Result<String> {
         self.namespace.curl(&format!("http://{METRICS}/metrics"))
@@ -162,21 +199,37 @@ impl Edge {
     }
 }
 
-/// `lbd agent` for the instances of a topology.
+/// `lbd agent` for the instances of a topology, in the router's network namespace: their host's.
 pub struct Agent {
     config: PathBuf,
+    edges: Vec<String>,
     vips: Vec<IpAddr>,
     process: Rc<RefCell<Process>>,
 }
 
 impl Agent {
-    /// Starts one agent, in the router's place of the host, that serves these instances' namespaces.
+    /// Starts it for these VIPs, and waits until it is ready. It trusts the whole fabric.
     pub fn start(world: &World, topology: &Topology, vips: &[IpAddr]) -> Result<Agent> {
+        Agent::start_for_edges(world, topology, vips, &Topology::FABRIC)
+    }
+
+    /// Starts one that takes encapsulated packets from these prefixes only.
+    pub fn start_for_edges(
+        world: &World,
+        topology: &Topology,
+        vips: &[IpAddr],
+        edges: &[&str],
+    ) -> Result<Agent> {
         let config = world.directory().join("agent.toml");
-        fs::write(&config, agent_config(world, &topology.instances, vips))?;
+        let edges: Vec<String> = edges.iter().map(|edge| (*edge).to_owned()).collect();
+        fs::write(
+            &config,
+            agent_config(world, &topology.instances, vips, &edges),
+        )?;
         let process = launch(world, "agent", &topology.router, "agent", &config)?;
         Ok(Agent {
             config,
+            edges,
             vips: vips.to_vec(),
             process,
         })
@@ -189,6 +242,7 @@ impl Agent {
         let process = launch(world, "agent", host, "agent", &config)?;
         Ok(Agent {
             config,
+            edges: Vec::new(),
             vips: Vec::new(),
             process,
         })
@@ -209,8 +263,13 @@ impl Agent {
         self.process.borrow_mut().terminate(START)?;
         fs::write(
             &self.config,
-            agent_config(world, &topology.instances, &self.vips),
+            agent_config(world, &topology.instances, &self.vips, &self.edges),
         )?;
+        self.start_again(world, topology)
+    }
+
+    /// Starts it again, after it was killed, with the same configuration.
+    pub fn start_again(&mut self, world: &World, topology: &Topology) -> Result<()> {
         self.process = launch(world, "agent", &topology.router, "agent", &self.config)?;
         Ok(())
     }
@@ -295,26 +354,21 @@ fn agent_places(world: &World) -> String {
     )
 }
 
-fn agent_config(world: &World, instances: &[Instance], vips: &[IpAddr]) -> String {
-    let quoted = |items: &mut dyn Iterator<Item = String>| {
-        items
-            .map(|item| format!("\"{item}\""))
-            .collect::<Vec<_>>()
-            .join(", ")
-    };
-    let mut text = format!(
-        "{}edges = [{}]\n",
-        agent_places(world),
-        quoted(&mut Topology::FABRIC.iter().map(|prefix| (*prefix).to_owned())),
-    );
-    let vips = quoted(&mut vips.iter().map(IpAddr::to_string));
+fn agent_config(
+    world: &World,
+    instances: &[Instance],
+    vips: &[IpAddr],
+    edges: &[String],
+) -> String {
+    let mut text = format!("{}edges = {edges:?}\n", agent_places(world));
+    let vips: Vec<String> = vips.iter().map(IpAddr::to_string).collect();
     for Instance {
         name, namespace, ..
     } in instances
     {
         let path = namespace.path();
         text.push_str(&format!(
-            "[[instance]]\nname = \"{name}\"\nnetns = \"{}\"\nvips = [{vips}]\n",
+            "[[instance]]\nname = \"{name}\"\nnetns = \"{}\"\nvips = {vips:?}\n",
             path.display()
         ));
     }

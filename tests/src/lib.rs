@@ -1,16 +1,19 @@
 //! Network namespaces, packets and processes for the integration tests and the demo.
 //!
 //! A [`World`] is a private place to make namespaces in; a [`Topology`] is client, router, edge and
-//! instances inside it; [`Edge`], [`Agent`] and [`lbctl`](Edge::lbctl) are the real programs run there.
+//! instances inside it; [`Edge`], [`Agent`] and [`lbctl`](Edge::lbctl) are the real programs run there;
+//! a [`Site`] is all of these with one [`Workload`] on it.
 
 mod lb;
 mod load;
 mod namespace;
 mod process;
 mod programs;
+mod site;
 mod topology;
 mod traces;
 mod wait;
+mod workload;
 mod world;
 mod xdp;
 
@@ -19,8 +22,10 @@ pub use load::{Load, Request, Running};
 pub use namespace::Namespace;
 pub use process::Process;
 pub use programs::program;
+pub use site::Site;
 pub use topology::{Instance, Topology};
 pub use traces::Traces;
 pub use wait::wait_for;
+pub use workload::{Protocol, Workload};
 pub use world::{Record, World};
 pub use xdp::{assert_native_xdp, attach_pass};

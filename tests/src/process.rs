@@ -50,6 +50,7 @@ impl Process {
             .arg(inside.get_program())
             .args(inside.get_args())
             .args(arguments)
+            .env("NO_COLOR", "1")
             .stdin(Stdio::null())
             .stdout(output.try_clone()?)
             .stderr(output)

@@ -1,6 +1,7 @@
 //! A private place for namespaces, pins and processes that vanishes with the thread that made it.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
@@ -119,13 +120,15 @@ impl World {
             .collect()
     }
 
-    /// The end of every process's log, for the reader of a failure.
+    /// The end of every log, for the reader of a failure. Processes of one name share theirs.
     pub fn logs(&self) -> String {
         let processes = self.processes.borrow();
-        processes
+        let tails: BTreeMap<String, String> = processes
             .iter()
-            .map(|process| process.borrow().log_tail())
-            .collect()
+            .map(|process| process.borrow())
+            .map(|process| (process.name().to_owned(), process.log_tail()))
+            .collect();
+        tails.into_values().collect()
     }
 
     /// Leaves everything up: only for a kept world.

@@ -30,6 +30,7 @@ pub async fn run(file: &Path) -> Result<(), Failure> {
     let config = read(file)?;
     let pins = PinDir::new(&config.pin_dir);
     pins.create()?;
+    let _lock = pins.lock()?;
     let listener = match config.metrics_listen {
         Some(listen) => Some(metrics::bind(listen).await?),
         None => None,
@@ -76,6 +77,10 @@ pub async fn run(file: &Path) -> Result<(), Failure> {
 pub fn detach(file: &Path) -> Result<bool, Failure> {
     let config = read(file)?;
     let pins = PinDir::new(&config.pin_dir);
+    if !pins.exists() {
+        return Ok(false);
+    }
+    let _lock = pins.lock()?;
     let mut any = false;
     for instance in &config.instances {
         any |= AgentPlane::detach(&pins.within(&instance.name))?;
@@ -186,6 +191,7 @@ impl Attendant {
                 .map_err(|error| error.to_string())?;
         let ours = |(of, plane): &(Identity, AgentPlane)| {
             *of == identity
+                && plane.mtu() == view.mtu
                 && view
                     .xdp
                     .is_some_and(|xdp| xdp.program_id == plane.program_id())

@@ -18,8 +18,9 @@ use super::{
     NextHop, NextHopError, Sources,
     events::Events,
     kernel,
-    neighbour::{self, Place},
-    survey::survey,
+    memory::Memory,
+    neighbour::{self, Neighbour, Place},
+    survey::Survey,
 };
 
 /// Everything is looked at this often, events or not; no neighbour is asked for more often.
@@ -50,6 +51,7 @@ pub fn spawn(
             kernel: kernel::connect()?,
             events: Events::open()?,
             asked: BTreeMap::new(),
+            memory: Memory::default(),
         };
         follower.run(wanted, sources, found).await;
         Ok(())
@@ -59,6 +61,7 @@ pub fn spawn(
 struct Follower {
     kernel: Handle,
     events: Events,
+    memory: Memory,
     /// When each neighbour was last asked for.
     asked: BTreeMap<Place, Instant>,
 }
@@ -121,16 +124,24 @@ impl Follower {
         addresses: &BTreeSet<IpAddr>,
         sources: Sources,
     ) -> Result<BTreeMap<IpAddr, NextHop>, NextHopError> {
-        let survey = survey(&self.kernel, addresses, sources).await?;
+        let survey = Survey::take(&self.kernel, addresses).await?;
         let now = Instant::now();
+        self.memory.take_in(&survey.neighbours, now);
+        self.ask(&survey.neighbours, now).await;
+        Ok(survey.next_hops(&self.memory, sources))
+    }
+
+    /// Has the kernel resolve what it does not know and confirm what it has not heard of lately.
+    async fn ask(&mut self, neighbours: &BTreeMap<Place, Neighbour>, now: Instant) {
         // By time alone: an entry that fails at once comes back here with every event of its own making.
         self.asked.retain(|_, at| now.duration_since(*at) < EVERY);
-        let due: Vec<Place> = survey
-            .to_ask
+        let needy = neighbours
             .iter()
-            .copied()
-            .filter(|place| !self.asked.contains_key(place))
-            .collect();
+            .filter(|(_, neighbour)| neighbour.needs_asking());
+        let due = needy
+            .map(|(&place, _)| place)
+            .filter(|place| !self.asked.contains_key(place));
+        let due: Vec<Place> = due.collect();
         self.asked.extend(due.iter().map(|&place| (place, now)));
         for outcome in join_all(due.iter().map(|&place| neighbour::ask(&self.kernel, place))).await
         {
@@ -139,7 +150,6 @@ impl Follower {
                 tracing::debug!("{error}");
             }
         }
-        Ok(survey.next_hops)
     }
 
     /// New sockets in place of broken ones; when even that fails, the next round tries again.

@@ -40,7 +40,8 @@ async fn main() -> Result<()> {
     let socket = UdpSocket::bind(address)
         .await
         .context("cannot listen on UDP")?;
-    let own_name = name.clone();
+    // A line, for people with curl.
+    let own_name = format!("{name}\n");
     let server = Router::new()
         .route("/", get(move || async move { own_name }))
         // Whole segments in both directions, for what depends on the path's MTU.

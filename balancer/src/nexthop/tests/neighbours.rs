@@ -44,9 +44,12 @@ fn the_edges_own_new_mac_is_followed() {
 fn a_backend_that_appears_later_is_found_without_any_traffic() {
     let (edge, backend) = wire();
     hurry(&edge, "e0");
-    let mut follower = Follower::start(&edge, &["10.0.0.5", "10.0.0.2"]);
-    follower.next_hop("10.0.0.2");
-    assert_eq!(follower.found.borrow().len(), 1);
+    let mut follower = Follower::start(&edge, &["10.0.0.5"]);
+    let started = Instant::now();
+    while !edge.ip("neigh show 10.0.0.5").contains("FAILED") {
+        assert!(started.elapsed() < PATIENCE, "nobody looks for it");
+    }
+    // The kernel says nothing more of it from here on.
     backend.ip("addr add 10.0.0.5/24 dev b0");
     follower.next_hop("10.0.0.5");
 }
@@ -62,6 +65,30 @@ fn a_gateway_that_falls_silent_is_given_up_and_taken_back() {
     follower.until_none("10.9.1.1");
     gateway.ip("addr add 10.0.0.2/24 dev b0");
     follower.next_hop("10.9.1.1");
+}
+
+#[test]
+fn an_entry_that_the_kernel_throws_away_costs_no_next_hop() {
+    let (edge, _backend) = wire();
+    let mut follower = Follower::start(&edge, &["10.0.0.2", "fd00::2"]);
+    let known = follower.until("two next hops", |found| found.len() == 2);
+    let mut found = follower.found.clone();
+    for _ in 0..3 {
+        edge.ip("neigh flush all");
+        let started = Instant::now();
+        while edge.ip("neigh show").matches("lladdr").count() < 2 {
+            assert!(
+                started.elapsed() < PATIENCE,
+                "the neighbours are not asked for again"
+            );
+        }
+        assert_eq!(*found.borrow(), known);
+    }
+    assert!(
+        !found.has_changed().expect("still followed"),
+        "published {:?} and then the same as before",
+        *found.borrow_and_update()
+    );
 }
 
 #[test]
