@@ -184,9 +184,9 @@ mod tests {
     fn options_before_it_are_stepped_over() {
         assert_eq!(at(&[1, 2, 4, 5, 0xb4]), Some(3));
         assert_eq!(at(&[1, 3, 3, 7, 4, 2, 2, 4, 5, 0xb4]), Some(8));
-        let mut last = [1; 40];
-        last[36..].copy_from_slice(&[2, 4, 5, 0xb4]);
-        assert_eq!(at(&last), Some(38));
+        let behind = |nops: usize| [&vec![1; nops], &[2, 4, 5, 0xb4][..]].concat();
+        assert_eq!(at(&behind(15)), Some(17));
+        assert_eq!(at(&behind(16)), None);
     }
 
     #[test]

@@ -125,8 +125,9 @@ struct Serving;
 impl Instance for Serving {
     fn is_edge(&self, source: &Address) -> bool {
         let octets = source.octets();
-        octets[..15] == [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 10, 1, 0] && octets[15] < 16
-            || octets[..15] == [0xfd, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0] && octets[15] < 16
+        let v4 = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 10, 1, 0];
+        let v6 = [0xfd, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        octets[15] < 16 && (octets[..15] == v4 || octets[..15] == v6)
     }
 
     fn is_vip(&self, address: &Address) -> bool {

@@ -133,7 +133,8 @@ fn the_option_is_found_behind_others() -> Result<()> {
             &[3, 3, 7],
             &[8, 10, 1, 2, 3, 4, 5, 6, 7, 8],
             &[254, 5, 0, 0, 0],
-            &[1; 36],
+            // The last of the 16 options that are looked at.
+            &[1; 15],
         ] {
             let options = |value: u16| [before, &mss(value)].concat();
             let name = format!("{vip}: behind {before:?}");
@@ -153,6 +154,10 @@ fn without_a_sound_option_nothing_is_changed() -> Result<()> {
     for (name, options) in [
         ("none", vec![]),
         ("others only", vec![1, 3, 3, 7, 4, 2]),
+        (
+            "behind more options than any stack sends",
+            [&[1; 16][..], &large].concat(),
+        ),
         ("behind the end of the list", [&[0, 0][..], &large].concat()),
         ("a length of 0 before it", [&[3, 0][..], &large].concat()),
         ("a length of 1 before it", [&[3, 1][..], &large].concat()),

@@ -248,13 +248,16 @@ fn broken_outer_headers_are_dropped() -> Result<()> {
             &format!("the {name} fragment of IPIP"),
             of(&plain4),
         ));
-        // Without a port the last fragments would not even look like GUE; these happen to.
-        rows.push(row(
-            BadOuterHeader,
-            &format!("the {name} fragment of GUE"),
-            of(&gue4),
-        ));
     }
+    let first = put(gue4.clone(), 20, &[0x20, 0]);
+    rows.push(row(BadOuterHeader, "the first fragment of GUE", first));
+    // A later one has no port: that it is GUE is not to be seen.
+    let last = put(gue4.clone(), 20, &[0, 1]);
+    rows.push(row(
+        Reason::NotEncapsulated,
+        "a later fragment of GUE",
+        last,
+    ));
     for length in [0, 19, whole + 1, 0xffff] {
         for frame in [&plain4, &gue4] {
             let name = format!("total length {length}");

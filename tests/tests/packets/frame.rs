@@ -171,7 +171,7 @@ pub(crate) fn hex(text: &str) -> Vec<u8> {
         .filter(|c| !c.is_whitespace() && *c != '|')
         .map(|c| c.to_digit(16).expect("a hexadecimal digit") as u8)
         .collect();
-    assert!(digits.len() % 2 == 0, "half a byte in {text:?}");
+    assert!(digits.len().is_multiple_of(2), "half a byte in {text:?}");
     digits
         .chunks(2)
         .map(|pair| pair[0] << 4 | pair[1])

@@ -9,6 +9,7 @@ use balancer::config::EdgeConfig;
 use balancer::model::{Encapsulation, Health};
 use balancer::reconcile::{self, BackendRecord, NextHop, Plan};
 use balancer::state::{Change, State};
+use balancer::table::Table;
 use balancer_common::abi::{self, Service, ServiceKey, Slot, outer};
 use balancer_common::edge::{self, Choice, Tables};
 use balancer_common::flow::HashKey;
@@ -90,6 +91,7 @@ impl Likeness {
     pub(crate) fn decide(&self, frame: &[u8]) -> Decided {
         match edge::choose(frame, self, &self.key) {
             Ok(choice) => {
+                self.check_owner(&choice);
                 let (service, address) = &self.names[&choice.id];
                 Decided {
                     counted: Counts::backend(service, address, choice.inner.length),
@@ -109,6 +111,15 @@ impl Likeness {
                 reason: Some(reason),
             },
         }
+    }
+
+    /// The table itself, asked by the hash, must give the same backend.
+    fn check_owner(&self, choice: &Choice<'_>) {
+        let owns = |table: &Table| {
+            let slot = table.slot_of(choice.inner.hash);
+            table.owners()[slot].0 == choice.id
+        };
+        assert!(self.plan.tables.values().any(owns), "{choice:?}");
     }
 
     fn sent(&self, frame: &[u8], choice: &Choice<'_>) -> Ran {
