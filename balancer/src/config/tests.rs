@@ -1,5 +1,6 @@
 //! Whole files, and each thing that can be wrong with one.
 
+mod agent_errors;
 mod errors;
 
 use std::path::Path;
