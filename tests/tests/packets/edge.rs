@@ -1,14 +1,18 @@
 //! An edge alone: its interfaces lead to nobody, so that it counts only what it is given.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::net::IpAddr;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
+use aya::programs::ProgramInfo;
 use balancer::reconcile::NextHop;
 use testbed::{Edge, EdgeOptions, Namespace, World, assert_native_xdp};
 
 use crate::counts::Counts;
+use crate::likeness::Likeness;
 use crate::oracle;
+use crate::row::Row;
 use crate::run::{self, Arrival, Ran};
 
 /// A service: name, VIP, encapsulation, backends. Each is there for TCP (`NAME-tcp`) and UDP (`NAME-udp`).
@@ -33,6 +37,9 @@ pub(crate) const ENCAPSULATIONS: &[Service] = &[
     ("routed", "198.51.100.9", "gue", &["10.3.0.19"]),
 ];
 
+/// Where the edge pins its program, below the world's bpffs.
+const PIN: &str = "edge/v1/balance";
+
 /// The key of the flow hash, so that every byte of an outer header is known.
 pub(crate) const HASH_KEY: &str = "0123456789abcdef";
 
@@ -50,6 +57,9 @@ pub(crate) struct Site {
     /// The index of the edge's `eth0`.
     pub(crate) ingress: u32,
     services: Vec<Service>,
+    /// The same tables in user space; none once the services have been changed.
+    likeness: Option<Likeness>,
+    wire: Namespace,
     world: World,
 }
 
@@ -81,15 +91,39 @@ impl Site {
             services: services.iter().map(toml).collect(),
         };
         let edge = Edge::start(&world, "edge", &namespace, &options)?;
-        assert_native_xdp(&namespace, "eth0")?;
+        let attached = assert_native_xdp(&namespace, "eth0")?;
+        let pinned = ProgramInfo::from_pin(world.bpffs().join(PIN))?.id();
+        ensure!(attached == u64::from(pinned), "{pinned} is not what runs");
         let ingress = index(&namespace, "eth0")?;
-        Ok(Site {
+        let mut site = Site {
             edge,
             namespace,
             ingress,
             services: services.to_vec(),
+            likeness: None,
+            wire,
             world,
-        })
+        };
+        let config = fs::read_to_string(site.edge.config())?;
+        site.likeness = Some(Likeness::new(&config, ingress, &site.next_hops()?)?);
+        Ok(site)
+    }
+
+    /// Runs `lbctl`; from now on the tables in user space are no likeness any more.
+    pub(crate) fn change(&mut self, arguments: &[&str]) -> Result<()> {
+        self.likeness = None;
+        self.edge.lbctl_ok(arguments)?;
+        Ok(())
+    }
+
+    /// The same tables in user space.
+    pub(crate) fn likeness(&self) -> &Likeness {
+        self.likeness.as_ref().expect("nothing was changed")
+    }
+
+    /// Where the other ends of the edge's interfaces are, `w0` and `w1`.
+    pub(crate) fn wire(&self) -> (&World, &Namespace) {
+        (&self.world, &self.wire)
     }
 
     /// What `lbd` should find out about the ways to the backends.
@@ -129,7 +163,7 @@ impl Site {
 
     /// Runs `balance` on frames that come in with so many bytes of metadata in front.
     pub(crate) fn run_behind(&self, metadata: usize, frames: &[Vec<u8>]) -> Result<Vec<Ran>> {
-        let pin = self.world.bpffs().join("edge/v1/balance");
+        let pin = self.world.bpffs().join(PIN);
         let arrival = Arrival {
             ingress: self.ingress,
             metadata,
@@ -151,7 +185,13 @@ impl crate::row::Bench for Site {
         Site::counts(self)
     }
 
+    /// The oracle's judgement; and user space must make the same of the frame.
     fn judge(&self, frame: &[u8], ran: &Ran) -> Result<(), String> {
+        if let Some(likeness) = &self.likeness
+            && likeness.decide(frame).ran != *ran
+        {
+            return Err("user space makes something else of it".to_owned());
+        }
         oracle::judge(frame, ran)
     }
 }
@@ -160,6 +200,12 @@ impl crate::row::Bench for Site {
 pub(crate) fn to(name: &str, protocol: &str, bytes: usize) -> Counts {
     let (_, _, _, backends) = service(name);
     Counts::backend(&format!("{name}-{protocol}"), backends[0], bytes)
+}
+
+/// A row of a packet that is sent.
+pub(crate) fn sent(name: &str, service: &str, protocol: &str, frame: Vec<u8>) -> Row {
+    let bytes = oracle::ip_packet(&frame).map_or(0, <[u8]>::len);
+    Row::sent(name, frame, to(service, protocol, bytes))
 }
 
 /// The service of this name.
