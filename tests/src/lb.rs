@@ -10,6 +10,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use balancer::api::views::{BackendView, ServiceView, StatusView};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::{Instance, Namespace, Process, Topology, World, program, wait_for};
@@ -26,6 +28,7 @@ pub struct Edge {
     namespace: Namespace,
     directory: PathBuf,
     process: Rc<RefCell<Process>>,
+    notices: UnixDatagram,
 }
 
 /// What an edge's configuration says beyond its places.
@@ -37,7 +40,7 @@ pub struct EdgeOptions {
     pub services: String,
 }
 
-/// What `lbctl` said.
+/// What `lbctl` or `lbd` said.
 #[derive(Clone, Debug)]
 pub struct Reply {
     /// The exit code; of a signal, -1.
@@ -46,6 +49,32 @@ pub struct Reply {
     pub stdout: String,
     /// Standard error.
     pub stderr: String,
+}
+
+impl Reply {
+    /// Runs a command to its end.
+    pub fn of(command: &mut Command) -> Result<Reply> {
+        let done = command
+            .output()
+            .with_context(|| format!("cannot start {:?}", command.get_program()))?;
+        Ok(Reply {
+            code: done.status.code().unwrap_or(-1),
+            stdout: String::from_utf8_lossy(&done.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&done.stderr).into_owned(),
+        })
+    }
+}
+
+/// Runs `lbd` in a namespace to its end, which has to come soon: exit code 124 if it does not.
+pub fn lbd(namespace: &Namespace, arguments: &[&str]) -> Result<Reply> {
+    let mut command = namespace.command("timeout");
+    command
+        .args(["--kill-after=1", "20"])
+        .arg(program("lbd")?)
+        .args(arguments)
+        .env("NO_COLOR", "1")
+        .stdin(Stdio::null());
+    Reply::of(&mut command)
 }
 
 impl Edge {
@@ -60,19 +89,20 @@ impl Edge {
         fs::create_dir_all(&directory)?;
         let config = directory.join("edge.toml");
         fs::write(&config, edge_config(world, name, &directory, options))?;
-        let process = launch(world, name, namespace, "edge", &config)?;
+        let (process, notices) = launch(world, name, namespace, "edge", &config)?;
         Ok(Edge {
             name: name.to_owned(),
             namespace: namespace.clone(),
             directory,
             process,
+            notices,
         })
     }
 
     /// Starts it again, after it was killed or terminated, with the same configuration.
     pub fn start_again(&mut self, world: &World) -> Result<()> {
         let config = self.directory.join("edge.toml");
-        self.process = launch(world, &self.name, &self.namespace, "edge", &config)?;
+        (self.process, self.notices) = launch(world, &self.name, &self.namespace, "edge", &config)?;
         Ok(())
     }
 
@@ -91,6 +121,17 @@ impl Edge {
         self.process.borrow().log()
     }
 
+    /// What it has told systemd since it was ready, and was not asked for yet.
+    pub fn notices(&self) -> Vec<String> {
+        let mut notices = Vec::new();
+        let mut message = [0; 256];
+        while let Ok(length) = self.notices.recv(&mut message) {
+            let text = String::from_utf8_lossy(&message[..length]);
+            notices.extend(text.lines().map(str::to_owned));
+        }
+        notices
+    }
+
     /// Its API socket.
     pub fn socket(&self) -> PathBuf {
         self.directory.join("lbd.sock")
@@ -106,20 +147,46 @@ impl Edge {
         self.directory.join("state")
     }
 
-    /// Runs `lbctl` against it, whatever comes of it.
-    pub fn lbctl(&self, arguments: &[&str]) -> Result<Reply> {
-        let done = Command::new(program("lbctl")?)
+    /// Its pin directory.
+    pub fn pins(&self, world: &World) -> PathBuf {
+        world.bpffs().join(&self.name)
+    }
+
+    /// What `lbctl status` says.
+    pub fn status(&self) -> Result<StatusView> {
+        let mut items: Vec<StatusView> = self.items(&["status"])?;
+        items.pop().context("a status has one item")
+    }
+
+    /// What `lbctl services list` says.
+    pub fn services(&self) -> Result<Vec<ServiceView>> {
+        self.items(&["services", "list"])
+    }
+
+    /// What `lbctl backends list` says.
+    pub fn backends(&self) -> Result<Vec<BackendView>> {
+        self.items(&["backends", "list"])
+    }
+
+    fn items<T: DeserializeOwned>(&self, arguments: &[&str]) -> Result<Vec<T>> {
+        let mut reply = self.lbctl_json(arguments)?;
+        serde_json::from_value(reply["items"].take()).context("items of another kind")
+    }
+
+    /// A command that runs `lbctl` against it.
+    pub fn lbctl_command(&self, arguments: &[&str]) -> Result<Command> {
+        let mut command = Command::new(program("lbctl")?);
+        command
             .arg("--socket")
             .arg(self.socket())
             .args(arguments)
-            .stdin(Stdio::null())
-            .output()
-            .context("cannot start lbctl")?;
-        Ok(Reply {
-            code: done.status.code().unwrap_or(-1),
-            stdout: String::from_utf8_lossy(&done.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&done.stderr).into_owned(),
-        })
+            .stdin(Stdio::null());
+        Ok(command)
+    }
+
+    /// Runs `lbctl` against it, whatever comes of it.
+    pub fn lbctl(&self, arguments: &[&str]) -> Result<Reply> {
+        Reply::of(&mut self.lbctl_command(arguments)?)
     }
 
     /// Runs `lbctl`, which must succeed; its standard output.
@@ -171,7 +238,7 @@ impl Agent {
     pub fn start(world: &World, topology: &Topology, vips: &[IpAddr]) -> Result<Agent> {
         let config = world.directory().join("agent.toml");
         fs::write(&config, agent_config(world, &topology.instances, vips))?;
-        let process = launch(world, "agent", &topology.router, "agent", &config)?;
+        let (process, _) = launch(world, "agent", &topology.router, "agent", &config)?;
         Ok(Agent {
             config,
             vips: vips.to_vec(),
@@ -186,7 +253,7 @@ impl Agent {
             &self.config,
             agent_config(world, &topology.instances, &self.vips),
         )?;
-        self.process = launch(world, "agent", &topology.router, "agent", &self.config)?;
+        (self.process, _) = launch(world, "agent", &topology.router, "agent", &self.config)?;
         Ok(())
     }
 
@@ -208,7 +275,7 @@ fn launch(
     namespace: &Namespace,
     role: &str,
     config: &Path,
-) -> Result<Rc<RefCell<Process>>> {
+) -> Result<(Rc<RefCell<Process>>, UnixDatagram)> {
     let place = world.directory().join(format!("{name}.ready"));
     // A former process of this name may have left its own.
     let _ = fs::remove_file(&place);
@@ -241,7 +308,7 @@ fn launch(
         ensure!(process.is_running(), "it ended:\n{}", process.log_tail());
         bail!("it has not said so");
     })?;
-    Ok(process)
+    Ok((process, readiness))
 }
 
 fn edge_config(world: &World, name: &str, directory: &Path, options: &EdgeOptions) -> String {

@@ -6,21 +6,27 @@
 mod lb;
 mod load;
 mod namespace;
+mod ports;
 mod process;
 mod programs;
+mod site;
 mod topology;
 mod traces;
 mod wait;
+mod workload;
 mod world;
 mod xdp;
 
-pub use lb::{Agent, Edge, EdgeOptions, Reply};
+pub use lb::{Agent, Edge, EdgeOptions, Reply, lbd};
 pub use load::{Load, Request, Running};
 pub use namespace::Namespace;
+pub use ports::ask_from_ports;
 pub use process::Process;
 pub use programs::program;
+pub use site::Site;
 pub use topology::{Instance, Topology};
 pub use traces::Traces;
 pub use wait::wait_for;
+pub use workload::{Protocol, Workload};
 pub use world::{Record, World};
 pub use xdp::{assert_native_xdp, attach_pass};
