@@ -29,6 +29,8 @@ fn main() -> Result<()> {
         if kind == "bootstrap" {
             env::set_var("RUSTC_BOOTSTRAP", "1");
         }
+        // aya-build shows whatever its cargo says as a warning of ours.
+        env::set_var("CARGO_TERM_QUIET", "true");
         prepend("PATH", linker)?;
         prepend("LD_LIBRARY_PATH", llvm)?;
     }

@@ -40,6 +40,12 @@ impl Address {
         (self.0[1] >> 32) as u32
     }
 
+    /// Whether it is an IPv4 address, in its mapped form.
+    #[inline(always)]
+    pub fn is_ipv4(self) -> bool {
+        self.0[0] == 0 && self.0[1] & 0xffff_ffff == MAPPED
+    }
+
     /// All 16 bytes in wire order.
     pub fn octets(self) -> [u8; 16] {
         let mut octets = [0; 16];
@@ -72,5 +78,16 @@ mod tests {
         );
         assert_eq!(mapped.ipv4_word().to_ne_bytes(), [198, 51, 100, 10]);
         assert_eq!(Address::from_ipv6(mapped.octets()), mapped);
+        assert!(mapped.is_ipv4());
+    }
+
+    #[test]
+    fn an_ipv6_address_is_no_ipv4_address() {
+        let mapped = Address::from_ipv4([198, 51, 100, 10]).octets();
+        for at in 0..12 {
+            let mut octets = mapped;
+            octets[at] ^= 1;
+            assert!(!Address::from_ipv6(octets).is_ipv4(), "{octets:02x?}");
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use network_types::{
     eth::{EthHdr, EtherType},
-    ip::{IpProto, Ipv4Hdr, Ipv6Hdr},
+    ip::IpProto,
     udp::UdpHdr,
 };
 
@@ -39,10 +39,13 @@ pub fn open<F: Frame, I: Instance>(frame: F, instance: &I) -> Result<Opened, Rea
     if !is_gue && !carries_ip(outer.protocol) {
         return Err(Reason::NotEncapsulated);
     }
-    if !instance.is_edge(&outer.source) {
+    if outer.is_misplaced(&outer.source) || !instance.is_edge(&outer.source) {
         return Err(Reason::SourceNotAllowed);
     }
-    if outer.fragment || EthHdr::LEN + outer.length > frame.length() {
+    if outer.fragment
+        || outer.length < outer.header_length
+        || EthHdr::LEN + outer.length > frame.length()
+    {
         return Err(Reason::BadOuterHeader);
     }
     let (protocol, outer_length) = if is_gue {
@@ -90,16 +93,16 @@ fn inner<F: Frame, I: Instance>(
     end: usize,
 ) -> Result<Opened, Reason> {
     let packet = frame.skip(EthHdr::LEN + outer_length);
-    let (inner, shortest, ether_type) = if protocol == IpProto::Ipv4 as u8 {
-        (parse::ipv4(packet, 0), Ipv4Hdr::LEN, EtherType::Ipv4)
+    let (inner, ether_type) = if protocol == IpProto::Ipv4 as u8 {
+        (parse::ipv4(packet, 0), EtherType::Ipv4)
     } else {
-        (parse::ipv6(packet, 0), Ipv6Hdr::LEN, EtherType::Ipv6)
+        (parse::ipv6(packet, 0), EtherType::Ipv6)
     };
     let inner = inner.ok_or(Reason::BadInnerHeader)?;
-    if !inner.sound || inner.length < shortest || outer_length + inner.length > end {
+    if !inner.sound || inner.length < inner.header_length || outer_length + inner.length > end {
         return Err(Reason::BadInnerHeader);
     }
-    if !instance.is_vip(&inner.destination) {
+    if inner.is_misplaced(&inner.destination) || !instance.is_vip(&inner.destination) {
         return Err(Reason::InnerNotForVip);
     }
     Ok(Opened {
@@ -107,3 +110,6 @@ fn inner<F: Frame, I: Instance>(
         ether_type: ether_type as u16,
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -111,3 +111,127 @@ fn mss<F: Frame>(frame: F, mut at: usize, end: usize) -> Option<usize> {
     }
     None
 }
+
+#[cfg(test)]
+mod tests {
+    use etherparse::PacketBuilder;
+
+    use super::*;
+
+    const VIP: [u8; 4] = [198, 51, 100, 10];
+    const LIMITS: Limits = Limits {
+        ipv4: 1_400,
+        ipv6: 1_380,
+    };
+
+    /// A SYN-ACK from the VIP with these options, padded to whole words.
+    fn syn_ack(options: &[u8]) -> Vec<u8> {
+        let mut frame = Vec::new();
+        PacketBuilder::ethernet2([2, 0, 0, 0, 0, 9], [2, 0, 0, 0, 0, 1])
+            .ipv4(VIP, [192, 0, 2, 2], 64)
+            .tcp(8_000, 40_000, 1, 2)
+            .syn()
+            .ack(3)
+            .options_raw(options)
+            .expect("at most 40 bytes")
+            .write(&mut frame, &[])
+            .expect("a sound packet");
+        frame
+    }
+
+    fn found(frame: &[u8]) -> Option<Excess> {
+        excess(frame, LIMITS, |source| *source == Address::from_ipv4(VIP))
+    }
+
+    fn at(options: &[u8]) -> Option<usize> {
+        found(&syn_ack(options)).map(|excess| excess.value_at - 54)
+    }
+
+    #[test]
+    fn an_mss_above_the_limit_is_found() {
+        let expected = Excess {
+            value_at: 56,
+            checksum_at: 50,
+            value: 1_460,
+            limit: 1_400,
+        };
+        assert_eq!(found(&syn_ack(&[2, 4, 5, 0xb4])), Some(expected));
+    }
+
+    #[test]
+    fn an_mss_at_the_limit_or_below_is_left_alone() {
+        assert_eq!(at(&[2, 4, 5, 0x79]), Some(2));
+        assert_eq!(at(&[2, 4, 5, 0x78]), None);
+        assert_eq!(at(&[2, 4, 2, 0x18]), None);
+    }
+
+    #[test]
+    fn options_before_it_are_stepped_over() {
+        assert_eq!(at(&[1, 2, 4, 5, 0xb4]), Some(3));
+        assert_eq!(at(&[1, 3, 3, 7, 4, 2, 2, 4, 5, 0xb4]), Some(8));
+        let mut last = [1; 40];
+        last[36..].copy_from_slice(&[2, 4, 5, 0xb4]);
+        assert_eq!(at(&last), Some(38));
+    }
+
+    #[test]
+    fn malformed_options_end_the_search() {
+        for options in [
+            &[][..],
+            &[0, 2, 4, 5, 0xb4],
+            &[3, 0, 2, 4, 5, 0xb4],
+            &[3, 1, 2, 4, 5, 0xb4],
+            &[2, 3, 5, 0xb4],
+            &[2, 6, 5, 0xb4, 1, 1],
+            &[8, 200, 2, 4, 5, 0xb4],
+            // Its value would lie behind the header.
+            &[1, 1, 2, 4],
+        ] {
+            assert_eq!(at(options), None, "{options:?}");
+        }
+    }
+
+    #[test]
+    fn other_segments_and_other_addresses_are_left_alone() {
+        let frame = syn_ack(&[2, 4, 5, 0xb4]);
+        for flags in [0x02, 0x10, 0x11, 0x16, 0x13] {
+            let mut frame = frame.clone();
+            frame[47] = flags;
+            assert_eq!(found(&frame), None, "flags {flags:#x}");
+        }
+        for (at, byte) in [(26, 10), (23, 17), (20, 0x20), (14, 0x44), (12, 0x86)] {
+            let mut frame = frame.clone();
+            frame[at] = byte;
+            assert_eq!(found(&frame), None, "byte {at}");
+        }
+    }
+
+    #[test]
+    fn flags_that_do_not_matter_do_not_matter() {
+        let mut frame = syn_ack(&[2, 4, 5, 0xb4]);
+        frame[47] = 0x12 | 0xc0 | 0x08;
+        assert!(found(&frame).is_some());
+    }
+
+    #[test]
+    fn a_frame_that_is_cut_short_holds_no_mss() {
+        let frame = syn_ack(&[1, 2, 4, 5, 0xb4]);
+        // The value's last byte is 59th; behind it there is padding.
+        for length in 0..59 {
+            assert_eq!(found(&frame[..length]), None, "{length} bytes");
+        }
+    }
+
+    /// MTU less outer headers (20 or 40, UDP 8, GUE 8 + 3 addresses), TCP and inner IP.
+    #[test]
+    fn the_limits_leave_room_for_the_longest_header() {
+        let limits = |mtu, ipv6| {
+            let Limits { ipv4, ipv6 } = Limits::new(mtu, ipv6);
+            (ipv4, ipv6)
+        };
+        assert_eq!(limits(1_500, false), (1_412, 1_392));
+        assert_eq!(limits(1_500, true), (1_356, 1_336));
+        assert_eq!(limits(100, true), (0, 0));
+        assert_eq!(limits(u32::MAX, false), (65_515, 65_495));
+    }
+}

@@ -39,7 +39,8 @@ pub fn choose<'a, F: Frame, T: Tables>(
     key: &HashKey,
 ) -> Result<Choice<'a>, Reason> {
     let network = parse::network(frame)?;
-    if !tables.is_vip(&network.destination) {
+    let destination = &network.destination;
+    if network.is_misplaced(destination) || !tables.is_vip(destination) {
         return Err(Reason::NotForVip);
     }
     let packet = network.transport(frame)?;
@@ -78,3 +79,6 @@ pub fn choose<'a, F: Frame, T: Tables>(
         },
     })
 }
+
+#[cfg(test)]
+mod tests;

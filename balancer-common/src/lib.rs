@@ -22,6 +22,8 @@ pub mod gue;
 pub mod outer;
 pub mod parse;
 pub mod reason;
+#[cfg(test)]
+mod sample;
 
 pub use address::Address;
 pub use frame::{Frame, FrameMut};

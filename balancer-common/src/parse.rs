@@ -102,6 +102,13 @@ pub fn ipv6<F: Frame>(frame: F, at: usize) -> Option<Network> {
 }
 
 impl Network {
+    /// Whether one of its addresses is an IPv4 address within an IPv6 header, where none may stand
+    /// (RFC 6890 section 2.2.3). It would compare equal to the same address in an IPv4 header.
+    #[inline(always)]
+    pub fn is_misplaced(&self, address: &Address) -> bool {
+        self.version_protocol == IpProto::Ipv6 as u8 && address.is_ipv4()
+    }
+
     /// Judges the packet behind the header and reads its ports; the header stands at byte 14.
     #[inline(always)]
     pub fn transport<F: Frame>(&self, frame: F) -> Result<Packet, Reason> {
@@ -147,5 +154,140 @@ impl Network {
             tos: self.tos,
             length: self.length,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sample::{self, put};
+
+    fn packet(frame: &[u8]) -> Result<Packet, Reason> {
+        network(frame)?.transport(frame)
+    }
+
+    fn refused(frame: Vec<u8>, reason: Reason) {
+        assert_eq!(packet(&frame).unwrap_err(), reason, "{frame:02x?}");
+    }
+
+    #[test]
+    fn a_flow_is_read_as_it_stands_in_the_packet() {
+        let ports = u32::from_ne_bytes([0x9c, 0x40, 0x1f, 0x40]);
+        let v4 = Flow {
+            source: Address::from_ipv4(sample::CLIENT_V4),
+            destination: Address::from_ipv4(sample::VIP_V4),
+            ports,
+            protocol: 6,
+        };
+        let v6 = Flow {
+            source: Address::from_ipv6(sample::CLIENT_V6),
+            destination: Address::from_ipv6(sample::VIP_V6),
+            ports,
+            protocol: 17,
+        };
+        assert_eq!(packet(&sample::tcp_v4()).unwrap().flow, v4);
+        assert_eq!(packet(&sample::udp_v6()).unwrap().flow, v6);
+    }
+
+    #[test]
+    fn ports_are_found_behind_options() {
+        let plain = packet(&sample::tcp_v4()).unwrap();
+        for words in 1..=10 {
+            let frame = sample::tcp_v4_with_options(&vec![1; words * 4]);
+            let packet = packet(&frame).unwrap();
+            assert_eq!(packet.flow, plain.flow);
+            assert_eq!(packet.length, plain.length + words * 4);
+        }
+    }
+
+    #[test]
+    fn lengths_leave_out_padding() {
+        let mut frame = sample::udp_v4();
+        let length = frame.len() - 14;
+        frame.resize(100, 0);
+        assert_eq!(packet(&frame).unwrap().length, length);
+    }
+
+    #[test]
+    fn neither_arp_nor_a_vlan_tag_is_ip() {
+        for ether_type in [[0x08, 0x06], [0x81, 0x00], [0x88, 0xa8], [0x05, 0xdc]] {
+            refused(put(sample::tcp_v4(), 12, &ether_type), Reason::NotIp);
+        }
+    }
+
+    #[test]
+    fn an_impossible_ip_header_is_refused() {
+        for first in [0x40, 0x41, 0x42, 0x43, 0x44, 0x05, 0x55, 0x65, 0xf5] {
+            refused(put(sample::tcp_v4(), 14, &[first]), Reason::BadHeaderLength);
+        }
+        for first in [0x40, 0x00, 0x70] {
+            refused(put(sample::tcp_v6(), 14, &[first]), Reason::BadHeaderLength);
+        }
+        // 60 bytes of header: nothing is left for TCP.
+        refused(put(sample::tcp_v4(), 14, &[0x4f]), Reason::BadTotalLength);
+    }
+
+    #[test]
+    fn fragments_are_refused_but_not_what_may_not_be_fragmented() {
+        for bits in [0x2000_u16, 0x0001, 0x00ff, 0x1fff, 0x2010, 0x6000] {
+            let frame = put(sample::udp_v4(), 20, &bits.to_be_bytes());
+            refused(frame, Reason::Fragment);
+        }
+        assert!(packet(&put(sample::udp_v4(), 20, &[0x40, 0])).is_ok());
+        refused(put(sample::udp_v6(), 20, &[44]), Reason::Fragment);
+    }
+
+    #[test]
+    fn a_total_length_that_lies_is_refused() {
+        for length in [0_u16, 19, 20, 39, 46, 1_500, 0xffff] {
+            let frame = put(sample::tcp_v4(), 16, &length.to_be_bytes());
+            refused(frame, Reason::BadTotalLength);
+        }
+        for length in [0_u16, 7, 26, 0xffff] {
+            let frame = put(sample::tcp_v6(), 18, &length.to_be_bytes());
+            refused(frame, Reason::BadTotalLength);
+        }
+    }
+
+    #[test]
+    fn a_data_offset_outside_the_segment_is_refused() {
+        for words in [0_u8, 1, 4, 7, 15] {
+            refused(
+                put(sample::tcp_v4(), 46, &[words << 4]),
+                Reason::BadHeaderLength,
+            );
+        }
+        // Six words end within the five bytes of payload.
+        assert!(packet(&put(sample::tcp_v4(), 46, &[6 << 4])).is_ok());
+    }
+
+    #[test]
+    fn a_udp_length_outside_the_datagram_is_refused() {
+        for length in [0_u16, 7, 14, 0xffff] {
+            let bytes = length.to_be_bytes();
+            refused(put(sample::udp_v4(), 38, &bytes), Reason::BadTotalLength);
+            refused(put(sample::udp_v6(), 58, &bytes), Reason::BadTotalLength);
+        }
+        assert!(packet(&put(sample::udp_v4(), 38, &[0, 8])).is_ok());
+    }
+
+    #[test]
+    fn other_protocols_are_not_supported() {
+        for protocol in [0, 1, 4, 41, 47, 50, 58, 132] {
+            refused(
+                put(sample::tcp_v4(), 23, &[protocol]),
+                Reason::UnsupportedProtocol,
+            );
+        }
+        refused(
+            put(sample::tcp_v6(), 20, &[58]),
+            Reason::UnsupportedProtocol,
+        );
+    }
+
+    #[test]
+    fn the_traffic_class_is_read_across_two_bytes() {
+        let frame = put(sample::tcp_v6(), 14, &[0x6b, 0x9f]);
+        assert_eq!(packet(&frame).unwrap().tos, 0xb9);
     }
 }

@@ -1,18 +1,15 @@
-//! The real `lbd edge`, `lbd agent` and `lbctl`, as a test or the demo runs them.
+//! The real `lbd edge` and `lbd agent`, as a test or the demo runs them.
 
 use std::cell::RefCell;
 use std::fs;
 use std::net::IpAddr;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::ExitStatus;
 use std::rc::Rc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use balancer::api::views::{BackendView, ServiceView, StatusView};
-use serde::de::DeserializeOwned;
-use serde_json::Value;
 
 use crate::{Instance, Namespace, Process, Topology, World, program, wait_for};
 
@@ -38,43 +35,6 @@ pub struct EdgeOptions {
     pub settings: String,
     /// `[[service]]` tables, as TOML.
     pub services: String,
-}
-
-/// What `lbctl` or `lbd` said.
-#[derive(Clone, Debug)]
-pub struct Reply {
-    /// The exit code; of a signal, -1.
-    pub code: i32,
-    /// Standard output.
-    pub stdout: String,
-    /// Standard error.
-    pub stderr: String,
-}
-
-impl Reply {
-    /// Runs a command to its end.
-    pub fn of(command: &mut Command) -> Result<Reply> {
-        let done = command
-            .output()
-            .with_context(|| format!("cannot start {:?}", command.get_program()))?;
-        Ok(Reply {
-            code: done.status.code().unwrap_or(-1),
-            stdout: String::from_utf8_lossy(&done.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&done.stderr).into_owned(),
-        })
-    }
-}
-
-/// Runs `lbd` in a namespace to its end, which has to come soon: exit code 124 if it does not.
-pub fn lbd(namespace: &Namespace, arguments: &[&str]) -> Result<Reply> {
-    let mut command = namespace.command("timeout");
-    command
-        .args(["--kill-after=1", "20"])
-        .arg(program("lbd")?)
-        .args(arguments)
-        .env("NO_COLOR", "1")
-        .stdin(Stdio::null());
-    Reply::of(&mut command)
 }
 
 impl Edge {
@@ -152,63 +112,6 @@ impl Edge {
         world.bpffs().join(&self.name)
     }
 
-    /// What `lbctl status` says.
-    pub fn status(&self) -> Result<StatusView> {
-        let mut items: Vec<StatusView> = self.items(&["status"])?;
-        items.pop().context("a status has one item")
-    }
-
-    /// What `lbctl services list` says.
-    pub fn services(&self) -> Result<Vec<ServiceView>> {
-        self.items(&["services", "list"])
-    }
-
-    /// What `lbctl backends list` says.
-    pub fn backends(&self) -> Result<Vec<BackendView>> {
-        self.items(&["backends", "list"])
-    }
-
-    fn items<T: DeserializeOwned>(&self, arguments: &[&str]) -> Result<Vec<T>> {
-        let mut reply = self.lbctl_json(arguments)?;
-        serde_json::from_value(reply["items"].take()).context("items of another kind")
-    }
-
-    /// A command that runs `lbctl` against it.
-    pub fn lbctl_command(&self, arguments: &[&str]) -> Result<Command> {
-        let mut command = Command::new(program("lbctl")?);
-        command
-            .arg("--socket")
-            .arg(self.socket())
-            .args(arguments)
-            .stdin(Stdio::null());
-        Ok(command)
-    }
-
-    /// Runs `lbctl` against it, whatever comes of it.
-    pub fn lbctl(&self, arguments: &[&str]) -> Result<Reply> {
-        Reply::of(&mut self.lbctl_command(arguments)?)
-    }
-
-    /// Runs `lbctl`, which must succeed; its standard output.
-    pub fn lbctl_ok(&self, arguments: &[&str]) -> Result<String> {
-        let reply = self.lbctl(arguments)?;
-        if reply.code != 0 {
-            bail!(
-                "lbctl {}: exit code {}: {}",
-                arguments.join(" "),
-                reply.code,
-                reply.stderr.trim()
-            );
-        }
-        Ok(reply.stdout)
-    }
-
-    /// Runs `lbctl --output json`, which must succeed.
-    pub fn lbctl_json(&self, arguments: &[&str]) -> Result<Value> {
-        let text = self.lbctl_ok(&[&["--output", "json"], arguments].concat())?;
-        serde_json::from_str(&text).with_context(|| format!("no JSON: {text}"))
-    }
-
     /// Scrapes its metrics.
     pub fn metrics(&self) -> Result<String> {
         self.namespace.curl(&format!("http://{METRICS}/metrics"))
@@ -226,21 +129,37 @@ impl Edge {
     }
 }
 
-/// `lbd agent` for the instances of a topology.
+/// `lbd agent` for the instances of a topology, in the router's network namespace: their host's.
 pub struct Agent {
     config: PathBuf,
+    edges: Vec<String>,
     vips: Vec<IpAddr>,
     process: Rc<RefCell<Process>>,
 }
 
 impl Agent {
-    /// Starts one agent, in the router's place of the host, that serves these instances' namespaces.
+    /// Starts it for these VIPs, and waits until it is ready. It trusts the whole fabric.
     pub fn start(world: &World, topology: &Topology, vips: &[IpAddr]) -> Result<Agent> {
+        Agent::start_for_edges(world, topology, vips, &Topology::FABRIC)
+    }
+
+    /// Starts one that takes encapsulated packets from these prefixes only.
+    pub fn start_for_edges(
+        world: &World,
+        topology: &Topology,
+        vips: &[IpAddr],
+        edges: &[&str],
+    ) -> Result<Agent> {
         let config = world.directory().join("agent.toml");
-        fs::write(&config, agent_config(world, &topology.instances, vips))?;
+        let edges: Vec<String> = edges.iter().map(|edge| (*edge).to_owned()).collect();
+        fs::write(
+            &config,
+            agent_config(world, &topology.instances, vips, &edges),
+        )?;
         let (process, _) = launch(world, "agent", &topology.router, "agent", &config)?;
         Ok(Agent {
             config,
+            edges,
             vips: vips.to_vec(),
             process,
         })
@@ -251,8 +170,13 @@ impl Agent {
         self.process.borrow_mut().terminate(START)?;
         fs::write(
             &self.config,
-            agent_config(world, &topology.instances, &self.vips),
+            agent_config(world, &topology.instances, &self.vips, &self.edges),
         )?;
+        self.start_again(world, topology)
+    }
+
+    /// Starts it again, after it was killed, with the same configuration.
+    pub fn start_again(&mut self, world: &World, topology: &Topology) -> Result<()> {
         (self.process, _) = launch(world, "agent", &topology.router, "agent", &self.config)?;
         Ok(())
     }
@@ -329,26 +253,24 @@ fn edge_config(world: &World, name: &str, directory: &Path, options: &EdgeOption
     )
 }
 
-fn agent_config(world: &World, instances: &[Instance], vips: &[IpAddr]) -> String {
-    let quoted = |items: &mut dyn Iterator<Item = String>| {
-        items
-            .map(|item| format!("\"{item}\""))
-            .collect::<Vec<_>>()
-            .join(", ")
-    };
+fn agent_config(
+    world: &World,
+    instances: &[Instance],
+    vips: &[IpAddr],
+    edges: &[String],
+) -> String {
     let mut text = format!(
-        "version = 1\npin_dir = \"{}\"\nedges = [{}]\n",
+        "version = 1\npin_dir = \"{}\"\nedges = {edges:?}\n",
         world.bpffs().join("agent").display(),
-        quoted(&mut Topology::FABRIC.iter().map(|prefix| (*prefix).to_owned())),
     );
-    let vips = quoted(&mut vips.iter().map(IpAddr::to_string));
+    let vips: Vec<String> = vips.iter().map(IpAddr::to_string).collect();
     for Instance {
         name, namespace, ..
     } in instances
     {
         let path = namespace.path();
         text.push_str(&format!(
-            "[[instance]]\nname = \"{name}\"\nnetns = \"{}\"\nvips = [{vips}]\n",
+            "[[instance]]\nname = \"{name}\"\nnetns = \"{}\"\nvips = {vips:?}\n",
             path.display()
         ));
     }

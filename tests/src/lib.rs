@@ -1,8 +1,10 @@
 //! Network namespaces, packets and processes for the integration tests and the demo.
 //!
 //! A [`World`] is a private place to make namespaces in; a [`Topology`] is client, router, edge and
-//! instances inside it; [`Edge`], [`Agent`] and [`lbctl`](Edge::lbctl) are the real programs run there.
+//! instances inside it; [`Edge`], [`Agent`] and [`lbctl`](Edge::lbctl) are the real programs run there;
+//! a [`Site`] is all of these with one [`Workload`] on it.
 
+mod control;
 mod lb;
 mod load;
 mod namespace;
@@ -17,7 +19,8 @@ mod workload;
 mod world;
 mod xdp;
 
-pub use lb::{Agent, Edge, EdgeOptions, Reply, lbd};
+pub use control::{Reply, lbd, lbd_as};
+pub use lb::{Agent, Edge, EdgeOptions};
 pub use load::{Load, Request, Running};
 pub use namespace::Namespace;
 pub use ports::ask_from_ports;

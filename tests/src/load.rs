@@ -17,6 +17,7 @@ use tokio::net::{TcpStream, UdpSocket};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
+use crate::Protocol;
 use crate::namespace::Namespace;
 use crate::wait_for;
 
@@ -44,13 +45,6 @@ pub struct Load {
     pub requests: Vec<Request>,
 }
 
-/// How a request travels.
-#[derive(Clone, Copy, Debug)]
-enum Kind {
-    Http,
-    Udp,
-}
-
 /// A load that is being sent until it is told to stop.
 pub struct Running {
     stop: Arc<AtomicBool>,
@@ -59,19 +53,25 @@ pub struct Running {
 }
 
 impl Load {
-    /// Sends `rate` HTTP requests a second from `client` to `target`, until stopped.
-    pub fn start(client: &Namespace, target: SocketAddr, rate: u32) -> Result<Running> {
-        Running::start(client, target, rate, usize::MAX, Kind::Http)
+    /// Sends `rate` requests a second from `client` to `target`, until stopped.
+    pub fn start(
+        client: &Namespace,
+        target: SocketAddr,
+        protocol: Protocol,
+        rate: u32,
+    ) -> Result<Running> {
+        Running::start(client, target, rate, usize::MAX, protocol)
     }
 
-    /// Sends exactly `count` HTTP requests, `rate` a second.
-    pub fn http(client: &Namespace, target: SocketAddr, rate: u32, count: usize) -> Result<Load> {
-        Running::start(client, target, rate, count, Kind::Http)?.finish()
-    }
-
-    /// Sends exactly `count` datagrams, each from a port of its own, `rate` a second.
-    pub fn udp(client: &Namespace, target: SocketAddr, rate: u32, count: usize) -> Result<Load> {
-        Running::start(client, target, rate, count, Kind::Udp)?.finish()
+    /// Sends exactly `count` requests, `rate` a second.
+    pub fn send(
+        client: &Namespace,
+        target: SocketAddr,
+        protocol: Protocol,
+        rate: u32,
+        count: usize,
+    ) -> Result<Load> {
+        Running::start(client, target, rate, count, protocol)?.finish()
     }
 
     /// Requests sent.
@@ -117,6 +117,23 @@ impl Load {
         names
     }
 
+    /// Fails unless exactly these names answered, each at least so often.
+    pub fn ensure_balanced(&self, names: &[&str], fewest: usize) -> Result<()> {
+        let answers = self.names();
+        for name in names {
+            let count = answers.get(name).copied().unwrap_or_default();
+            ensure!(
+                count >= fewest,
+                "{name} answered only {count} times: {answers:?}"
+            );
+        }
+        ensure!(
+            answers.len() == names.len(),
+            "others answered too: {answers:?}"
+        );
+        Ok(())
+    }
+
     /// Why requests failed, and how often.
     pub fn failures(&self) -> BTreeMap<&str, usize> {
         let mut failures = BTreeMap::new();
@@ -152,7 +169,7 @@ impl Running {
         target: SocketAddr,
         rate: u32,
         count: usize,
-        kind: Kind,
+        protocol: Protocol,
     ) -> Result<Running> {
         let entrance = client.entrance()?;
         let stop = Arc::new(AtomicBool::new(false));
@@ -164,7 +181,7 @@ impl Running {
             tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 .build()?
-                .block_on(send(target, rate, count, kind, &stopped, &counted))
+                .block_on(send(target, rate, count, protocol, &stopped, &counted))
         });
         Ok(Running {
             stop,
@@ -200,7 +217,7 @@ async fn send(
     target: SocketAddr,
     rate: u32,
     count: usize,
-    kind: Kind,
+    protocol: Protocol,
     stopped: &AtomicBool,
     ended: &AtomicUsize,
 ) -> Result<Load> {
@@ -210,7 +227,7 @@ async fn send(
     let mut done = Vec::new();
     while requests.len() + done.len() < count && !stopped.load(Ordering::Relaxed) {
         ticks.tick().await;
-        requests.spawn(request(target, kind));
+        requests.spawn(request(target, protocol));
         while let Some(request) = requests.try_join_next() {
             done.push(request?);
             ended.store(done.len(), Ordering::Relaxed);
@@ -223,11 +240,11 @@ async fn send(
     Ok(Load { requests: done })
 }
 
-async fn request(target: SocketAddr, kind: Kind) -> Request {
+async fn request(target: SocketAddr, protocol: Protocol) -> Request {
     let sent = Instant::now();
-    let answer = match kind {
-        Kind::Http => timeout(PATIENCE, get(target)).await,
-        Kind::Udp => timeout(PATIENCE, ask(target)).await,
+    let answer = match protocol {
+        Protocol::Tcp => timeout(PATIENCE, get(target)).await,
+        Protocol::Udp => timeout(PATIENCE, ask(target)).await,
     };
     let answer = match answer {
         Ok(answer) => answer.map_err(|error| format!("{error:#}")),

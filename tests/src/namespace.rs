@@ -29,6 +29,10 @@ impl Namespace {
         Ok(namespace)
     }
 
+    pub(crate) fn delete(&self) -> Result<()> {
+        output(Command::new("ip").args(["netns", "delete", &self.name])).map(drop)
+    }
+
     /// The name, as `ip netns` knows it.
     pub fn name(&self) -> &str {
         &self.name

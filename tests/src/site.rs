@@ -7,8 +7,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 use crate::{
-    Agent, Edge, EdgeOptions, Load, Protocol, Running, Topology, Workload, World,
-    assert_native_xdp, wait_for,
+    Agent, Edge, EdgeOptions, Load, Running, Topology, Workload, World, assert_native_xdp, wait_for,
 };
 
 /// How long a change of a backend may take to be seen.
@@ -38,6 +37,16 @@ impl<'w> Site<'w> {
     /// programs of edge and instances are attached in native mode.
     pub fn on(world: &'w World, topology: Topology, workload: Workload) -> Result<Site<'w>> {
         let agent = Agent::start(world, &topology, &[workload.target.ip()])?;
+        Site::with_agent(world, topology, workload, agent)
+    }
+
+    /// The same, with an agent that runs already.
+    pub fn with_agent(
+        world: &'w World,
+        topology: Topology,
+        workload: Workload,
+        agent: Agent,
+    ) -> Result<Site<'w>> {
         let options = EdgeOptions {
             services: workload.declaration(&topology.instances),
             ..EdgeOptions::default()
@@ -63,10 +72,7 @@ impl<'w> Site<'w> {
         let Workload {
             target, protocol, ..
         } = self.workload;
-        match protocol {
-            Protocol::Tcp => Load::http(&self.topology.client, target, 500, count),
-            Protocol::Udp => Load::udp(&self.topology.client, target, 500, count),
-        }
+        Load::send(&self.topology.client, target, protocol, 500, count)
     }
 
     /// Sends so many requests, none of which may fail.
@@ -83,7 +89,12 @@ impl<'w> Site<'w> {
 
     /// Sends 500 requests a second until stopped.
     pub fn load(&self) -> Result<Running> {
-        Load::start(&self.topology.client, self.workload.target, 500)
+        Load::start(
+            &self.topology.client,
+            self.workload.target,
+            self.workload.protocol,
+            500,
+        )
     }
 
     /// The service's backend of this address, as `lbctl` shows it; `None` when it is gone.

@@ -8,15 +8,16 @@
 //! The router sends the VIPs to the edge; instances answer the client through the router directly.
 
 use std::cell::RefCell;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::rc::Rc;
+use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 
 use crate::namespace::Namespace;
 use crate::process::Process;
 use crate::world::World;
-use crate::{attach_pass, program};
+use crate::{attach_pass, program, wait_for};
 
 /// The client's side keeps the usual MTU; the fabric has room for the outer headers.
 const FABRIC_MTU: u32 = 1600;
@@ -108,19 +109,47 @@ impl Topology {
 
     /// Adds one more instance; its server runs.
     pub fn add_instance(&mut self, world: &World, name: &str) -> Result<&Instance> {
-        let index = self.instances.len();
+        let instance = self.make_instance(world, name, self.instances.len())?;
+        self.instances.push(instance);
+        self.instances.last().context("just added")
+    }
+
+    fn make_instance(&self, world: &World, name: &str, index: usize) -> Result<Instance> {
         let host = u8::try_from(10 + index).context("the fabric is full")?;
         let addresses = (fabric_v4(host), fabric_v6(host.into()));
+        let port = format!("to-{index}");
         let instance = Instance {
             name: name.to_owned(),
-            namespace: add_host(world, &self.router, name, &format!("to-{index}"), addresses)?,
+            namespace: add_host(world, &self.router, name, &port, addresses)?,
             ipv4: addresses.0,
             ipv6: addresses.1,
             server: RefCell::new(None),
         };
         instance.start(world)?;
-        self.instances.push(instance);
-        self.instances.last().context("just added")
+        Ok(instance)
+    }
+
+    /// Ends an instance and its namespace, and makes another of the same name and addresses.
+    pub fn replace_instance(&mut self, world: &World, name: &str) -> Result<()> {
+        let index = self
+            .instances
+            .iter()
+            .position(|instance| instance.name == name);
+        let index = index.with_context(|| format!("no instance {name}"))?;
+        self.instances[index].kill();
+        self.instances[index].namespace.delete()?;
+        // The kernel takes its links away some time after it.
+        let port = format!("to-{index}");
+        wait_for(
+            &format!("the link {port} to go"),
+            Duration::from_secs(10),
+            || match self.router.run("ip", &["link", "show", "dev", &port]) {
+                Ok(link) => bail!("{link}"),
+                Err(_) => Ok(()),
+            },
+        )?;
+        self.instances[index] = self.make_instance(world, name, index)?;
+        Ok(())
     }
 
     /// Takes the edge's link away and makes it anew, as a hot-plug would.
@@ -140,14 +169,6 @@ impl Topology {
 }
 
 impl Instance {
-    /// Its address in the family of `vip`.
-    pub fn address_like(&self, vip: IpAddr) -> IpAddr {
-        match vip {
-            IpAddr::V4(_) => self.ipv4.into(),
-            IpAddr::V6(_) => self.ipv6.into(),
-        }
-    }
-
     /// Starts its server and waits until it listens.
     pub fn start(&self, world: &World) -> Result<()> {
         let port = PORT.to_string();
@@ -158,9 +179,9 @@ impl Instance {
             &["--name", &self.name, "--port", &port],
         )?;
         let own = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), PORT);
-        let said = crate::wait_for(
+        let said = wait_for(
             &format!("the server of {}", self.name),
-            std::time::Duration::from_secs(10),
+            Duration::from_secs(10),
             || self.namespace.curl(&format!("http://{own}/")),
         )?;
         ensure!(said == self.name, "{own} in {} is {said}", self.name);
@@ -234,8 +255,12 @@ fn connect(
     (ipv4, ipv6): (Ipv4Addr, Ipv6Addr),
 ) -> Result<()> {
     let name = host.name();
+    // Of the address, as container runtimes do: whoever comes back with it is found at once.
+    let [a, b, c, d] = ipv4.octets();
+    let mac = format!("02:42:{a:02x}:{b:02x}:{c:02x}:{d:02x}");
     router.ip(&format!(
-        "link add {port} mtu {FABRIC_MTU} type veth peer name eth0 mtu {FABRIC_MTU} netns {name}\n\
+        "link add {port} mtu {FABRIC_MTU} type veth \
+         peer name eth0 address {mac} mtu {FABRIC_MTU} netns {name}\n\
          link set {port} master fabric\n\
          link set {port} up\n"
     ))?;

@@ -1,71 +1,95 @@
 //! Requests to a VIP, from the client, through the edge, to the instances and straight back.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 use anyhow::Result;
-use testbed::{Agent, Edge, EdgeOptions, Load, Topology, World, assert_native_xdp};
+use testbed::{Protocol, Site, Topology, Workload, World};
 
 const NAMES: [&str; 3] = ["one", "two", "three"];
 
-/// A service of the three instances, as the configuration declares it.
-fn service(topology: &Topology, vip: IpAddr, protocol: &str) -> String {
-    let mut text = format!(
-        "[[service]]\nname = \"web\"\nvip = \"{vip}\"\nport = {}\nprotocol = \"{protocol}\"\n\
-         encapsulation = \"gue\"\n\
-         check = {{ type = \"http\", path = \"/\", interval_ms = 200, timeout_ms = 200, rise = 1, fall = 2 }}\n",
-        Topology::PORT
-    );
-    for instance in &topology.instances {
-        let address = instance.address_like(vip);
-        text.push_str(&format!(
-            "[[service.backend]]\naddress = \"{address}\"\nweight = 1\n"
-        ));
-    }
-    text
+/// Bytes that need whole segments on their way.
+const LARGE: usize = 1_000_000;
+
+fn reaches_all_three(workload: Workload) -> Result<()> {
+    let world = World::new()?;
+    let site = Site::start(&world, &NAMES, workload)?;
+    site.answered(300)?.ensure_balanced(&NAMES, 70)
 }
 
-fn three_hundred_requests_reach_all_three(vip: IpAddr, protocol: &str) -> Result<()> {
+fn by(encapsulation: &str, vip: impl Into<IpAddr>, protocol: Protocol) -> Workload {
+    let mut workload = Workload::new(vip, protocol);
+    workload.encapsulation = encapsulation.to_owned();
+    workload
+}
+
+#[test]
+fn tcp_over_ipv4_reaches_all_three() -> Result<()> {
+    reaches_all_three(by("gue", Topology::vip_v4(10), Protocol::Tcp))
+}
+
+#[test]
+fn udp_over_ipv4_reaches_all_three() -> Result<()> {
+    reaches_all_three(by("gue", Topology::vip_v4(10), Protocol::Udp))
+}
+
+#[test]
+fn tcp_over_ipv6_reaches_all_three() -> Result<()> {
+    reaches_all_three(by("gue", Topology::vip_v6(0x10), Protocol::Tcp))
+}
+
+#[test]
+fn udp_over_ipv6_reaches_all_three() -> Result<()> {
+    reaches_all_three(by("gue", Topology::vip_v6(0x10), Protocol::Udp))
+}
+
+#[test]
+fn ipip_reaches_all_three() -> Result<()> {
+    reaches_all_three(by("ipip", Topology::vip_v4(10), Protocol::Tcp))
+}
+
+#[test]
+fn ip6ip6_reaches_all_three() -> Result<()> {
+    reaches_all_three(by("ip6ip6", Topology::vip_v6(0x10), Protocol::Tcp))
+}
+
+#[test]
+fn ipv4_in_ipv6_reaches_all_three() -> Result<()> {
+    reaches_all_three(by("ip4in6", Topology::vip_v4(10), Protocol::Tcp))
+}
+
+fn large_bodies_pass_both_ways(vip: impl Into<IpAddr>) -> Result<()> {
     let world = World::new()?;
-    let topology = Topology::build(&world, &NAMES)?;
-    let _agent = Agent::start(&world, &topology, &[vip])?;
-    let options = EdgeOptions {
-        services: service(&topology, vip, protocol),
-        ..EdgeOptions::default()
-    };
-    let _edge = Edge::start(&world, "edge", &topology.edge, &options)?;
-    assert_native_xdp(&topology.edge, "eth0")?;
-    let target = SocketAddr::new(vip, Topology::PORT);
-    let load = match protocol {
-        "tcp" => Load::http(&topology.client, target, 300, 300)?,
-        _ => Load::udp(&topology.client, target, 300, 300)?,
-    };
-    assert_eq!(load.failed(), 0, "{:?}\n{}", load.failures(), world.logs());
-    let names = load.names();
-    for name in NAMES {
-        assert!(
-            names.get(name).is_some_and(|answers| *answers >= 70),
-            "{names:?}"
-        );
+    let site = Site::start(&world, &NAMES, Workload::new(vip, Protocol::Tcp))?;
+    let file = world.directory().join("body");
+    std::fs::write(&file, vec![b'x'; LARGE])?;
+    let from = format!("@{}", file.display());
+    let client = &site.topology.client;
+    for _ in 0..5 {
+        let url = format!("http://{}/upload", site.workload.target);
+        let sizes = [
+            "--silent",
+            "--show-error",
+            "--fail",
+            "--globoff",
+            "--max-time",
+            "5",
+            "--data-binary",
+            &from,
+            &url,
+        ];
+        assert_eq!(client.run("curl", &sizes)?, LARGE.to_string());
+        let url = format!("http://{}/bytes/{LARGE}", site.workload.target);
+        assert_eq!(client.curl(&url)?.len(), LARGE);
     }
     Ok(())
 }
 
 #[test]
-fn tcp_over_ipv4_reaches_all_three() -> Result<()> {
-    three_hundred_requests_reach_all_three(Topology::vip_v4(10).into(), "tcp")
+fn large_bodies_pass_both_ways_over_ipv4() -> Result<()> {
+    large_bodies_pass_both_ways(Topology::vip_v4(10))
 }
 
 #[test]
-fn udp_over_ipv4_reaches_all_three() -> Result<()> {
-    three_hundred_requests_reach_all_three(Topology::vip_v4(10).into(), "udp")
-}
-
-#[test]
-fn tcp_over_ipv6_reaches_all_three() -> Result<()> {
-    three_hundred_requests_reach_all_three(Topology::vip_v6(0x10).into(), "tcp")
-}
-
-#[test]
-fn udp_over_ipv6_reaches_all_three() -> Result<()> {
-    three_hundred_requests_reach_all_three(Topology::vip_v6(0x10).into(), "udp")
+fn large_bodies_pass_both_ways_over_ipv6() -> Result<()> {
+    large_bodies_pass_both_ways(Topology::vip_v6(0x10))
 }

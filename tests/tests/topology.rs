@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use anyhow::Result;
-use testbed::{Load, Topology, World};
+use testbed::{Load, Protocol, Topology, World};
 
 const NAMES: [&str; 2] = ["one", "two"];
 
@@ -38,8 +38,8 @@ fn a_load_counts_every_request_and_every_name() -> Result<()> {
     let topology = Topology::build(&world, &NAMES)?;
     for (name, server) in servers(&topology) {
         for load in [
-            Load::http(&topology.client, server, 500, 100)?,
-            Load::udp(&topology.client, server, 500, 100)?,
+            Load::send(&topology.client, server, Protocol::Tcp, 500, 100)?,
+            Load::send(&topology.client, server, Protocol::Udp, 500, 100)?,
         ] {
             assert_eq!(load.sent(), 100);
             assert_eq!(load.failed(), 0, "{:?}", load.failures());
@@ -56,10 +56,10 @@ fn a_killed_instance_answers_nothing_until_it_starts_again() -> Result<()> {
     let instance = topology.instance("one")?;
     let server = SocketAddr::new(instance.ipv4.into(), Topology::PORT);
     instance.kill();
-    let load = Load::http(&topology.client, server, 100, 10)?;
+    let load = Load::send(&topology.client, server, Protocol::Tcp, 100, 10)?;
     assert_eq!(load.failed(), 10);
     instance.start(&world)?;
-    let load = Load::http(&topology.client, server, 100, 10)?;
+    let load = Load::send(&topology.client, server, Protocol::Tcp, 100, 10)?;
     assert_eq!(load.failed(), 0, "{:?}", load.failures());
     Ok(())
 }

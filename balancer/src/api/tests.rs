@@ -4,7 +4,9 @@ pub(crate) mod daemon;
 pub(crate) mod samples;
 
 mod answers;
+mod bodies;
 mod refusals;
 mod routes;
 mod taking;
+mod wire;
 mod writers;

@@ -1,6 +1,6 @@
 //! The daemon: `lbd edge` on an edge, `lbd agent` on a host of backends.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{io::IsTerminal, path::PathBuf, process::ExitCode};
 
 use balancer::daemon::{Failure, agent, edge};
 use clap::{Parser, Subcommand};
@@ -59,6 +59,7 @@ async fn main() -> ExitCode {
     let filter = EnvFilter::try_from_env("LBD_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr)
         .with_target(false)
         .init();

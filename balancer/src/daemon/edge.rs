@@ -10,18 +10,19 @@ use std::{
 
 use sd_notify::NotifyState;
 use tokio::{
+    net::{TcpListener, UnixListener},
     signal::unix::{SignalKind, signal},
     sync::{mpsc, watch},
     time::timeout,
 };
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use super::{
     Failure,
     keeper::{Keeper, Sources, Wishes, unix_ms},
 };
 use crate::{
-    api,
+    api::{self, command::Command},
     config::EdgeConfig,
     dataplane::{EdgePlane, EdgeSettings, PinDir},
     health, metrics,
@@ -92,23 +93,19 @@ pub async fn run(file: &Path) -> Result<(), Failure> {
         store,
         plane,
     };
+    // All that can be refused is asked for before anything is published.
+    let sockets = Sockets::open(&keeper.config).await?;
     // The maps may serve packets already: they are written once the next hops are known, not before.
     keeper.wish();
     keeper.next_hops = first_look(&keeper, &mut next_hops).await;
     keeper.publish();
-    keeper.attach(interface.xdp)?;
+    if let Err(error) = keeper.attach(interface.xdp) {
+        keeper.clear_away();
+        return Err(error.into());
+    }
 
     let (stop, stopped) = watch::channel(());
-    let over = move || {
-        let mut stopped = stopped.clone();
-        async move { drop(stopped.changed().await) }
-    };
-    let listener = api::socket::bind(&keeper.config.api_socket)?;
-    tokio::spawn(api::server::serve(listener, commands_in.clone(), over()));
-    if let Some(listen) = keeper.config.metrics_listen {
-        let listener = metrics::bind(listen).await?;
-        tokio::spawn(metrics::serve(listener, commands_in, over()));
-    }
+    sockets.serve(commands_in, &stopped);
     let (interface, socket) = (
         keeper.config.interface.clone(),
         keeper.config.api_socket.clone(),
@@ -130,6 +127,51 @@ pub async fn run(file: &Path) -> Result<(), Failure> {
     let _ = fs::remove_file(&socket);
     info!("stopped; the program on {interface} goes on balancing (`lbd detach` takes it off)");
     Ok(())
+}
+
+/// Where the faces are found.
+struct Sockets {
+    api: UnixListener,
+    metrics: Option<TcpListener>,
+}
+
+impl Sockets {
+    async fn open(config: &EdgeConfig) -> io::Result<Self> {
+        if let Some(directory) = config.api_socket.parent() {
+            fs::create_dir_all(directory)?;
+        }
+        let metrics = match config.metrics_listen {
+            Some(listen) => Some(metrics::bind(listen).await?),
+            None => None,
+        };
+        Ok(Self {
+            api: api::socket::bind(&config.api_socket)?,
+            metrics,
+        })
+    }
+
+    /// Serves until `stopped` has no sender.
+    fn serve(self, commands: mpsc::Sender<Command>, stopped: &watch::Receiver<()>) {
+        let over = |mut stopped: watch::Receiver<()>| async move { drop(stopped.changed().await) };
+        let said = |face: &'static str, result: io::Result<()>| {
+            if let Err(error) = result {
+                error!("{face} is gone until lbd starts again: {error}");
+            }
+        };
+        if let Some(metrics) = self.metrics {
+            let (commands, over) = (commands.clone(), over(stopped.clone()));
+            tokio::spawn(
+                async move { said("/metrics", metrics::serve(metrics, commands, over).await) },
+            );
+        }
+        let over = over(stopped.clone());
+        tokio::spawn(async move {
+            said(
+                "the API",
+                api::server::serve(self.api, commands, over).await,
+            )
+        });
+    }
 }
 
 /// Takes the program off the interface and removes its pins, when no daemon runs.

@@ -84,6 +84,8 @@ impl Keeper {
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut log = self.plane.take_logger();
         tokio::pin!(shutdown);
+        // Before the first question: `status` says how the kernel has the program.
+        self.look_after_attachment().await;
         loop {
             tokio::select! {
                 () = &mut shutdown => break,
@@ -312,6 +314,14 @@ impl Keeper {
             }
         }
         Ok(())
+    }
+
+    /// Removes what a start that failed has pinned, unless an earlier daemon's program is live on it.
+    pub(super) fn clear_away(&self) {
+        let pins = PinDir::new(&self.config.pin_dir);
+        if let Err(error) = EdgePlane::clear_unless_attached(&pins) {
+            warn!("what was pinned stays: {error}");
+        }
     }
 
     fn detach(&mut self) -> Result<(), String> {

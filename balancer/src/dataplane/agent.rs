@@ -69,6 +69,7 @@ pub struct AgentSettings {
 /// The programs `decap` and `clamp` on one instance's interface.
 pub struct AgentPlane {
     program_id: u32,
+    mtu: u32,
     reasons: PerCpuArray<MapData, Traffic>,
     /// Kept: without tcx the classifier's link must not be dropped.
     _ebpf: Ebpf,
@@ -125,6 +126,7 @@ impl AgentPlane {
         Ok((
             Self {
                 program_id,
+                mtu: settings.mtu,
                 reasons: map(&mut ebpf, "REASONS")?,
                 _ebpf: ebpf,
             },
@@ -142,6 +144,11 @@ impl AgentPlane {
     /// The id of the loaded program `decap`.
     pub fn program_id(&self) -> u32 {
         self.program_id
+    }
+
+    /// The MTU that the clamp was loaded for, bytes.
+    pub fn mtu(&self) -> u32 {
+        self.mtu
     }
 
     /// How often each of the agent's reasons was met, over all CPUs.

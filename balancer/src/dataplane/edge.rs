@@ -202,6 +202,14 @@ impl EdgePlane {
         pins.remove_all()
     }
 
+    /// Removes every pin below the directory, unless there is a link among them.
+    pub fn clear_unless_attached(pins: &PinDir) -> Result<(), DataplaneError> {
+        if !pins.path(LINK).exists() {
+            pins.remove_all()?;
+        }
+        Ok(())
+    }
+
     /// The id of the loaded program.
     pub fn program_id(&mut self) -> Result<u32, DataplaneError> {
         let info = program(&mut self.ebpf)?
@@ -220,7 +228,7 @@ impl EdgePlane {
             .map(|(_, service)| service.table)
             .collect();
         for (&id, backend) in &plan.backends {
-            self.apply(&Step::PutBackend(id, backend.clone()))?;
+            self.apply(&Step::PutBackend(id, *backend))?;
         }
         for (&id, table) in &plan.tables {
             self.apply(&Step::PutTable(id, table.clone()))?;

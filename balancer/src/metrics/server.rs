@@ -1,17 +1,20 @@
 //! The listener that Prometheus scrapes.
 
-use std::{future::Future, io, net::SocketAddr};
+use std::{future::Future, io, net::SocketAddr, time::Duration};
 
 use axum::{
     Router,
     extract::State,
-    http::{StatusCode, header::CONTENT_TYPE},
+    http::{
+        StatusCode,
+        header::{CONNECTION, CONTENT_TYPE},
+    },
     response::{IntoResponse, Response},
     routing::get,
 };
 use tokio::{net::TcpListener, sync::mpsc};
 
-use super::render;
+use super::{door::Door, render};
 use crate::api::{
     command::Command,
     server::{Daemon, serve_router},
@@ -19,6 +22,12 @@ use crate::api::{
 
 /// The classic text format; the character set is the format's own.
 const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// How many may ask at once; the others wait in the kernel's queue.
+const SEATS: usize = 64;
+
+/// How long each may take, from the connection to the end of the answer.
+const STAY: Duration = Duration::from_secs(10);
 
 /// Listens where Prometheus will ask.
 ///
@@ -52,12 +61,17 @@ pub async fn serve(
         .route("/metrics", get(metrics))
         .fallback(|| async { (StatusCode::NOT_FOUND, "Only /metrics is here.\n") })
         .with_state(Daemon::new(commands));
-    serve_router(listener, router, shutdown).await
+    serve_router(Door::new(listener, SEATS, STAY), router, shutdown).await
 }
 
 async fn metrics(State(daemon): State<Daemon>) -> Response {
     match daemon.ask(|reply| Command::Snapshot { reply }).await {
-        Some(snapshot) => ([(CONTENT_TYPE, TEXT_FORMAT)], render(&snapshot)).into_response(),
+        // Whoever scrapes again in seconds shall not keep a seat meanwhile.
+        Some(snapshot) => (
+            [(CONTENT_TYPE, TEXT_FORMAT), (CONNECTION, "close")],
+            render(&snapshot),
+        )
+            .into_response(),
         None => (StatusCode::SERVICE_UNAVAILABLE, "lbd is stopping.\n").into_response(),
     }
 }

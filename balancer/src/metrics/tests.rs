@@ -5,16 +5,19 @@ use std::{
     io::Write,
     net::{Ipv6Addr, SocketAddr},
     process::{Command as Process, Stdio},
+    time::Duration,
 };
 
+use axum::{Router, routing};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
     sync::mpsc,
+    time::timeout,
 };
 
-use super::{bind, render, serve};
-use crate::api::{command::Command, tests::samples::busy, views::Snapshot};
+use super::{bind, door::Door, render, serve};
+use crate::api::{command::Command, server::serve_router, tests::samples::busy, views::Snapshot};
 
 const BUSY: &str = include_str!("tests/busy.prom");
 
@@ -148,5 +151,26 @@ async fn an_address_that_is_taken_is_named() {
     assert!(
         error.contains(&taken.to_string()) && error.contains("metrics_listen"),
         "{error}"
+    );
+}
+
+#[tokio::test]
+async fn a_guest_who_says_nothing_loses_the_seat() {
+    let listener = bind(SocketAddr::from((Ipv6Addr::LOCALHOST, 0)))
+        .await
+        .unwrap();
+    let address = listener.local_addr().unwrap();
+    let door = Door::new(listener, 1, Duration::from_millis(100));
+    let router = Router::new().route("/", routing::get(|| async { "your turn" }));
+    tokio::spawn(serve_router(door, router, pending()));
+    let mut silent = TcpStream::connect(address).await.unwrap();
+    let answer = timeout(Duration::from_secs(30), get(address, "/"))
+        .await
+        .expect("a seat gets free");
+    assert!(answer.ends_with("\r\n\r\nyour turn"), "{answer}");
+    assert_eq!(
+        silent.read(&mut [0]).await.unwrap(),
+        0,
+        "the connection is closed"
     );
 }

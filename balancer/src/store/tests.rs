@@ -61,15 +61,23 @@ fn only_the_owner_may_read_the_files() {
     }
 }
 
+/// A directory with this content of `state` beside a whole one of generation 1. Written without
+/// waiting for the disk, for there are many.
+fn beside_whole(dir: &Path, current: &[u8]) {
+    fs::write(dir.join(CURRENT), current).unwrap();
+    fs::write(dir.join(PREVIOUS), seal(&state(1))).unwrap();
+}
+
 #[test]
 fn a_state_cut_off_at_any_byte_gives_the_one_before() {
+    let dir = TempDir::new().unwrap();
     let whole = seal(&state(2));
     for length in 0..whole.len() {
-        let dir = TempDir::new().unwrap();
-        saved(dir.path(), &[1, 2]);
-        fs::write(dir.path().join(CURRENT), &whole[..length]).unwrap();
+        beside_whole(dir.path(), &whole[..length]);
         assert_eq!(found(dir.path()), (Some(1), true), "cut off at {length}");
     }
+    beside_whole(dir.path(), &whole);
+    assert_eq!(found(dir.path()), (Some(2), false));
 }
 
 #[test]
@@ -96,13 +104,12 @@ fn two_states_cut_off_at_any_byte_are_an_error() {
 #[test]
 fn a_state_with_a_byte_flipped_gives_the_one_before() {
     let whole = seal(&state(2));
+    let dir = TempDir::new().unwrap();
     for place in 0..whole.len() {
         for mask in [0x01, 0x20, 0x80] {
-            let dir = TempDir::new().unwrap();
-            saved(dir.path(), &[1, 2]);
             let mut flipped = whole.clone();
             flipped[place] ^= mask;
-            fs::write(dir.path().join(CURRENT), &flipped).unwrap();
+            beside_whole(dir.path(), &flipped);
             assert_eq!(
                 found(dir.path()),
                 (Some(1), true),

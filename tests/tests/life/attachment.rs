@@ -4,9 +4,11 @@ use std::fs;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use testbed::{Agent, Edge, EdgeOptions, Load, Topology, World, assert_native_xdp, lbd, wait_for};
+use testbed::{
+    Agent, Edge, EdgeOptions, Load, Protocol, Topology, World, assert_native_xdp, lbd, wait_for,
+};
 
-use crate::{NAMES, assert_balanced, site, workload};
+use crate::{FEWEST, NAMES, site, workload};
 
 #[test]
 fn an_interface_that_was_made_anew_gets_the_program_again() -> Result<()> {
@@ -24,12 +26,18 @@ fn an_interface_that_was_made_anew_gets_the_program_again() -> Result<()> {
         "next hops over the new interface",
         Duration::from_secs(20),
         || {
-            let load = Load::http(&site.topology.client, site.workload.target, 100, 30)?;
+            let load = Load::send(
+                &site.topology.client,
+                site.workload.target,
+                Protocol::Tcp,
+                100,
+                30,
+            )?;
             ensure!(load.failed() == 0, "{:?}", load.failures());
             Ok(())
         },
     )?;
-    assert_balanced(&site.answered(300)?, &NAMES)?;
+    site.answered(300)?.ensure_balanced(&NAMES, FEWEST)?;
     let status = wait_for("the daemon to say so", Duration::from_secs(10), || {
         let status = site.edge.status()?;
         ensure!(
@@ -76,7 +84,7 @@ fn generic_mode_is_had_only_by_asking_for_it_and_status_says_so_loudly() -> Resu
     ensure!(text.starts_with("WARNING: GENERIC mode on eth0"), "{text}");
     let sample = "lb_xdp_attached{interface=\"eth0\",mode=\"generic\"}";
     ensure!(edge.metric(sample)? == 1.0, "{}", edge.metrics()?);
-    let load = Load::http(&topology.client, workload.target, 500, 300)?;
+    let load = Load::send(&topology.client, workload.target, Protocol::Tcp, 500, 300)?;
     ensure!(load.failed() == 0, "{:?}", load.failures());
 
     // Without the wish it is native again, in place of the generic one.
@@ -86,9 +94,9 @@ fn generic_mode_is_had_only_by_asking_for_it_and_status_says_so_loudly() -> Resu
     edge.start_again(&world)?;
     assert_native_xdp(&topology.edge, "eth0")?;
     ensure!(edge.status()?.xdp_mode == "native");
-    let load = Load::http(&topology.client, workload.target, 500, 300)?;
+    let load = Load::send(&topology.client, workload.target, Protocol::Tcp, 500, 300)?;
     ensure!(load.failed() == 0, "{:?}", load.failures());
-    assert_balanced(&load, &NAMES)
+    load.ensure_balanced(&NAMES, FEWEST)
 }
 
 #[test]

@@ -4,10 +4,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use testbed::{
-    Agent, Edge, EdgeOptions, Load, Site, Topology, Workload, World, assert_native_xdp, wait_for,
+    Agent, Edge, EdgeOptions, Load, Protocol, Site, Topology, Workload, World, assert_native_xdp,
+    wait_for,
 };
 
-use crate::{NAMES, assert_balanced, slots, workload};
+use crate::{FEWEST, NAMES, slots, workload};
 
 #[test]
 fn a_killed_instance_is_out_in_time_and_no_request_fails_after_that() -> Result<()> {
@@ -65,7 +66,7 @@ fn a_killed_instance_is_out_in_time_and_no_request_fails_after_that() -> Result<
 
     site.topology.instance("two")?.start(&world)?;
     site.wait_until_up(address)?;
-    assert_balanced(&site.answered(300)?, &NAMES)?;
+    site.answered(300)?.ensure_balanced(&NAMES, FEWEST)?;
     assert_eq!(slots(&site)?, before, "back to the same table");
     Ok(())
 }
@@ -118,7 +119,7 @@ fn with_every_backend_down_packets_go_to_all_of_them_and_the_operator_is_warned(
         edge.metric("lb_service_fails_open{service=\"web\"}")? == 1.0,
         "the metric is silent"
     );
-    let load = Load::http(&topology.client, workload.target, 500, 300)?;
+    let load = Load::send(&topology.client, workload.target, Protocol::Tcp, 500, 300)?;
     ensure!(load.failed() == 0, "{:?}", load.failures());
-    assert_balanced(&load, &NAMES)
+    load.ensure_balanced(&NAMES, FEWEST)
 }

@@ -11,9 +11,9 @@ mod writers;
 
 use std::net::IpAddr;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use balancer::api::views::BackendView;
-use testbed::{Load, Protocol, Site, Topology, Workload, World};
+use testbed::{Protocol, Site, Topology, Workload, World};
 
 const NAMES: [&str; 3] = ["one", "two", "three"];
 
@@ -27,23 +27,6 @@ fn site(world: &World) -> Result<Site<'_>> {
 
 fn workload() -> Workload {
     Workload::new(Topology::vip_v4(10), Protocol::Tcp)
-}
-
-/// Fails unless these instances, and no others, answered, each of them often enough.
-fn assert_balanced(load: &Load, names: &[&str]) -> Result<()> {
-    let answers = load.names();
-    for name in names {
-        let times = answers.get(name).copied().unwrap_or_default();
-        ensure!(
-            times >= FEWEST,
-            "{name} answered only {times} times: {answers:?}"
-        );
-    }
-    ensure!(
-        answers.len() == names.len(),
-        "not only {names:?}: {answers:?}"
-    );
-    Ok(())
 }
 
 /// How many slots each backend owns.

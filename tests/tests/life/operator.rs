@@ -3,7 +3,7 @@
 use anyhow::{Result, ensure};
 use testbed::{World, ask_from_ports};
 
-use crate::{NAMES, assert_balanced, backend, site, slots};
+use crate::{FEWEST, NAMES, backend, site, slots};
 
 #[test]
 fn a_fourth_instance_comes_in_and_drains_out_again() -> Result<()> {
@@ -18,10 +18,12 @@ fn a_fourth_instance_comes_in_and_drains_out_again() -> Result<()> {
 
     site.edge.lbctl_ok(&["backends", "add", "web", &text])?;
     site.wait_until_up(address)?;
-    assert_balanced(&site.answered(400)?, &["one", "two", "three", "four"])?;
+    site.answered(400)?
+        .ensure_balanced(&["one", "two", "three", "four"], FEWEST)?;
     let again = site.edge.lbctl(&["backends", "add", "web", &text])?;
     assert_eq!(again.code, 5, "{again:?}");
-    assert_balanced(&site.answered(400)?, &["one", "two", "three", "four"])?;
+    site.answered(400)?
+        .ensure_balanced(&["one", "two", "three", "four"], FEWEST)?;
 
     site.edge.lbctl_ok(&["backends", "remove", "web", &text])?;
     let draining = backend(&site, address)?;
@@ -29,13 +31,13 @@ fn a_fourth_instance_comes_in_and_drains_out_again() -> Result<()> {
         draining.state.to_string() == "draining" && draining.slots == 0,
         "{draining:?}"
     );
-    assert_balanced(&site.answered(300)?, &NAMES)?;
+    site.answered(300)?.ensure_balanced(&NAMES, FEWEST)?;
     let gone = site
         .edge
         .lbctl(&["backends", "remove", "web", &text, "--wait", "30"])?;
     ensure!(gone.code == 0 || gone.code == 4, "{gone:?}");
     ensure!(backend(&site, address).is_err(), "it is still there");
-    assert_balanced(&site.answered(300)?, &NAMES)?;
+    site.answered(300)?.ensure_balanced(&NAMES, FEWEST)?;
     assert_eq!(slots(&site)?, before);
     let missing = site.edge.lbctl(&["backends", "remove", "web", &text])?;
     assert_eq!(missing.code, 4, "{missing:?}");

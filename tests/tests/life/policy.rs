@@ -1,7 +1,7 @@
 //! Only what is declared passes.
 
 use anyhow::{Result, ensure};
-use testbed::{Site, Topology, World};
+use testbed::{Load, Protocol, Site, Topology, World};
 
 use crate::site;
 
@@ -33,7 +33,7 @@ fn an_undeclared_port_of_a_vip_gets_no_answer_and_is_counted() -> Result<()> {
     ensure!(after_tcp > before, "{before} before, {after_tcp} after");
 
     // The same port of another protocol is not declared either.
-    let load = testbed::Load::udp(client, site.workload.target, 10, 5)?;
+    let load = Load::send(client, site.workload.target, Protocol::Udp, 10, 5)?;
     ensure!(load.ok() == 0, "{:?}", load.names());
     let timed_out = load
         .failures()

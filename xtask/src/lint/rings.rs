@@ -53,6 +53,10 @@ pub(super) fn check(source: &Source) -> Vec<Breach> {
     let Some(own) = module.first() else {
         return Vec::new();
     };
+    // A port's tests may set their scene with another port.
+    if module.iter().any(|part| part == "tests") {
+        return Vec::new();
+    }
     let breach = |line: usize, what: String| Breach {
         file: source.file.clone(),
         line,
@@ -247,6 +251,13 @@ mod tests {
     fn a_path_in_an_expression_is_an_import_too() {
         let text = "fn f() { crate::dataplane::attach() }";
         assert_eq!(breaches("balancer/src/api/mod.rs", text).len(), 1);
+    }
+
+    #[test]
+    fn tests_set_their_scene_with_what_they_need() {
+        let text = "use crate::netns::Scratch;";
+        assert_eq!(breaches("balancer/src/nexthop/tests/mod.rs", text), [""; 0]);
+        assert_eq!(breaches("balancer/src/nexthop/mod.rs", text).len(), 1);
     }
 
     #[test]

@@ -6,6 +6,11 @@ use std::{
     time::Duration,
 };
 
+use tokio::{
+    net::{UnixSocket, UnixStream},
+    time::timeout,
+};
+
 use super::{
     daemon::{Daemon, Manner},
     samples::{add, dns, ip, name, web},
@@ -117,14 +122,44 @@ async fn on_a_socket_that_nobody_listens_on_the_daemon_is_unreachable() {
 #[tokio::test]
 async fn a_daemon_that_keeps_silent_is_given_up() {
     let daemon = Daemon::start(Manner::Hangs);
-    let error = daemon
-        .client()
-        .with_timeout(Duration::from_millis(50))
-        .status()
-        .await
-        .unwrap_err();
+    let client = daemon.client().with_timeout(Duration::from_millis(50));
+    let error = given_up(client).await;
     assert!(matches!(error, ClientError::TimedOut { .. }), "{error:?}");
     assert_eq!(error.exit_code(), 8);
+}
+
+#[tokio::test]
+async fn a_daemon_with_a_full_queue_is_asked_until_the_time_is_up() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("lbd.sock");
+    let socket = UnixSocket::new_stream().unwrap();
+    socket.bind(&path).unwrap();
+    let _listener = socket.listen(1).unwrap();
+    let mut waiting = Vec::new();
+    while let Ok(stream) = UnixStream::connect(&path).await {
+        waiting.push(stream);
+    }
+    let client = Client::new(&path).with_timeout(Duration::from_millis(50));
+    let error = given_up(client).await;
+    assert!(matches!(error, ClientError::TimedOut { .. }), "{error:?}");
+}
+
+/// Why the client gave up, as it must within reason.
+async fn given_up(client: Client) -> ClientError {
+    let answer = timeout(Duration::from_secs(30), client.status()).await;
+    answer.expect("the client gives up").unwrap_err()
+}
+
+#[test]
+fn a_socket_of_others_is_told_with_what_to_do() {
+    let denied = io::ErrorKind::PermissionDenied.into();
+    let error = ClientError::without_connection("/run/balancer/lbd.sock".into(), denied);
+    assert_eq!(error.exit_code(), 3);
+    assert_eq!(
+        error.to_string(),
+        "may not use /run/balancer/lbd.sock: permission denied; \
+         run lbctl as root or as a member of the socket's group"
+    );
 }
 
 #[tokio::test]

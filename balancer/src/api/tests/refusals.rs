@@ -1,47 +1,12 @@
-//! What the server says to requests that are wrong, byte for byte on the socket.
-
-use std::{
-    io::{Read, Write},
-    os::unix::net::UnixStream,
-    time::Duration,
-};
+//! What the server says to requests that are wrong.
 
 use serde_json::Value;
 
 use super::{
     daemon::{Daemon, Manner},
     samples::{add, web},
+    wire::ask,
 };
-use crate::api::server::BODY_LIMIT_BYTES;
-
-/// Sends bytes, and reads the status and the body of what comes back.
-fn send(daemon: &Daemon, request: &[u8]) -> (u16, Value) {
-    let mut stream = UnixStream::connect(&daemon.socket).unwrap();
-    stream
-        .set_read_timeout(Some(Duration::from_secs(30)))
-        .unwrap();
-    // The server may answer, and close, before it has read all.
-    let _ = stream.write_all(request);
-    let mut answer = Vec::new();
-    let _ = stream.read_to_end(&mut answer);
-    let answer = String::from_utf8(answer).unwrap();
-    let (head, body) = answer
-        .split_once("\r\n\r\n")
-        .unwrap_or_else(|| panic!("no answer: {answer:?}"));
-    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-    (
-        status,
-        serde_json::from_str(body).unwrap_or_else(|error| panic!("{error}: {body:?}")),
-    )
-}
-
-fn ask(daemon: &Daemon, method: &str, uri: &str, body: &str) -> (u16, Value) {
-    let length = body.len();
-    let head = format!(
-        "{method} {uri} HTTP/1.1\r\nHost: lbd\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n"
-    );
-    send(daemon, &[head.as_bytes(), body.as_bytes()].concat())
-}
 
 #[test]
 fn every_wrong_request_is_told_what_is_wrong() {
@@ -319,36 +284,6 @@ fn a_dry_run_of_the_desired_set_may_be_asked_for_in_query_or_body() {
             .unwrap()
             .len(),
         1
-    );
-}
-
-#[test]
-fn a_body_that_says_it_is_too_large_is_not_read() {
-    let daemon = Daemon::with(vec![]);
-    let length = BODY_LIMIT_BYTES + 1;
-    // Not one byte of the body is sent: an answer proves that none was waited for.
-    let head = format!(
-        "PUT /v1/desired HTTP/1.1\r\nHost: lbd\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n"
-    );
-    let (status, reply) = send(&daemon, head.as_bytes());
-    assert_eq!(
-        (status, &reply["code"]),
-        (413, &"too_large".into()),
-        "{reply}"
-    );
-}
-
-#[test]
-fn a_body_that_turns_out_too_large_is_not_kept() {
-    let daemon = Daemon::with(vec![]);
-    let head = "PUT /v1/desired HTTP/1.1\r\nHost: lbd\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n";
-    let chunk = format!("100000\r\n{}\r\n", " ".repeat(1 << 20));
-    let request = [head, &chunk.repeat(17), "0\r\n\r\n"].concat();
-    let (status, reply) = send(&daemon, request.as_bytes());
-    assert_eq!(
-        (status, &reply["code"]),
-        (413, &"too_large".into()),
-        "{reply}"
     );
 }
 

@@ -1,4 +1,7 @@
+use std::time::Instant;
+
 use super::*;
+use crate::nexthop::events::Events;
 
 /// An edge with a second wire, `e1` with 10.1.0.1, to `b1` with 10.1.0.2 of the same neighbour.
 fn two_wires() -> (ScratchNetns, ScratchNetns) {
@@ -44,6 +47,19 @@ fn a_cut_wire_takes_the_next_hop_and_a_mended_one_gives_it_back() {
     follower.until_none("10.0.0.2");
     backend.ip("link set b0 up");
     follower.next_hop("10.0.0.2");
+}
+
+#[test]
+fn a_cut_wire_counts_also_when_its_neighbour_is_permanent() {
+    let (edge, backend) = wire();
+    let mac = "02:00:00:00:00:99";
+    edge.ip(&format!(
+        "neigh replace 10.0.0.2 lladdr {mac} dev e0 nud permanent"
+    ));
+    let mut follower = Follower::start(&edge, &["10.0.0.2"]);
+    follower.next_hop("10.0.0.2");
+    backend.ip("link set b0 down");
+    follower.until_none("10.0.0.2");
 }
 
 #[test]
@@ -102,18 +118,35 @@ fn a_storm_of_changes_hides_none() {
     edge.ip("route add 10.9.0.0/16 via 10.0.0.2");
     let mut follower = Follower::start(&edge, &["10.9.1.1"]);
     follower.next_hop("10.9.1.1");
-    let batch = tempfile::NamedTempFile::new().expect("a file");
-    let storm = (0..20_000_u32).map(|number| {
-        format!(
-            "route replace 10.80.{}.0/24 dev e0 metric {number}\n",
-            number % 256
-        )
-    });
-    std::fs::write(batch.path(), storm.collect::<String>()).expect("write");
-    edge.ip(&format!("-batch {}", batch.path().display()));
+    storm(&edge);
     edge.ip("route replace 10.9.0.0/16 via 10.1.0.2");
     let e1 = view(&edge, "e1");
     follower.until_next_hop("10.9.1.1", |next_hop| next_hop.interface == e1.index);
+}
+
+#[test]
+fn more_changes_than_a_socket_holds_are_a_change() {
+    let (edge, _gateway) = wire();
+    let outcome = block_on_netns(edge.path(), || async {
+        let mut events = Events::open()?;
+        storm(&edge);
+        events.next().await?;
+        events.forget();
+        edge.ip("route add 10.81.0.0/24 dev e0");
+        events.next().await
+    });
+    outcome
+        .expect("enter")
+        .expect("a socket that goes on working");
+}
+
+/// Changes more routes than a netlink socket holds events of.
+fn storm(netns: &ScratchNetns) {
+    let batch = tempfile::NamedTempFile::new().expect("a file");
+    let changes =
+        (0..4_000_u32).map(|metric| format!("route add 10.80.0.0/24 dev e0 metric {metric}\n"));
+    std::fs::write(batch.path(), changes.collect::<String>()).expect("write");
+    netns.ip(&format!("-batch {}", batch.path().display()));
 }
 
 #[test]
@@ -128,7 +161,7 @@ fn following_ends_when_nobody_wants_anything_any_more() {
         ..
     } = follower;
     drop(wanted);
-    thread.join().expect("no panic").expect("no error");
+    until_ended(thread);
     drop(found);
 }
 
@@ -142,6 +175,15 @@ fn following_ends_when_nobody_listens_any_more() {
         ..
     } = Follower::start(&edge, &["10.0.0.2"]);
     drop(found);
-    thread.join().expect("no panic").expect("no error");
+    until_ended(thread);
     drop(wanted);
+}
+
+fn until_ended(following: thread::JoinHandle<Result<(), NextHopError>>) {
+    let started = Instant::now();
+    while !following.is_finished() {
+        assert!(started.elapsed() < PATIENCE, "following goes on");
+        thread::yield_now();
+    }
+    following.join().expect("no panic").expect("no error");
 }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::nexthop::default_route_interfaces;
+use crate::nexthop::{default_route_interfaces, kernel, link};
 
 fn defaults(netns: &ScratchNetns) -> Vec<u32> {
     let found = block_on_netns(netns.path(), default_route_interfaces).expect("enter");
@@ -56,13 +56,29 @@ fn an_interface_without_ethernet_is_refused() {
 }
 
 #[test]
+fn an_interface_that_has_just_gone_is_none() {
+    let (edge, _other) = wire();
+    let index = view(&edge, "e0").index;
+    let by_index = |index| async move { link::by_index(&kernel::connect()?, index).await };
+    let seen = |index| {
+        block_on_netns(edge.path(), || by_index(index))
+            .expect("enter")
+            .expect("an answer")
+    };
+    assert_eq!(seen(index), Some(view(&edge, "e0")));
+    edge.ip("link del e0");
+    assert_eq!(seen(index), None);
+}
+
+#[test]
 fn default_routes_of_both_families_name_their_interfaces() {
     let (edge, other) = wire();
     edge.veth("e1", &["10.1.0.1/24"], &other, "b1", &["10.1.0.2/24"]);
     edge.veth("e2", &["10.2.0.1/24"], &other, "b2", &[]);
     assert!(defaults(&edge).is_empty());
     edge.ip("route add 10.9.0.0/16 via 10.0.0.2");
-    edge.ip("route add unreachable default metric 9999");
+    edge.ip("-4 route add unreachable default metric 9999");
+    edge.ip("-6 route add unreachable default metric 9999");
     assert!(defaults(&edge).is_empty());
     edge.ip("route add default via fd00::2");
     assert_eq!(defaults(&edge), [view(&edge, "e0").index]);

@@ -111,6 +111,8 @@ fn a_backend_on_this_host_has_no_next_hop() {
     assert_eq!(follower.found.borrow().len(), 1);
     edge.ip("addr add 10.0.0.2/32 dev lo");
     follower.until_none("10.0.0.2");
+    // Nobody was looked for on lo.
+    assert_eq!(edge.ip("neigh show nud all dev lo"), "");
 }
 
 #[test]
@@ -139,6 +141,7 @@ fn a_route_into_another_encapsulation_gives_no_next_hop() {
     edge.ip("link add v0 type vxlan external dstport 4789");
     edge.ip("link set v0 up");
     edge.ip("route add 10.9.0.0/16 encap ip id 7 dst 10.0.0.2 dev v0");
+    edge.ip("neigh add 10.9.1.1 lladdr 02:00:00:00:00:99 dev v0 nud permanent");
     let mut follower = Follower::start(&edge, &["10.9.1.1", "10.0.0.2"]);
     follower.next_hop("10.0.0.2");
     assert_eq!(follower.found.borrow().len(), 1);

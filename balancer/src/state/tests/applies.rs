@@ -45,17 +45,32 @@ fn a_desired_set_declares_what_a_row_of_changes_declares() {
     let (applied, outcome) = state.done(&apply(&set, true));
 
     let row = [
-        Change::RemoveService { name: name("old"), now: true, force: true },
+        Change::RemoveService {
+            name: name("old"),
+            now: true,
+            force: true,
+        },
         Change::AddService(set[0].clone()),
         add(4),
         remove(1),
         remove(2),
     ];
-    let stepwise = row.iter().fold(state.clone(), |state, change| state.done(change).0);
+    let stepwise = row
+        .iter()
+        .fold(state.clone(), |state, change| state.done(change).0);
 
     let declared = |state: &State| -> Vec<_> {
         let services = state.services.values();
-        services.map(|s| (s.service.clone(), s.id, s.ids.clone(), s.drain_deadline_unix_ms.clone())).collect()
+        services
+            .map(|s| {
+                (
+                    s.service.clone(),
+                    s.id,
+                    s.ids.clone(),
+                    s.drain_deadline_unix_ms.clone(),
+                )
+            })
+            .collect()
     };
     assert_eq!(declared(&applied), declared(&stepwise));
     assert_eq!(applied.web().table.shares(), stepwise.web().table.shares());
@@ -70,14 +85,20 @@ fn a_vanished_service_goes_at_once_and_is_told() {
     let state = edge(&[service("old", 11, &[1]), service("web", 10, &[1])]);
     let (state, outcome) = state.done(&apply(&[service("web", 10, &[1])], true));
     assert_eq!(state.services.len(), 1);
-    assert_eq!(outcome.notes, ["service `old` is no longer declared and went"]);
+    assert_eq!(
+        outcome.notes,
+        ["service `old` is no longer declared and went"]
+    );
 }
 
 #[test]
 fn a_service_can_take_the_key_of_one_that_vanishes() {
     let state = edge(&[service("old", 10, &[1])]);
     let (state, _) = state.done(&apply(&[service("web", 10, &[1])], true));
-    assert_eq!(state.web().service.key.vip, "198.51.100.10".parse::<IpAddr>().unwrap());
+    assert_eq!(
+        state.web().service.key.vip,
+        "198.51.100.10".parse::<IpAddr>().unwrap()
+    );
 }
 
 #[test]
@@ -100,8 +121,14 @@ fn a_service_with_another_key_or_policy_keeps_its_table_and_ids() {
     moved.drain_timeout_ms = 1;
     let (next, outcome) = state.done(&apply(&[moved.clone()], false));
     assert_eq!(next.web().service, moved);
-    assert_eq!((next.web().table == state.web().table, outcome.moved_slots), (true, 0));
-    assert_eq!((next.web().id, &next.web().ids), (state.web().id, &state.web().ids));
+    assert_eq!(
+        (next.web().table == state.web().table, outcome.moved_slots),
+        (true, 0)
+    );
+    assert_eq!(
+        (next.web().id, &next.web().ids),
+        (state.web().id, &state.web().ids)
+    );
     assert_eq!(next.web().generation, state.generation + 1);
 }
 

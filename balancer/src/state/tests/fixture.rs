@@ -23,7 +23,11 @@ pub(super) fn address(n: u8) -> IpAddr {
 }
 
 pub(super) fn backend(n: u8) -> Backend {
-    Backend { address: address(n), weight: Weight::default(), admin: AdminState::Active }
+    Backend {
+        address: address(n),
+        weight: Weight::default(),
+        admin: AdminState::Active,
+    }
 }
 
 /// A service at 198.51.100.`vip` with backends of weight 1.
@@ -31,7 +35,11 @@ pub(super) fn service(called: &str, vip: u8, backends: &[u8]) -> Service {
     let vip = Ipv4Addr::new(198, 51, 100, vip).into();
     Service {
         name: name(called),
-        key: ServiceKey { vip, port: 8000, protocol: Protocol::Tcp },
+        key: ServiceKey {
+            vip,
+            port: 8000,
+            protocol: Protocol::Tcp,
+        },
         encapsulation: Encapsulation::Gue,
         check: None,
         drain_timeout_ms: 30_000,
@@ -46,39 +54,69 @@ pub(super) fn edge(services: &[Service]) -> State {
 }
 
 pub(super) fn add(n: u8) -> Change {
-    Change::AddBackend { service: name("web"), backend: backend(n) }
+    Change::AddBackend {
+        service: name("web"),
+        backend: backend(n),
+    }
 }
 
 pub(super) fn drain(n: u8) -> Change {
-    Change::Drain { service: name("web"), address: address(n), force: false }
+    Change::Drain {
+        service: name("web"),
+        address: address(n),
+        force: false,
+    }
 }
 
 pub(super) fn remove(n: u8) -> Change {
     let (service, address) = (name("web"), address(n));
-    Change::RemoveBackend { service, address, now: false, force: false }
+    Change::RemoveBackend {
+        service,
+        address,
+        now: false,
+        force: false,
+    }
 }
 
 pub(super) fn remove_now(n: u8, force: bool) -> Change {
-    Change::RemoveBackend { service: name("web"), address: address(n), now: true, force }
+    Change::RemoveBackend {
+        service: name("web"),
+        address: address(n),
+        now: true,
+        force,
+    }
 }
 
 pub(super) fn weight(n: u8, weight: u16) -> Change {
     let weight = weight.try_into().unwrap();
-    Change::SetWeight { service: name("web"), address: address(n), weight, force: false }
+    Change::SetWeight {
+        service: name("web"),
+        address: address(n),
+        weight,
+        force: false,
+    }
 }
 
 pub(super) fn remove_service(now: bool, force: bool) -> Change {
-    Change::RemoveService { name: name("web"), now, force }
+    Change::RemoveService {
+        name: name("web"),
+        now,
+        force,
+    }
 }
 
 pub(super) fn apply(services: &[Service], force: bool) -> Change {
-    Change::Apply { services: services.to_vec(), force }
+    Change::Apply {
+        services: services.to_vec(),
+        force,
+    }
 }
 
 impl State {
     /// A change that is not refused.
     pub(super) fn done(&self, change: &Change) -> (State, Outcome) {
-        self.change(change, NOW).unwrap_or_else(|refusal| panic!("{change:?}: {refusal}"))
+        self.change(change, NOW)
+            .unwrap_or_else(|refusal| panic!("{change:?}: {refusal}"))
     }
 
     /// A change that is refused.
@@ -103,7 +141,12 @@ impl State {
 
     /// How many slots of `web` a backend has.
     pub(super) fn share(&self, n: u8) -> usize {
-        self.web().table.shares().get(&self.id(n)).copied().unwrap_or(0)
+        self.web()
+            .table
+            .shares()
+            .get(&self.id(n))
+            .copied()
+            .unwrap_or(0)
     }
 
     /// Whether nothing of `web` names `id`.

@@ -31,6 +31,8 @@ fn changes() -> impl Strategy<Value = Vec<(Change, u64)>> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
     #[test]
     fn ids_tables_and_drains_fit_the_declared_backends(changes in changes()) {
         let (mut state, mut now) = (State::new(7), NOW);
@@ -58,10 +60,17 @@ proptest! {
 fn hold(state: &State) -> Result<(), TestCaseError> {
     let mut all_ids = BTreeSet::new();
     let mut service_ids = BTreeSet::new();
-    rules::check(state.services.values().map(|s| &s.service)).map_err(|broken| {
-        TestCaseError::fail(format!("{broken:?}"))
-    })?;
-    for ServiceState { service, id, ids, table, drain_deadline_unix_ms, .. } in state.services.values() {
+    rules::check(state.services.values().map(|s| &s.service))
+        .map_err(|broken| TestCaseError::fail(format!("{broken:?}")))?;
+    for ServiceState {
+        service,
+        id,
+        ids,
+        table,
+        drain_deadline_unix_ms,
+        ..
+    } in state.services.values()
+    {
         prop_assert!(service_ids.insert(*id));
         prop_assert!(ids.keys().eq(service.backends.keys()));
         for id in ids.values() {
@@ -72,7 +81,9 @@ fn hold(state: &State) -> Result<(), TestCaseError> {
         let named = table.owners().iter().chain(table.history().as_flattened());
         prop_assert!(named.copied().all(|id| known.contains(&id)));
         // Whoever takes new flows owns what it is due.
-        let takers: Vec<_> = service.backends.values()
+        let takers: Vec<_> = service
+            .backends
+            .values()
             .filter(|b| b.admin == AdminState::Active && b.weight.get() > 0)
             .map(|b| ids[&b.address])
             .collect();

@@ -18,7 +18,13 @@ fn two() -> State {
 fn what_is_not_there_is_not_found() {
     let empty = State::new(7);
     let words = "there is no service `web`; see `lbctl services list` for those there are";
-    for change in [add(1), drain(1), remove(1), weight(1, 2), remove_service(false, false)] {
+    for change in [
+        add(1),
+        drain(1),
+        remove(1),
+        weight(1, 2),
+        remove_service(false, false),
+    ] {
         assert_refused(&empty, &change, 4, words);
     }
     let words =
@@ -77,10 +83,13 @@ fn the_last_backend_that_takes_new_flows_stays_without_force() {
 #[test]
 fn the_last_backend_of_all_stays_without_force() {
     let one = edge(&[service("web", 10, &[1])]);
-    let words =
-        "service `web` would be left with no backend; add another backend first, or insist with --force";
+    let words = "service `web` would be left with no backend; add another backend first, or insist with --force";
     assert_refused(&one, &remove_now(1, false), 6, words);
-    let forced = Change::Drain { service: name("web"), address: address(1), force: true };
+    let forced = Change::Drain {
+        service: name("web"),
+        address: address(1),
+        force: true,
+    };
     assert_refused(&one.done(&forced).0, &remove_now(1, false), 6, words);
 }
 
@@ -119,7 +128,10 @@ fn a_vip_is_no_backend_and_a_backend_no_vip() {
     let vip = "198.51.100.10".parse().unwrap();
     let mut own = backend(1);
     own.address = vip;
-    let change = Change::AddBackend { service: name("web"), backend: own.clone() };
+    let change = Change::AddBackend {
+        service: name("web"),
+        backend: own.clone(),
+    };
     assert_refused(&two(), &change, 1, &words("web"));
 
     let mut other = service("other", 11, &[]);
@@ -184,10 +196,22 @@ fn a_vip_is_the_address_of_one_host() {
 #[test]
 fn numbers_of_a_service_are_in_range() {
     let rows = [
-        (broken(|web| web.key.port = 0), "port: it is 0; expected 1 to 65535"),
-        (broken_check(|check| check.port = 0), "check.port: it is 0; expected 1 to 65535"),
-        (broken_check(|check| check.rise = 0), "check.rise: it is 0; expected 1 to 255"),
-        (broken_check(|check| check.fall = 0), "check.fall: it is 0; expected 1 to 255"),
+        (
+            broken(|web| web.key.port = 0),
+            "port: it is 0; expected 1 to 65535",
+        ),
+        (
+            broken_check(|check| check.port = 0),
+            "check.port: it is 0; expected 1 to 65535",
+        ),
+        (
+            broken_check(|check| check.rise = 0),
+            "check.rise: it is 0; expected 1 to 255",
+        ),
+        (
+            broken_check(|check| check.fall = 0),
+            "check.fall: it is 0; expected 1 to 255",
+        ),
         (
             broken_check(|check| (check.interval_ms, check.timeout_ms) = (0, 0)),
             "check.interval_ms: it is 0; expected at least 1 ms",
@@ -238,7 +262,10 @@ fn a_backend_is_one_host_and_filed_under_its_address() {
     });
     assert!(words.contains("127.0.0.1 is a loopback address"), "{words}");
     let words = broken(|web| _ = web.backends.insert(address(2), backend(3)));
-    assert!(words.contains("filed under another address than its own, 10.1.0.3"), "{words}");
+    assert!(
+        words.contains("filed under another address than its own, 10.1.0.3"),
+        "{words}"
+    );
 }
 
 #[test]

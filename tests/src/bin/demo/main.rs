@@ -6,7 +6,7 @@
 mod acts;
 mod kept;
 mod narrate;
-mod site;
+mod stage;
 mod story;
 
 use std::env;

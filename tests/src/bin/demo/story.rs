@@ -4,12 +4,12 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use testbed::{Topology, World, assert_native_xdp, program};
+use testbed::{Site, Topology, World, assert_native_xdp, program};
 
 use crate::acts;
 use crate::kept;
 use crate::narrate::{act, step};
-use crate::site::{INSTANCES, Site, vip};
+use crate::stage::{INSTANCES, Stage};
 
 /// Tells it all, and writes the last line to `summary`.
 pub(crate) fn tell(keep: bool, summary: &Path) -> Result<()> {
@@ -38,31 +38,28 @@ fn tell_in(world: &World, summary: &Path, keep: bool) -> Result<()> {
             instance.name, instance.ipv4, instance.ipv6
         );
     }
-    let mut site = step(
+    let mut stage = step(
         "`lbd agent` for the instances, `lbd edge` on the edge's eth0",
-        || Site::start(world, topology),
+        || Stage::set(world, topology),
     )?;
-    let program = assert_native_xdp(&site.topology.edge, "eth0")?;
+    let program = assert_native_xdp(&stage.site.topology.edge, "eth0")?;
     println!("the kernel says: XDP program {program} is native on the edge's eth0");
-    for instance in &site.topology.instances {
-        site.wait_for_slots(instance.ipv4.into(), true)?;
-    }
 
-    acts::ten_curls(&mut site)?;
-    acts::undeclared_port(&mut site)?;
-    acts::killed_instance(&mut site)?;
-    acts::fourth_instance(&mut site)?;
-    let outage = acts::killed_edge(&mut site)?;
-    acts::what_the_operator_sees(&site)?;
+    acts::ten_curls(&mut stage)?;
+    acts::undeclared_port(&mut stage)?;
+    acts::killed_instance(&mut stage)?;
+    acts::fourth_instance(&mut stage)?;
+    let outage = acts::killed_edge(&mut stage)?;
+    acts::what_the_operator_sees(&stage)?;
 
     let line = format!(
         "{} requests balanced over {} instances; {outage}",
-        site.sent,
+        stage.sent,
         INSTANCES.len()
     );
     fs::write(summary, line).context("cannot write the summary")?;
     if keep {
-        say_what_to_try(&site)?;
+        say_what_to_try(&stage.site)?;
     }
     Ok(())
 }
@@ -80,7 +77,11 @@ fn say_what_to_try(site: &Site) -> Result<()> {
     let (_, edge) = edge.context("the edge runs")?;
     let inside = |pid: u32| format!("nsenter --target {pid} --mount --net");
     act("It stays up; to try:");
-    println!("{} curl http://{}/", inside(client.borrow().pid()), vip());
+    println!(
+        "{} curl http://{}/",
+        inside(client.borrow().pid()),
+        site.workload.target
+    );
     let lbctl = program("lbctl")?;
     let lbctl = format!(
         "{} {} --socket {}",

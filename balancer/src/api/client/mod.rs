@@ -1,0 +1,166 @@
+//! The operator's end of the control interface.
+
+mod error;
+mod exchange;
+mod how;
+
+use std::{
+    net::IpAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use hyper::Method;
+
+use self::exchange::NO_BODY;
+pub use self::{error::ClientError, how::How};
+use super::{
+    replies::{ChangeReply, ListReply},
+    requests::{BackendBody, DesiredBody, ServiceBody, WeightBody},
+    views::{BackendView, ServiceView, StatusView},
+};
+use crate::model::{ServiceName, Weight};
+
+/// How long one question may take, from the connection to the whole answer.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Asks one daemon; every question has its own connection.
+#[derive(Clone, Debug)]
+pub struct Client {
+    socket: PathBuf,
+    timeout: Duration,
+}
+
+type Answer<T> = Result<T, ClientError>;
+
+impl Client {
+    /// A client of the daemon on this socket.
+    pub fn new(socket: impl Into<PathBuf>) -> Self {
+        Self {
+            socket: socket.into(),
+            timeout: TIMEOUT,
+        }
+    }
+
+    /// The same with another limit for each question; 10 s by default.
+    #[must_use]
+    pub fn with_timeout(self, timeout: Duration) -> Self {
+        Self { timeout, ..self }
+    }
+
+    /// The socket that is asked.
+    pub fn socket(&self) -> &Path {
+        &self.socket
+    }
+
+    /// The edge as a whole: one item.
+    pub async fn status(&self) -> Answer<ListReply<StatusView>> {
+        self.get("/v1/status").await
+    }
+
+    /// Every service.
+    pub async fn services(&self) -> Answer<ListReply<ServiceView>> {
+        self.get("/v1/services").await
+    }
+
+    /// The backends of one service, or of all.
+    pub async fn backends(&self, service: Option<&ServiceName>) -> Answer<ListReply<BackendView>> {
+        match service {
+            Some(name) => self.get(&format!("/v1/backends?service={name}")).await,
+            None => self.get("/v1/backends").await,
+        }
+    }
+
+    /// Adds a service.
+    pub async fn add_service(&self, service: &ServiceBody, how: How) -> Answer<ChangeReply> {
+        self.send(Method::POST, "/v1/services", how, Some(service))
+            .await
+    }
+
+    /// Removes a service.
+    pub async fn remove_service(&self, name: &ServiceName, how: How) -> Answer<ChangeReply> {
+        self.send(
+            Method::DELETE,
+            &format!("/v1/services/{name}"),
+            how,
+            NO_BODY,
+        )
+        .await
+    }
+
+    /// Adds a backend, or takes a draining one back.
+    pub async fn add_backend(
+        &self,
+        service: &ServiceName,
+        backend: &BackendBody,
+        how: How,
+    ) -> Answer<ChangeReply> {
+        self.send(
+            Method::POST,
+            &format!("/v1/services/{service}/backends"),
+            how,
+            Some(backend),
+        )
+        .await
+    }
+
+    /// Drains a backend and removes it when its drain ends, or removes it now.
+    pub async fn remove_backend(
+        &self,
+        service: &ServiceName,
+        address: IpAddr,
+        how: How,
+    ) -> Answer<ChangeReply> {
+        self.send(Method::DELETE, &backend(service, address), how, NO_BODY)
+            .await
+    }
+
+    /// Takes new flows away from a backend.
+    pub async fn drain(
+        &self,
+        service: &ServiceName,
+        address: IpAddr,
+        how: How,
+    ) -> Answer<ChangeReply> {
+        self.send(
+            Method::POST,
+            &format!("{}/drain", backend(service, address)),
+            how,
+            NO_BODY,
+        )
+        .await
+    }
+
+    /// Gives a backend another weight.
+    pub async fn set_weight(
+        &self,
+        service: &ServiceName,
+        address: IpAddr,
+        weight: Weight,
+        how: How,
+    ) -> Answer<ChangeReply> {
+        let path = format!("{}/weight", backend(service, address));
+        self.send(Method::PUT, &path, how, Some(&WeightBody { weight }))
+            .await
+    }
+
+    /// Makes these the services, and no others.
+    pub async fn apply(&self, services: Vec<ServiceBody>, how: How) -> Answer<ChangeReply> {
+        let body = DesiredBody {
+            services,
+            force: how.force,
+            dry_run: how.dry_run,
+        };
+        self.send(Method::PUT, "/v1/desired", How::default(), Some(&body))
+            .await
+    }
+
+    /// Takes the XDP program off the interface.
+    pub async fn detach(&self, how: How) -> Answer<ChangeReply> {
+        self.send(Method::POST, "/v1/detach", how, NO_BODY).await
+    }
+}
+
+fn backend(service: &ServiceName, address: IpAddr) -> String {
+    format!("/v1/services/{service}/backends/{address}")
+}

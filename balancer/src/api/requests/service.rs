@@ -1,0 +1,101 @@
+//! A service in a body.
+
+use std::{collections::BTreeMap, net::IpAddr};
+
+use serde::{Deserialize, Serialize};
+
+use super::{BackendBody, CheckBody};
+use crate::model::{Encapsulation, Protocol, Service, ServiceKey, ServiceName};
+
+/// How long a draining backend stays when nothing is said, in milliseconds.
+pub const DEFAULT_DRAIN_TIMEOUT_MS: u32 = 30_000;
+
+/// A service: the body of `POST /v1/services`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ServiceBody {
+    /// Its name.
+    pub name: ServiceName,
+    /// The anycast address.
+    pub vip: IpAddr,
+    /// The destination port.
+    pub port: u16,
+    /// The protocol above IP; `tcp` when left out.
+    #[serde(default = "tcp")]
+    pub protocol: Protocol,
+    /// How packets travel to its backends; `gue` when left out.
+    #[serde(default)]
+    pub encapsulation: Encapsulation,
+    /// How its backends' health is asked for; not at all when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub check: Option<CheckBody>,
+    /// How long a draining backend stays, in milliseconds; 30,000 when left out.
+    #[serde(default = "default_drain_timeout_ms")]
+    pub drain_timeout_ms: u32,
+    /// Its backends.
+    #[serde(default)]
+    pub backends: Vec<BackendBody>,
+}
+
+fn tcp() -> Protocol {
+    Protocol::Tcp
+}
+
+fn default_drain_timeout_ms() -> u32 {
+    DEFAULT_DRAIN_TIMEOUT_MS
+}
+
+impl TryFrom<ServiceBody> for Service {
+    type Error = String;
+
+    /// Checks what a body alone can tell; the state checks the rest.
+    fn try_from(body: ServiceBody) -> Result<Self, String> {
+        let mut backends = BTreeMap::new();
+        for backend in body.backends {
+            let address = backend.address;
+            if backends.insert(address, backend.into()).is_some() {
+                return Err(format!(
+                    "service `{}` names backend {address} twice: leave one out",
+                    body.name
+                ));
+            }
+        }
+        Ok(Self {
+            name: body.name,
+            key: ServiceKey {
+                vip: body.vip,
+                port: body.port,
+                protocol: body.protocol,
+            },
+            encapsulation: body.encapsulation,
+            check: body
+                .check
+                .map(|check| check.into_check(body.port))
+                .transpose()?,
+            drain_timeout_ms: body.drain_timeout_ms,
+            backends,
+        })
+    }
+}
+
+impl From<&Service> for ServiceBody {
+    fn from(service: &Service) -> Self {
+        Self {
+            name: service.name.clone(),
+            vip: service.key.vip,
+            port: service.key.port,
+            protocol: service.key.protocol,
+            encapsulation: service.encapsulation,
+            check: service.check.as_ref().map(CheckBody::from),
+            drain_timeout_ms: service.drain_timeout_ms,
+            backends: service
+                .backends
+                .values()
+                .map(|backend| BackendBody {
+                    address: backend.address,
+                    weight: backend.weight,
+                })
+                .collect(),
+        }
+    }
+}

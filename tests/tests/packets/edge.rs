@@ -1,0 +1,168 @@
+//! An edge alone: its interfaces lead to nobody, so that it counts only what it is given.
+
+use anyhow::{Context, Result};
+use testbed::{Edge, EdgeOptions, Namespace, World, assert_native_xdp};
+
+use crate::counts::Counts;
+use crate::oracle;
+use crate::run::{self, Ran};
+
+/// A service: name, VIP, encapsulation, backends. Each is there for TCP (`NAME-tcp`) and UDP (`NAME-udp`).
+pub(crate) type Service = (
+    &'static str,
+    &'static str,
+    &'static str,
+    &'static [&'static str],
+);
+
+/// One service a kind of outer header and of inner packet, of one backend each.
+pub(crate) const ENCAPSULATIONS: &[Service] = &[
+    ("gue44", "198.51.100.1", "gue", &["10.1.0.11"]),
+    ("gue46", "198.51.100.2", "gue", &["fd00:1::12"]),
+    ("gue64", "2001:db8::3", "gue", &["10.1.0.13"]),
+    ("gue66", "2001:db8::4", "gue", &["fd00:1::14"]),
+    ("ipip", "198.51.100.5", "ipip", &["10.1.0.15"]),
+    ("ip6ip6", "2001:db8::6", "ip6ip6", &["fd00:1::16"]),
+    ("ip4in6", "198.51.100.7", "ip4in6", &["fd00:1::17"]),
+    // Behind the other interface, and behind a gateway.
+    ("elsewhere", "198.51.100.8", "gue", &["10.2.0.18"]),
+    ("routed", "198.51.100.9", "gue", &["10.3.0.19"]),
+];
+
+/// The key of the flow hash, so that every byte of an outer header is known.
+pub(crate) const HASH_KEY: &str = "0123456789abcdef";
+
+/// The MAC of the next hop towards everybody behind `eth0`, and of the gateway.
+pub(crate) const FABRIC: &str = "02:00:00:00:01:01";
+/// The MAC of the gateway to 10.3.0.0/24.
+pub(crate) const GATEWAY: &str = "02:00:00:00:01:02";
+/// The MAC of the next hop behind `eth1`.
+pub(crate) const OTHER: &str = "02:00:00:00:02:01";
+
+/// An edge that runs, and what stands around it.
+pub(crate) struct Site {
+    pub(crate) edge: Edge,
+    pub(crate) namespace: Namespace,
+    /// The index of the edge's `eth0`.
+    pub(crate) ingress: u32,
+    world: World,
+}
+
+impl Site {
+    pub(crate) fn new(services: &[Service]) -> Result<Site> {
+        let world = World::new()?;
+        let wire = world.add_namespace("wire")?;
+        let namespace = world.add_namespace("edge")?;
+        // Whoever has no address says nothing.
+        wire.sysctls(&[("ipv6/conf/default/disable_ipv6", "1")])?;
+        namespace.sysctls(&[("ipv6/conf/default/accept_dad", "0")])?;
+        wire.ip(
+            "link add w0 mtu 1600 type veth peer name eth0 mtu 1600 netns edge\n\
+             link add w1 mtu 1600 type veth peer name eth1 mtu 1600 netns edge\n\
+             link set w0 up\n\
+             link set w1 up\n",
+        )?;
+        namespace.ip("link set eth0 address 02:00:00:00:00:02\n\
+             link set eth1 address 02:00:00:00:00:03\n\
+             addr add 10.1.0.2/24 dev eth0\n\
+             addr add fd00:1::2/64 dev eth0 nodad\n\
+             addr add 10.2.0.2/24 dev eth1\n\
+             link set eth0 up\n\
+             link set eth1 up\n\
+             route add 10.3.0.0/24 via 10.1.0.1\n")?;
+        namespace.ip(&neighbours(services))?;
+        let options = EdgeOptions {
+            settings: format!("hash_key = \"{HASH_KEY}\"\n"),
+            services: services.iter().map(toml).collect(),
+        };
+        let edge = Edge::start(&world, "edge", &namespace, &options)?;
+        assert_native_xdp(&namespace, "eth0")?;
+        let ingress = index(&namespace, "eth0")?;
+        Ok(Site {
+            edge,
+            namespace,
+            ingress,
+            world,
+        })
+    }
+
+    /// Runs `balance` on frames that come in by `eth0`.
+    pub(crate) fn run(&self, frames: &[Vec<u8>]) -> Result<Vec<Ran>> {
+        let pin = self.world.bpffs().join("edge/v1/balance");
+        run::xdp(&self.namespace, &pin, self.ingress, frames)
+    }
+
+    pub(crate) fn counts(&self) -> Result<Counts> {
+        Counts::of_edge(&self.edge)
+    }
+}
+
+impl crate::row::Bench for Site {
+    fn run(&self, frames: &[Vec<u8>]) -> Result<Vec<Ran>> {
+        Site::run(self, frames)
+    }
+
+    fn counts(&self) -> Result<Counts> {
+        Site::counts(self)
+    }
+
+    fn judge(&self, frame: &[u8], ran: &Ran) -> Result<(), String> {
+        oracle::judge(frame, ran)
+    }
+}
+
+/// The backend of a service with only one: what is counted for a packet of so many bytes.
+pub(crate) fn to(name: &str, protocol: &str, bytes: usize) -> Counts {
+    let (_, _, _, backends) = service(name);
+    Counts::backend(&format!("{name}-{protocol}"), backends[0], bytes)
+}
+
+/// The service of this name.
+pub(crate) fn service(name: &str) -> Service {
+    *ENCAPSULATIONS
+        .iter()
+        .find(|service| service.0 == name)
+        .unwrap_or_else(|| panic!("no service {name}"))
+}
+
+/// The VIP of the service of this name.
+pub(crate) fn vip(name: &str) -> &'static str {
+    service(name).1
+}
+
+fn neighbours(services: &[Service]) -> String {
+    let mut lines = format!("neigh add 10.1.0.1 lladdr {GATEWAY} dev eth0 nud permanent\n");
+    for backend in services.iter().flat_map(|service| service.3) {
+        let (mac, device) = match backend {
+            on_link if on_link.starts_with("10.1.") || on_link.starts_with("fd00:1:") => {
+                (FABRIC, "eth0")
+            }
+            other if other.starts_with("10.2.") => (OTHER, "eth1"),
+            _ => continue,
+        };
+        lines.push_str(&format!(
+            "neigh replace {backend} lladdr {mac} dev {device} nud permanent\n"
+        ));
+    }
+    lines
+}
+
+fn toml((name, vip, encapsulation, backends): &Service) -> String {
+    let mut text = String::new();
+    for protocol in ["tcp", "udp"] {
+        text.push_str(&format!(
+            "[[service]]\nname = \"{name}-{protocol}\"\nvip = \"{vip}\"\nport = 8000\n\
+             protocol = \"{protocol}\"\nencapsulation = \"{encapsulation}\"\n"
+        ));
+        for backend in *backends {
+            text.push_str(&format!(
+                "[[service.backend]]\naddress = \"{backend}\"\nweight = 1\n"
+            ));
+        }
+    }
+    text
+}
+
+fn index(namespace: &Namespace, device: &str) -> Result<u32> {
+    namespace.enter(|| nix::net::if_::if_nametoindex(device).context("no such interface"))?
+}

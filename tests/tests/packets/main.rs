@@ -1,0 +1,14 @@
+//! Packets as rows: a frame in, the verdict, the exact bytes out, and what was counted.
+//!
+//! The programs are those that the real `lbd` loaded and pinned, run by the kernel on single frames
+//! (`BPF_PROG_TEST_RUN`). The kernel takes no frame shorter than an Ethernet header; those lengths
+//! are tried on the same decision in user space.
+
+mod counts;
+mod edge;
+mod edge_reasons;
+mod encapsulation;
+mod frame;
+mod oracle;
+mod row;
+mod run;

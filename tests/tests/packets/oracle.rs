@@ -1,0 +1,165 @@
+//! What an independent parser thinks of the frames that are sent on.
+
+use std::net::IpAddr;
+
+use etherparse::{
+    Ethernet2Slice, IpNumber, IpSlice, Ipv4Slice, Ipv6Slice, SlicedPacket, TransportSlice, UdpSlice,
+};
+
+use crate::run::{Ran, Verdict};
+
+/// An encapsulated packet, taken apart.
+#[derive(Clone, Debug)]
+pub(crate) struct Outer {
+    pub(crate) source: IpAddr,
+    pub(crate) destination: IpAddr,
+    pub(crate) ttl: u8,
+    pub(crate) tos: u8,
+    /// Of UDP, where there is any.
+    pub(crate) source_port: Option<u16>,
+    /// The inner IP packet.
+    pub(crate) inner: Vec<u8>,
+}
+
+/// Whether what came out may have been sent on: untouched, or a sound outer header around the
+/// untouched packet.
+pub(crate) fn judge(frame: &[u8], ran: &Ran) -> Result<(), String> {
+    match ran.verdict {
+        Verdict::Pass | Verdict::Drop if ran.frame == frame => Ok(()),
+        Verdict::Pass | Verdict::Drop => Err("changed, and yet not sent".to_owned()),
+        Verdict::Transmit | Verdict::Redirect => {
+            let outer = encapsulated(&ran.frame)?;
+            let packet = ip_packet(frame)?;
+            if outer.inner != packet {
+                return Err("the inner packet is not the one that came".to_owned());
+            }
+            sound(packet)?;
+            if outer.ttl != 64 || outer.tos != tos(packet) {
+                return Err(format!("TTL {}, TOS {:#x}", outer.ttl, outer.tos));
+            }
+            Ok(())
+        }
+    }
+}
+
+/// Takes an encapsulated packet apart, and checks every length and checksum on the way.
+pub(crate) fn encapsulated(frame: &[u8]) -> Result<Outer, String> {
+    let packet = ip_packet(frame)?;
+    let (source, destination, ttl, tos, protocol, payload) = network(packet)?;
+    let mut outer = Outer {
+        source,
+        destination,
+        ttl,
+        tos,
+        source_port: None,
+        inner: payload.to_vec(),
+    };
+    let protocol = match protocol {
+        IpNumber::UDP => {
+            let udp = UdpSlice::from_slice(payload).map_err(|e| e.to_string())?;
+            if usize::from(udp.length()) != payload.len() {
+                return Err(format!("UDP length {} of {}", udp.length(), payload.len()));
+            }
+            if udp.checksum() != 0 || udp.destination_port() != 6080 {
+                return Err("a UDP checksum, or another port".to_owned());
+            }
+            if udp.source_port() < 0xc000 {
+                return Err(format!("UDP source port {}", udp.source_port()));
+            }
+            let [0, protocol, 0, 0, inner @ ..] = udp.payload() else {
+                return Err("no GUE header without private data".to_owned());
+            };
+            outer.source_port = Some(udp.source_port());
+            outer.inner = inner.to_vec();
+            IpNumber(*protocol)
+        }
+        plain => plain,
+    };
+    let version = outer.inner.first().map(|first| first >> 4);
+    match (protocol, version) {
+        (IpNumber::IPV4, Some(4)) | (IpNumber::IPV6, Some(6)) => Ok(outer),
+        other => Err(format!("protocol and inner version {other:?}")),
+    }
+}
+
+/// The IP packet of a frame, without the padding behind it.
+pub(crate) fn ip_packet(frame: &[u8]) -> Result<&[u8], String> {
+    let ethernet = Ethernet2Slice::from_slice_without_fcs(frame).map_err(|e| e.to_string())?;
+    let packet = ethernet.payload_slice();
+    let version = packet.first().map(|first| first >> 4);
+    let length = match (ethernet.ether_type().0, version) {
+        (0x0800, Some(4)) => Ipv4Slice::from_slice(packet)
+            .map_err(|e| e.to_string())?
+            .header()
+            .total_len()
+            .into(),
+        (0x86dd, Some(6)) => {
+            40 + usize::from(
+                Ipv6Slice::from_slice(packet)
+                    .map_err(|e| e.to_string())?
+                    .header()
+                    .payload_length(),
+            )
+        }
+        other => return Err(format!("Ethernet type and version {other:x?}")),
+    };
+    packet
+        .get(..length)
+        .ok_or_else(|| "shorter than it says".to_owned())
+}
+
+/// Whether a TCP or UDP packet is sound from end to end.
+fn sound(packet: &[u8]) -> Result<(), String> {
+    let sliced = SlicedPacket::from_ip(packet).map_err(|e| e.to_string())?;
+    if sliced.is_ip_payload_fragmented() {
+        return Err("a fragment".to_owned());
+    }
+    match sliced.transport {
+        Some(TransportSlice::Tcp(_) | TransportSlice::Udp(_)) => Ok(()),
+        other => Err(format!("no TCP and no UDP: {other:?}")),
+    }
+}
+
+fn tos(packet: &[u8]) -> u8 {
+    match packet[0] >> 4 {
+        4 => packet[1],
+        _ => packet[0] << 4 | packet[1] >> 4,
+    }
+}
+
+type Network<'a> = (IpAddr, IpAddr, u8, u8, IpNumber, &'a [u8]);
+
+fn network(packet: &[u8]) -> Result<Network<'_>, String> {
+    match IpSlice::from_slice(packet).map_err(|e| e.to_string())? {
+        IpSlice::Ipv4(ip) => {
+            let header = ip.header();
+            let sum = header.to_header().calc_header_checksum();
+            if header.header_checksum() != sum {
+                let said = header.header_checksum();
+                return Err(format!("header checksum {said:04x}, not {sum:04x}"));
+            }
+            if ip.is_payload_fragmented() || !header.dont_fragment() {
+                return Err("the outer packet may be, or is, a fragment".to_owned());
+            }
+            Ok((
+                header.source_addr().into(),
+                header.destination_addr().into(),
+                header.ttl(),
+                packet[1],
+                header.protocol(),
+                ip.payload().payload,
+            ))
+        }
+        IpSlice::Ipv6(ip) => {
+            let header = ip.header();
+            Ok((
+                header.source_addr().into(),
+                header.destination_addr().into(),
+                header.hop_limit(),
+                header.traffic_class(),
+                header.next_header(),
+                ip.payload().payload,
+            ))
+        }
+    }
+}
