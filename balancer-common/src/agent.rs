@@ -64,6 +64,7 @@ fn carries_ip(protocol: u8) -> bool {
 #[inline(always)]
 fn is_gue<F: Frame>(frame: F, outer: &Network) -> bool {
     outer.protocol == IpProto::Udp as u8
+        && !outer.later_fragment
         && frame.skip(EthHdr::LEN + outer.header_length).read(2) == Some(gue::PORT.to_be())
 }
 

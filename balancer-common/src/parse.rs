@@ -11,6 +11,9 @@ use network_types::{
 
 use crate::{Address, Frame, Reason, flow::Flow};
 
+/// The fragment-offset bits of an IPv4 header, as loaded from it.
+const OFFSET: u16 = 0x1fff_u16.to_be();
+
 /// The fragment-offset bits and the more-fragments flag of an IPv4 header, as loaded from it.
 const FRAGMENT: u16 = 0x3fff_u16.to_be();
 
@@ -33,6 +36,8 @@ pub struct Network {
     pub length: usize,
     /// Whether it is a fragment.
     pub fragment: bool,
+    /// Whether it is a fragment other than the first, so that no header follows.
+    pub later_fragment: bool,
     /// Whether version and header length are possible at all.
     pub sound: bool,
 }
@@ -69,6 +74,7 @@ pub fn ipv4<F: Frame>(frame: F, at: usize) -> Option<Network> {
     let destination = Address::from_ipv4_word(frame.read(at + 16)?);
     let first: u8 = frame.read(at)?;
     let header_length = ((first & 0x0f) as usize) * 4;
+    let fragment: u16 = frame.read(at + 6)?;
     Some(Network {
         source: Address::from_ipv4_word(frame.read(at + 12)?),
         destination,
@@ -77,7 +83,8 @@ pub fn ipv4<F: Frame>(frame: F, at: usize) -> Option<Network> {
         tos: frame.read(at + 1)?,
         header_length,
         length: u16::from_be(frame.read(at + 2)?) as usize,
-        fragment: frame.read::<u16>(at + 6)? & FRAGMENT != 0,
+        fragment: fragment & FRAGMENT != 0,
+        later_fragment: fragment & OFFSET != 0,
         sound: first >> 4 == 4 && header_length >= Ipv4Hdr::LEN,
     })
 }
@@ -97,6 +104,7 @@ pub fn ipv6<F: Frame>(frame: F, at: usize) -> Option<Network> {
         header_length: Ipv6Hdr::LEN,
         length: Ipv6Hdr::LEN + u16::from_be(frame.read(at + 4)?) as usize,
         fragment: protocol == IpProto::Ipv6Frag as u8,
+        later_fragment: false,
         sound: first >> 12 == 6,
     })
 }

@@ -14,10 +14,13 @@ use anyhow::{Context, Result, bail, ensure};
 use crate::{Instance, Namespace, Process, Topology, World, program, wait_for};
 
 /// How long a daemon may take to be ready.
-const START: Duration = Duration::from_secs(10);
+const START: Duration = Duration::from_secs(30);
 
 /// Where the edge's metrics are, inside its namespace.
 const METRICS: &str = "127.0.0.1:9107";
+
+/// Where the agent's metrics are, inside the namespace that it runs in.
+const AGENT_METRICS: &str = "127.0.0.1:9108";
 
 /// `lbd edge` in a namespace, and what belongs to it.
 pub struct Edge {
@@ -165,6 +168,29 @@ impl Agent {
         })
     }
 
+    /// Starts one agent with the rest of a configuration that `text` gives: edges and instances.
+    pub fn start_with(world: &World, host: &Namespace, text: &str) -> Result<Agent> {
+        let config = world.directory().join("agent.toml");
+        fs::write(&config, format!("{}{text}", agent_places(world)))?;
+        let process = launch(world, "agent", host, "agent", &config)?;
+        Ok(Agent {
+            config,
+            edges: Vec::new(),
+            vips: Vec::new(),
+            process,
+        })
+    }
+
+    /// Scrapes its metrics, which it serves in `host`, where it was started.
+    pub fn metrics(host: &Namespace) -> Result<String> {
+        host.curl(&format!("http://{AGENT_METRICS}/metrics"))
+    }
+
+    /// Where it pins the programs of an instance.
+    pub fn pins(world: &World, instance: &str) -> PathBuf {
+        world.bpffs().join("agent").join("v1").join(instance)
+    }
+
     /// Tells it about instances that were added to the topology: a restart with a new configuration.
     pub fn reload(&mut self, world: &World, topology: &Topology) -> Result<()> {
         self.process.borrow_mut().terminate(START)?;
@@ -253,16 +279,21 @@ fn edge_config(world: &World, name: &str, directory: &Path, options: &EdgeOption
     )
 }
 
+fn agent_places(world: &World) -> String {
+    let pins = world.bpffs().join("agent");
+    format!(
+        "version = 1\npin_dir = \"{}\"\nmetrics_listen = \"{AGENT_METRICS}\"\n",
+        pins.display()
+    )
+}
+
 fn agent_config(
     world: &World,
     instances: &[Instance],
     vips: &[IpAddr],
     edges: &[String],
 ) -> String {
-    let mut text = format!(
-        "version = 1\npin_dir = \"{}\"\nedges = {edges:?}\n",
-        world.bpffs().join("agent").display(),
-    );
+    let mut text = format!("{}edges = {edges:?}\n", agent_places(world));
     let vips: Vec<String> = vips.iter().map(IpAddr::to_string).collect();
     for Instance {
         name, namespace, ..

@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// How long a change of a backend may take to be seen.
-const PATIENCE: Duration = Duration::from_secs(15);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// World, topology, programs, service.
 pub struct Site<'w> {

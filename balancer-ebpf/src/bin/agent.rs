@@ -92,8 +92,8 @@ pub fn clamp(ctx: TcContext) -> i32 {
     if let Some(excess) = clamp::excess(packet, LIMITS.load(), |source| Maps.is_vip(source))
         && let Some(mut value) = packet.skip(excess.value_at).head::<2>()
     {
-        let (old, new) = (excess.value.to_be(), excess.limit.to_be());
-        value.write(0, new);
+        value.write(0, excess.limit.to_be());
+        let (old, new) = excess.checksum_words();
         // SAFETY: takes the context that the kernel gave this program, and numbers. Packet
         // pointers are not used after it.
         unsafe {

@@ -14,5 +14,8 @@ pub mod views;
 #[cfg(test)]
 pub(crate) mod tests;
 
+/// The largest body of a request, in bytes: 4,096 services with 32,767 backends fit several times.
+pub const BODY_LIMIT_BYTES: usize = 16 << 20;
+
 /// Where `lbd` listens unless told otherwise.
 pub const DEFAULT_SOCKET: &str = "/run/balancer/lbd.sock";

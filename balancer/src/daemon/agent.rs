@@ -3,13 +3,21 @@
 use std::{fs, path::Path, time::Duration};
 
 use sd_notify::NotifyState;
-use tokio::{sync::watch, task::JoinSet, time::MissedTickBehavior};
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    task::JoinSet,
+    time::MissedTickBehavior,
+};
 use tracing::{info, warn};
 
-use super::{Failure, edge::terminated};
+use super::{Failure, edge::terminated, snapshot::reason_count};
 use crate::{
     config::{AgentConfig, Instance, XdpMode},
     dataplane::{AgentPlane, AgentSettings, Attached, PinDir, Present},
+    metrics::{
+        self,
+        agent::{InstanceCounts, Scrape},
+    },
     netns::{self, Identity},
     nexthop::{self, AttachedMode},
 };
@@ -22,12 +30,20 @@ pub async fn run(file: &Path) -> Result<(), Failure> {
     let config = read(file)?;
     let pins = PinDir::new(&config.pin_dir);
     pins.create()?;
+    let _lock = pins.lock()?;
+    let listener = match config.metrics_listen {
+        Some(listen) => Some(metrics::bind(listen).await?),
+        None => None,
+    };
     let (stop, stopped) = watch::channel(());
     let mut tasks = JoinSet::new();
     let mut first = Vec::new();
+    let mut attendants = Vec::new();
     for instance in &config.instances {
         let (ready, is_ready) = watch::channel(false);
         first.push(is_ready);
+        let (questions, asked) = mpsc::channel(1);
+        attendants.push(questions);
         let attendant = Attendant {
             pins: pins.within(&instance.name),
             instance: instance.clone(),
@@ -35,7 +51,14 @@ pub async fn run(file: &Path) -> Result<(), Failure> {
             plane: None,
             trouble: None,
         };
-        tasks.spawn(attendant.run(ready, stopped.clone()));
+        tasks.spawn(attendant.run(ready, asked, stopped.clone()));
+    }
+    if let Some(listener) = listener {
+        let (scrapes_in, scrapes) = mpsc::channel(16);
+        let mut stopped = stopped.clone();
+        let over = async move { drop(stopped.changed().await) };
+        tokio::spawn(metrics::agent::serve(listener, scrapes_in, over));
+        tokio::spawn(collect(scrapes, attendants));
     }
     for mut looked in first {
         let _ = looked.wait_for(|looked| *looked).await;
@@ -54,12 +77,35 @@ pub async fn run(file: &Path) -> Result<(), Failure> {
 pub fn detach(file: &Path) -> Result<bool, Failure> {
     let config = read(file)?;
     let pins = PinDir::new(&config.pin_dir);
+    if !pins.exists() {
+        return Ok(false);
+    }
+    let _lock = pins.lock()?;
     let mut any = false;
     for instance in &config.instances {
         any |= AgentPlane::detach(&pins.within(&instance.name))?;
     }
     pins.remove_all()?;
     Ok(any)
+}
+
+/// A question for what an instance's packets met; `None` while its programs are not attached.
+type Question = oneshot::Sender<Option<InstanceCounts>>;
+
+/// Asks every attendant for each scrape.
+async fn collect(mut scrapes: mpsc::Receiver<Scrape>, attendants: Vec<mpsc::Sender<Question>>) {
+    while let Some(scrape) = scrapes.recv().await {
+        let mut counts = Vec::new();
+        for attendant in &attendants {
+            let (question, answer) = oneshot::channel();
+            if attendant.send(question).await.is_ok()
+                && let Ok(Some(of_instance)) = answer.await
+            {
+                counts.push(of_instance);
+            }
+        }
+        let _ = scrape.send(counts);
+    }
 }
 
 /// Looks after one instance.
@@ -75,12 +121,21 @@ struct Attendant {
 
 impl Attendant {
     /// `ready` becomes true after the first look, whether or not the instance is there.
-    async fn run(mut self, ready: watch::Sender<bool>, mut stopped: watch::Receiver<()>) {
+    async fn run(
+        mut self,
+        ready: watch::Sender<bool>,
+        mut asked: mpsc::Receiver<Question>,
+        mut stopped: watch::Receiver<()>,
+    ) {
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 _ = stopped.changed() => return,
+                Some(question) = asked.recv() => {
+                    let _ = question.send(self.counts());
+                    continue;
+                }
                 _ = tick.tick() => {}
             }
             self = tokio::task::spawn_blocking(move || {
@@ -91,6 +146,15 @@ impl Attendant {
             .expect("looking after an instance does not panic");
             ready.send_replace(true);
         }
+    }
+
+    fn counts(&self) -> Option<InstanceCounts> {
+        let (_, plane) = self.plane.as_ref()?;
+        let reasons = plane.reasons().ok()?;
+        Some(InstanceCounts {
+            instance: self.instance.name.clone(),
+            reasons: reasons.into_iter().map(reason_count).collect(),
+        })
     }
 
     fn look(&mut self) {
@@ -127,6 +191,7 @@ impl Attendant {
                 .map_err(|error| error.to_string())?;
         let ours = |(of, plane): &(Identity, AgentPlane)| {
             *of == identity
+                && plane.mtu() == view.mtu
                 && view
                     .xdp
                     .is_some_and(|xdp| xdp.program_id == plane.program_id())

@@ -50,8 +50,11 @@ pub async fn run(file: &Path) -> Result<(), Failure> {
         });
     }
     let (store, state) = open_state(&config)?;
+    let pins = PinDir::new(&config.pin_dir);
+    pins.create()?;
+    let _lock = pins.lock()?;
     let plane = EdgePlane::load(
-        PinDir::new(&config.pin_dir),
+        pins,
         EdgeSettings {
             hash_key: state.hash_key,
             debug_packets: config.debug_packets,
@@ -176,10 +179,13 @@ impl Sockets {
 
 /// Takes the program off the interface and removes its pins, when no daemon runs.
 pub fn detach(file: &Path) -> Result<bool, Failure> {
-    let config = read(file)?;
+    let pins = PinDir::new(&read(file)?.pin_dir);
+    if !pins.exists() {
+        return Ok(false);
+    }
     // Held meanwhile, so that no daemon starts in between.
-    let _store = Store::open(&config.state_dir)?;
-    Ok(EdgePlane::detach(&PinDir::new(&config.pin_dir))?)
+    let _lock = pins.lock()?;
+    Ok(EdgePlane::detach(&pins)?)
 }
 
 /// The saved state, with the configuration's services if these are new or have changed since they

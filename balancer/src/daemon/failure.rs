@@ -1,6 +1,6 @@
 //! Why a daemon did not start, and the exit code that says so.
 
-use std::path::PathBuf;
+use std::{io::ErrorKind::PermissionDenied, path::PathBuf};
 
 use thiserror::Error;
 
@@ -56,8 +56,10 @@ impl Failure {
             Self::Unreadable { .. } | Self::Config(_) | Self::Refused(_) => 2,
             Self::NextHop(NextHopError::NoInterface { .. }) => 4,
             Self::Store(StoreError::InUse { .. }) => 5,
+            Self::Store(StoreError::Io { source, .. }) if source.kind() == PermissionDenied => 9,
             Self::DefaultRoute { .. } => 6,
             Self::Dataplane(error) => match error {
+                DataplaneError::InUse { .. } => 5,
                 DataplaneError::OtherProgram { .. } => 6,
                 DataplaneError::Permission => 9,
                 DataplaneError::OldKernel { .. } => 10,

@@ -34,6 +34,9 @@ const BATCH: usize = 512;
 /// How often drains, the attachment and the packet log are looked after.
 const TICK: Duration = Duration::from_secs(1);
 
+/// The fault of maps that could not be written.
+const PUBLISH: &str = "publish";
+
 /// Where the keeper tells the ports what it wants.
 pub(super) struct Wishes {
     pub(super) targets: watch::Sender<Vec<Target>>,
@@ -83,6 +86,7 @@ impl Keeper {
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut log = self.plane.take_logger();
+        let mut following = true;
         tokio::pin!(shutdown);
         // Before the first question: `status` says how the kernel has the program.
         self.look_after_attachment().await;
@@ -94,10 +98,18 @@ impl Keeper {
                     None => break,
                 },
                 Some(report) = from.reports.recv() => self.report(report),
-                Ok(()) = from.next_hops.changed() => {
-                    self.next_hops = from.next_hops.borrow_and_update().clone();
-                    self.publish();
-                }
+                changed = from.next_hops.changed(), if following => match changed {
+                    Ok(()) => {
+                        self.next_hops = from.next_hops.borrow_and_update().clone();
+                        self.publish();
+                    }
+                    Err(_) => {
+                        following = false;
+                        let fault = "routes and neighbours are no longer followed: restart lbd";
+                        error!("{fault}");
+                        self.faults.insert("next hops", fault.to_owned());
+                    }
+                },
                 _ = tick.tick() => {
                     self.end_drains();
                     self.look_after_attachment().await;
@@ -170,11 +182,21 @@ impl Keeper {
             self.publish();
             self.wish();
         }
+        let partly = match &self.published {
+            Some(_) => None,
+            None => self.faults.get(PUBLISH).cloned(),
+        };
         for (reply, outcome) in pending {
             for note in &outcome.notes {
                 info!("{note}");
             }
-            let _ = reply.send(Ok(outcome));
+            let answer = match &partly {
+                Some(fault) => Err(ChangeError::Partly(format!(
+                    "saved, and tried again every second: {fault}"
+                ))),
+                None => Ok(outcome),
+            };
+            let _ = reply.send(answer);
         }
     }
 
@@ -223,13 +245,13 @@ impl Keeper {
         });
         match result {
             Ok(()) => {
-                self.faults.remove("publish");
+                self.faults.remove(PUBLISH);
                 self.published = Some(plan);
             }
             Err(error) => {
                 error!("the maps were not written, and will be again: {error}");
                 self.faults.insert(
-                    "publish",
+                    PUBLISH,
                     format!("the maps are not what they should be: {error}"),
                 );
                 self.published = None;
@@ -264,6 +286,9 @@ impl Keeper {
     }
 
     fn end_drains(&mut self) {
+        if !self.state.has_drain_over(unix_ms()) {
+            return;
+        }
         let before = self.state.clone();
         match self.state.change(&Change::EndDrains, unix_ms()) {
             Ok((state, outcome)) if outcome.changed => {

@@ -163,7 +163,7 @@ impl Keeper {
     }
 }
 
-fn reason_count((reason, traffic): (Reason, abi::Traffic)) -> ReasonCount {
+pub(super) fn reason_count((reason, traffic): (Reason, abi::Traffic)) -> ReasonCount {
     ReasonCount {
         reason: reason.name().to_owned(),
         verdict: match reason.verdict() {

@@ -24,6 +24,9 @@ use super::{
 /// The pins of the two links.
 const DECAP_LINK: &str = "decap-link";
 const CLAMP_LINK: &str = "clamp-link";
+/// The pins of the programs, for `bpftool` and for tests that run them on frames of their own.
+const DECAP: &str = "decap";
+const CLAMP: &str = "clamp";
 
 const LAYOUTS: &[Layout] = &[
     Layout {
@@ -118,11 +121,16 @@ impl AgentPlane {
             },
         )?;
         let program_id = decap.info().map_err(kernel("read the program's id"))?.id();
-        attach_clamp(
-            clamp(&mut ebpf)?,
-            &settings.interface,
-            &pins.path(CLAMP_LINK),
-        )?;
+        pins.remove(DECAP)?;
+        decap
+            .pin(pins.path(DECAP))
+            .map_err(kernel("pin the program `decap`"))?;
+        let clamp = clamp(&mut ebpf)?;
+        attach_clamp(clamp, &settings.interface, &pins.path(CLAMP_LINK))?;
+        pins.remove(CLAMP)?;
+        clamp
+            .pin(pins.path(CLAMP))
+            .map_err(kernel("pin the program `clamp`"))?;
         Ok((
             Self {
                 program_id,

@@ -221,12 +221,16 @@ impl EdgePlane {
     /// Makes the maps equal to `plan`, whatever an earlier daemon left in them, and without a
     /// moment in which a service that is in both would be missing.
     pub fn adopt(&mut self, plan: &Plan) -> Result<(), DataplaneError> {
-        let left: BTreeSet<u32> = self
+        // What packets see now, and what a write that failed half-way left unseen.
+        let seen = self
             .services
             .iter()
             .flatten()
-            .map(|(_, service)| service.table)
-            .collect();
+            .map(|(_, service)| service.table);
+        let unseen = self.filled.values().map(|service| service.table);
+        let left: BTreeSet<u32> = seen.chain(unseen).collect();
+        self.filled.clear();
+        self.live.clear();
         for (&id, backend) in &plan.backends {
             self.apply(&Step::PutBackend(id, *backend))?;
         }
@@ -267,7 +271,7 @@ impl EdgePlane {
                 .get(&id, 0)
                 .map_err(kernel("read a backend"))?;
             if record.outer != 0 && !plan.backends.contains_key(&BackendId(id as u16)) {
-                self.put_backend(BackendId(id as u16), abi::Backend::EMPTY)?;
+                self.apply(&Step::RemoveBackend(BackendId(id as u16)))?;
             }
         }
         Ok(())

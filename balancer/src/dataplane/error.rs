@@ -26,7 +26,7 @@ pub enum DataplaneError {
     },
     /// A pinned map has another layout than this version's.
     #[error(
-        "the pinned map {} has another layout ({found}) than this version needs ({expected}): `lbd detach` removes what another version left",
+        "the pinned map {} has another layout ({found}) than this version needs ({expected}): `lbd detach edge --config FILE` removes what another version left",
         path.display()
     )]
     Layout {
@@ -60,9 +60,15 @@ pub enum DataplaneError {
         /// What the kernel said.
         reason: String,
     },
+    /// Another daemon uses the pin directory.
+    #[error("another lbd uses {}: stop it first, or give this one a `pin_dir` of its own", path.display())]
+    InUse {
+        /// The pin directory.
+        path: PathBuf,
+    },
     /// Another XDP program is attached to the interface.
     #[error(
-        "{interface} already has an XDP program, `{name}` (id {id}): detach it first (`ip link set dev {interface} xdp off`)"
+        "{interface} already has an XDP program, `{name}` (id {id}): detach it first, with the tool that attached it"
     )]
     OtherProgram {
         /// The interface.
@@ -93,6 +99,9 @@ pub(super) fn kernel<E: std::error::Error>(
         let mut message = error.to_string();
         let mut source = error.source();
         while let Some(cause) = source {
+            if is_denied(cause) {
+                return DataplaneError::Permission;
+            }
             let text = cause.to_string();
             if !message.contains(&text) {
                 message = format!("{message}: {text}");
@@ -101,4 +110,9 @@ pub(super) fn kernel<E: std::error::Error>(
         }
         DataplaneError::Kernel { doing, message }
     }
+}
+
+fn is_denied(cause: &(dyn std::error::Error + 'static)) -> bool {
+    let error = cause.downcast_ref::<io::Error>();
+    error.is_some_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
 }

@@ -3,7 +3,8 @@
 //! `<pin_dir>/v<ABI version>/`, so that a daemon of another ABI never reuses a map of this one.
 
 use std::{
-    fs, io,
+    fs::{self, File, TryLockError},
+    io,
     path::{Path, PathBuf},
 };
 
@@ -55,6 +56,23 @@ impl PinDir {
             });
         }
         Ok(())
+    }
+
+    /// Whether the directory exists.
+    pub fn exists(&self) -> bool {
+        self.path.is_dir()
+    }
+
+    /// Takes the directory, which exists, for one daemon, until what is given is dropped.
+    pub fn lock(&self) -> Result<File, DataplaneError> {
+        let directory = File::open(&self.path).map_err(|source| self.error(&self.path, source))?;
+        match directory.try_lock() {
+            Ok(()) => Ok(directory),
+            Err(TryLockError::WouldBlock) => Err(DataplaneError::InUse {
+                path: self.path.clone(),
+            }),
+            Err(TryLockError::Error(source)) => Err(self.error(&self.path, source)),
+        }
     }
 
     /// The path of a pin.

@@ -21,7 +21,7 @@ use crate::api::{
 };
 
 /// The classic text format; the character set is the format's own.
-const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
+pub(super) const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// How many may ask at once; the others wait in the kernel's queue.
 const SEATS: usize = 64;

@@ -58,11 +58,15 @@ impl NextHopError {
         }
     }
 
-    /// The kernel's own error number, if it answered with one.
-    pub(crate) fn errno(&self) -> Option<i32> {
-        match self {
-            Self::Ask { source, .. } => source.raw_os_error(),
-            _ => None,
-        }
+    /// Whether the kernel answered, and its answer says something of what was asked for: that there is no such thing.
+    /// Otherwise it, or the way to it, was short of something for the moment.
+    pub(crate) fn concerns_the_question(&self) -> bool {
+        let Self::Ask { source, .. } = self else {
+            return false;
+        };
+        !matches!(
+            source.raw_os_error(),
+            None | Some(libc::ENOMEM | libc::ENOBUFS | libc::EINTR)
+        )
     }
 }

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use futures::future::join_all;
+use futures::{StreamExt, stream};
 use rtnetlink::Handle;
 use tokio::{
     sync::watch,
@@ -18,8 +18,9 @@ use super::{
     NextHop, NextHopError, Sources,
     events::Events,
     kernel,
-    neighbour::{self, Place},
-    survey::survey,
+    memory::Memory,
+    neighbour::{self, Neighbour, Place},
+    survey::{AT_ONCE, Survey},
 };
 
 /// Everything is looked at this often, events or not; no neighbour is asked for more often.
@@ -31,8 +32,8 @@ const COALESCE: Duration = Duration::from_millis(20);
 /// At most one part in this many of the time goes into looking, however many changes come.
 const IDLE_SHARE: u32 = 4;
 
-/// A look that takes longer has lost an answer.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// A look that takes longer than this, and this for each address, has lost an answer.
+const PATIENCE: (Duration, Duration) = (Duration::from_secs(5), Duration::from_millis(2));
 
 /// Keeps `found` equal to the next hops of the `wanted` addresses; an address without a next hop is not in it.
 ///
@@ -50,6 +51,7 @@ pub fn spawn(
             kernel: kernel::connect()?,
             events: Events::open()?,
             asked: BTreeMap::new(),
+            memory: Memory::default(),
         };
         follower.run(wanted, sources, found).await;
         Ok(())
@@ -59,6 +61,7 @@ pub fn spawn(
 struct Follower {
     kernel: Handle,
     events: Events,
+    memory: Memory,
     /// When each neighbour was last asked for.
     asked: BTreeMap<Place, Instant>,
 }
@@ -74,11 +77,12 @@ impl Follower {
             let mut broken = false;
             let started = Instant::now();
             let addresses = wanted.borrow_and_update().clone();
-            let outcome = timeout(PATIENCE, self.look(&addresses, sources)).await;
+            let patience = PATIENCE.0 + PATIENCE.1 * addresses.len() as u32;
+            let outcome = timeout(patience, self.look(&addresses, sources)).await;
             let outcome = outcome.unwrap_or_else(|_| {
                 Err(NextHopError::NoAnswer {
                     what: "next hops",
-                    reason: format!("none within {PATIENCE:?}"),
+                    reason: format!("none within {patience:?}"),
                 })
             });
             match outcome {
@@ -121,25 +125,37 @@ impl Follower {
         addresses: &BTreeSet<IpAddr>,
         sources: Sources,
     ) -> Result<BTreeMap<IpAddr, NextHop>, NextHopError> {
-        let survey = survey(&self.kernel, addresses, sources).await?;
+        let survey = Survey::take(&self.kernel, addresses).await?;
         let now = Instant::now();
+        self.memory.take_in(&survey.neighbours, now);
+        self.ask(&survey.neighbours, now).await;
+        Ok(survey.next_hops(&self.memory, sources))
+    }
+
+    /// Has the kernel resolve what it does not know and confirm what it has not heard of lately.
+    async fn ask(&mut self, neighbours: &BTreeMap<Place, Neighbour>, now: Instant) {
         // By time alone: an entry that fails at once comes back here with every event of its own making.
         self.asked.retain(|_, at| now.duration_since(*at) < EVERY);
-        let due: Vec<Place> = survey
-            .to_ask
+        let needy = neighbours
             .iter()
-            .copied()
-            .filter(|place| !self.asked.contains_key(place))
-            .collect();
+            .filter(|(_, neighbour)| neighbour.needs_asking());
+        let due = needy
+            .map(|(&place, _)| place)
+            .filter(|place| !self.asked.contains_key(place));
+        let due: Vec<Place> = due.collect();
         self.asked.extend(due.iter().map(|&place| (place, now)));
-        for outcome in join_all(due.iter().map(|&place| neighbour::ask(&self.kernel, place))).await
-        {
+        let kernel = &self.kernel;
+        let asking = due.into_iter().map(|place| async move {
             // The interface may just have gone; the next look knows.
-            if let Err(error) = outcome {
+            if let Err(error) = neighbour::ask(kernel, place).await {
                 tracing::debug!("{error}");
             }
-        }
-        Ok(survey.next_hops)
+        });
+        let asking: Vec<_> = asking.collect();
+        stream::iter(asking)
+            .buffer_unordered(AT_ONCE)
+            .collect::<()>()
+            .await;
     }
 
     /// New sockets in place of broken ones; when even that fails, the next round tries again.

@@ -63,7 +63,7 @@ pub(crate) async fn by_index(
 ) -> Result<Option<InterfaceView>, NextHopError> {
     match kernel::single("a link", kernel.link().get().match_index(index).execute()).await {
         Ok(message) => Ok(view(&message).ok()),
-        Err(error) if error.errno() == Some(libc::ENODEV) => Ok(None),
+        Err(error) if error.concerns_the_question() => Ok(None),
         Err(error) => Err(error),
     }
 }

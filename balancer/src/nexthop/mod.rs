@@ -9,6 +9,7 @@ mod follow;
 mod interface;
 mod kernel;
 mod link;
+mod memory;
 mod neighbour;
 mod route;
 mod survey;

@@ -20,17 +20,33 @@ pub(crate) type Place = (u32, IpAddr);
 
 /// What the kernel knows of a neighbour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Neighbour {
-    /// The MAC address to send to.
-    pub(crate) mac: Option<[u8; 6]>,
-    /// Whether the kernel should be asked to find it out, or to find out whether it still holds.
-    pub(crate) needs_asking: bool,
+pub(crate) enum Neighbour {
+    /// Its MAC address.
+    Known {
+        /// Where to send to.
+        mac: [u8; 6],
+        /// Whether the kernel has not heard of it lately. Packets that XDP sends don't count as use, so the kernel
+        /// would never look whether it still holds.
+        stale: bool,
+    },
+    /// It is being asked right now.
+    Resolving,
+    /// Nothing: never asked, or the entry was collected as garbage.
+    Missing,
+    /// It did not answer.
+    Failed,
 }
 
-const UNKNOWN: Neighbour = Neighbour {
-    mac: None,
-    needs_asking: true,
-};
+impl Neighbour {
+    /// Whether the kernel should be asked to find it out, or to find out whether it still holds.
+    pub(crate) fn needs_asking(self) -> bool {
+        match self {
+            Self::Known { stale, .. } => stale,
+            Self::Resolving => false,
+            Self::Missing | Self::Failed => true,
+        }
+    }
+}
 
 /// Reads one entry of the neighbour table.
 pub(crate) async fn look_up(
@@ -59,13 +75,17 @@ pub(crate) async fn look_up(
         Some(NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewNeighbour(entry))) => {
             Ok(read(&entry))
         }
-        Some(NetlinkPayload::Error(answer)) => match answer.raw_code().abs() {
-            libc::ENOENT | libc::ENODEV => Ok(UNKNOWN),
-            _ => Err(NextHopError::Ask {
+        Some(NetlinkPayload::Error(answer)) => {
+            let error = NextHopError::Ask {
                 what,
                 source: answer.to_io(),
-            }),
-        },
+            };
+            if error.concerns_the_question() {
+                Ok(Neighbour::Missing)
+            } else {
+                Err(error)
+            }
+        }
         Some(other) => Err(NextHopError::NoAnswer {
             what,
             reason: format!("unexpected {other:?}"),
@@ -85,25 +105,16 @@ fn read(entry: &NeighbourMessage) -> Neighbour {
             NeighbourAttribute::LinkLayerAddress(mac) => <[u8; 6]>::try_from(mac.as_slice()).ok(),
             _ => None,
         });
+    let known = |stale| mac.map_or(Neighbour::Missing, |mac| Neighbour::Known { mac, stale });
     match entry.header.state {
         NeighbourState::Reachable
         | NeighbourState::Delay
         | NeighbourState::Probe
-        | NeighbourState::Permanent => Neighbour {
-            mac,
-            needs_asking: false,
-        },
-        // Packets that XDP sends don't count as use, so the kernel would never look whether it still holds.
-        NeighbourState::Stale => Neighbour {
-            mac,
-            needs_asking: true,
-        },
-        // Being asked right now.
-        NeighbourState::Incomplete => Neighbour {
-            mac: None,
-            needs_asking: false,
-        },
-        _ => UNKNOWN,
+        | NeighbourState::Permanent => known(false),
+        NeighbourState::Stale => known(true),
+        NeighbourState::Incomplete => Neighbour::Resolving,
+        NeighbourState::Failed => Neighbour::Failed,
+        _ => Neighbour::Missing,
     }
 }
 

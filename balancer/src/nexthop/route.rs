@@ -39,27 +39,10 @@ pub(crate) async fn look_up(
     };
     match kernel::single("a route", kernel.route().get(question).execute()).await {
         Ok(answer) => Ok(read(&answer, address)),
-        Err(error) if error.errno().is_some_and(means_no_route) => Ok(None),
+        // No route, or one of the kinds unreachable, blackhole, prohibit and throw.
+        Err(error) if error.concerns_the_question() => Ok(None),
         Err(error) => Err(error),
     }
-}
-
-/// How the kernel answers for no route, and for routes of the kinds named.
-fn means_no_route(errno: i32) -> bool {
-    const UNREACHABLE: i32 = libc::EHOSTUNREACH;
-    const BLACKHOLE: i32 = libc::EINVAL;
-    const PROHIBIT: i32 = libc::EACCES;
-    const THROW: i32 = libc::EAGAIN;
-    matches!(
-        errno,
-        libc::ENETUNREACH
-            | libc::ENETDOWN
-            | libc::ENODEV
-            | UNREACHABLE
-            | BLACKHOLE
-            | PROHIBIT
-            | THROW
-    )
 }
 
 fn read(answer: &RouteMessage, address: IpAddr) -> Option<Route> {

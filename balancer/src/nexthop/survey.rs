@@ -10,12 +10,13 @@ use rtnetlink::Handle;
 
 use super::{
     InterfaceView, NextHop, NextHopError, link,
+    memory::Memory,
     neighbour::{self, Neighbour, Place},
     route::{self, Route},
 };
 
 /// Questions on their way at once; their answers fit a socket's receive buffer many times over.
-const AT_ONCE: usize = 32;
+pub(crate) const AT_ONCE: usize = 32;
 
 /// Outer source addresses that the operator chose; without one, the route's own is taken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -39,61 +40,66 @@ impl Sources {
 }
 
 /// What one look found.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Survey {
-    /// The next hop of each address that has one.
-    pub(crate) next_hops: BTreeMap<IpAddr, NextHop>,
-    /// Neighbours that the kernel should resolve or confirm.
-    pub(crate) to_ask: BTreeSet<Place>,
+    routes: BTreeMap<IpAddr, Route>,
+    /// Those that are up.
+    links: BTreeMap<u32, InterfaceView>,
+    /// Every neighbour that a packet would go to.
+    pub(crate) neighbours: BTreeMap<Place, Neighbour>,
 }
 
-/// Looks at routes, then at the links and neighbours that these lead over, each once.
-pub(crate) async fn survey(
-    kernel: &Handle,
-    addresses: &BTreeSet<IpAddr>,
-    sources: Sources,
-) -> Result<Survey, NextHopError> {
-    let routes = ask_each(addresses, |address| route::look_up(kernel, address)).await?;
-    let routes: BTreeMap<IpAddr, Route> = routes
-        .into_iter()
-        .filter_map(|(address, route)| Some((address, route?)))
-        .collect();
-    let interfaces: BTreeSet<u32> = routes.values().map(|route| route.interface).collect();
-    let links = ask_each(&interfaces, |index| link::by_index(kernel, index)).await?;
-    let links: BTreeMap<u32, InterfaceView> = links
-        .into_iter()
-        .filter_map(|(index, link)| Some((index, link?)))
-        .filter(|(_, link)| link.up)
-        .collect();
-    let places = routes
-        .values()
-        .map(|route| (route.interface, route.neighbour));
-    let places: BTreeSet<Place> = places
-        .filter(|(interface, _)| links.contains_key(interface))
-        .collect();
-    let neighbours = ask_each(&places, |place| neighbour::look_up(kernel, place)).await?;
-
-    let next_hop = |address: IpAddr, route: &Route| {
-        let link = links.get(&route.interface)?;
-        let neighbour: &Neighbour = neighbours.get(&(route.interface, route.neighbour))?;
-        Some(NextHop {
-            interface: link.index,
-            source_mac: link.mac,
-            destination_mac: neighbour.mac?,
-            source: sources.for_address(address, route)?,
-            mtu: route.mtu.unwrap_or(link.mtu).min(link.mtu),
+impl Survey {
+    /// Looks at routes, then at the links and neighbours that these lead over, each once.
+    pub(crate) async fn take(
+        kernel: &Handle,
+        addresses: &BTreeSet<IpAddr>,
+    ) -> Result<Self, NextHopError> {
+        let routes = ask_each(addresses, |address| route::look_up(kernel, address)).await?;
+        let routes: BTreeMap<IpAddr, Route> = present(routes);
+        let interfaces = routes.values().map(|route| route.interface).collect();
+        let links = ask_each(&interfaces, |index| link::by_index(kernel, index)).await?;
+        let mut links: BTreeMap<u32, InterfaceView> = present(links);
+        links.retain(|_, link| link.up);
+        let places = routes
+            .values()
+            .map(|route| (route.interface, route.neighbour));
+        let places = places
+            .filter(|(interface, _)| links.contains_key(interface))
+            .collect();
+        let neighbours = ask_each(&places, |place| neighbour::look_up(kernel, place)).await?;
+        Ok(Self {
+            routes,
+            links,
+            neighbours,
         })
-    };
-    let next_hops = routes
-        .iter()
-        .filter_map(|(&address, route)| Some((address, next_hop(address, route)?)))
-        .collect();
-    let to_ask = neighbours
-        .iter()
-        .filter(|(_, neighbour)| neighbour.needs_asking)
-        .map(|(&place, _)| place)
-        .collect();
-    Ok(Survey { next_hops, to_ask })
+    }
+
+    /// The next hop of each address that has one.
+    pub(crate) fn next_hops(&self, memory: &Memory, sources: Sources) -> BTreeMap<IpAddr, NextHop> {
+        let next_hop = |address: IpAddr, route: &Route| {
+            let link = self.links.get(&route.interface)?;
+            Some(NextHop {
+                interface: link.index,
+                source_mac: link.mac,
+                destination_mac: memory.mac((route.interface, route.neighbour))?,
+                source: sources.for_address(address, route)?,
+                mtu: route.mtu.unwrap_or(link.mtu).min(link.mtu),
+            })
+        };
+        let found = self
+            .routes
+            .iter()
+            .map(|(&address, route)| (address, next_hop(address, route)));
+        present(found.collect())
+    }
+}
+
+fn present<K: Ord, V>(found: BTreeMap<K, Option<V>>) -> BTreeMap<K, V> {
+    found
+        .into_iter()
+        .filter_map(|(key, value)| Some((key, value?)))
+        .collect()
 }
 
 /// Asks the same question about each key, several at once.

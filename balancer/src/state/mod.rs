@@ -79,4 +79,12 @@ impl State {
             next_backend_id: 1,
         }
     }
+
+    /// Whether [`Change::EndDrains`] would remove something: a drain's deadline is at or before `now_unix_ms`.
+    pub fn has_drain_over(&self, now_unix_ms: u64) -> bool {
+        let services = self.services.values();
+        services
+            .flat_map(|service| service.drain_deadline_unix_ms.values())
+            .any(|&deadline| deadline <= now_unix_ms)
+    }
 }

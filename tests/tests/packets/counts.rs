@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use balancer_common::Reason;
 use serde_json::Value;
 use testbed::Edge;
@@ -32,6 +32,25 @@ impl Counts {
             counts.add(format!("packets to {whose}"), number(&backend["packets"])?);
             counts.add(format!("bytes to {whose}"), number(&backend["bytes"])?);
         }
+        Ok(counts)
+    }
+
+    /// What an agent has counted so far, of its metrics.
+    pub(crate) fn of_agent(metrics: &str) -> Result<Counts> {
+        let mut counts = Counts::default();
+        for line in metrics.lines() {
+            let Some(sample) =
+                line.strip_prefix("lb_agent_packets_total{instance=\"one\",reason=\"")
+            else {
+                continue;
+            };
+            let (reason, packets) = sample.split_once("\"} ").context("no sample")?;
+            counts.add(format!("reason {reason}"), packets.parse()?);
+        }
+        ensure!(
+            metrics.contains("reason=\"decapsulated\""),
+            "no counters:\n{metrics}"
+        );
         Ok(counts)
     }
 

@@ -1,11 +1,15 @@
 //! An edge alone: its interfaces lead to nobody, so that it counts only what it is given.
 
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
 use anyhow::{Context, Result};
+use balancer::reconcile::NextHop;
 use testbed::{Edge, EdgeOptions, Namespace, World, assert_native_xdp};
 
 use crate::counts::Counts;
 use crate::oracle;
-use crate::run::{self, Ran};
+use crate::run::{self, Arrival, Ran};
 
 /// A service: name, VIP, encapsulation, backends. Each is there for TCP (`NAME-tcp`) and UDP (`NAME-udp`).
 pub(crate) type Service = (
@@ -45,6 +49,7 @@ pub(crate) struct Site {
     pub(crate) namespace: Namespace,
     /// The index of the edge's `eth0`.
     pub(crate) ingress: u32,
+    services: Vec<Service>,
     world: World,
 }
 
@@ -82,14 +87,54 @@ impl Site {
             edge,
             namespace,
             ingress,
+            services: services.to_vec(),
             world,
         })
     }
 
+    /// What `lbd` should find out about the ways to the backends.
+    pub(crate) fn next_hops(&self) -> Result<BTreeMap<IpAddr, NextHop>> {
+        let eth1 = index(&self.namespace, "eth1")?;
+        let hop = |interface, source_mac, host, source: &str| {
+            Ok(NextHop {
+                interface,
+                source_mac,
+                destination_mac: host,
+                source: source.parse()?,
+                mtu: 1_600,
+            })
+        };
+        let mut hops = BTreeMap::new();
+        for backend in self.services.iter().flat_map(|service| service.3) {
+            let by_eth0 = |host, source| hop(self.ingress, [2, 0, 0, 0, 0, 2], host, source);
+            let found = match *backend {
+                v4 if v4.starts_with("10.1.") => by_eth0([2, 0, 0, 0, 1, 1], "10.1.0.2"),
+                v6 if v6.starts_with("fd00:1:") => by_eth0([2, 0, 0, 0, 1, 1], "fd00:1::2"),
+                routed if routed.starts_with("10.3.") => by_eth0([2, 0, 0, 0, 1, 2], "10.1.0.2"),
+                other if other.starts_with("10.2.") => {
+                    hop(eth1, [2, 0, 0, 0, 0, 3], [2, 0, 0, 0, 2, 1], "10.2.0.2")
+                }
+                _ => continue,
+            };
+            let found: Result<NextHop> = found;
+            hops.insert(backend.parse()?, found?);
+        }
+        Ok(hops)
+    }
+
     /// Runs `balance` on frames that come in by `eth0`.
     pub(crate) fn run(&self, frames: &[Vec<u8>]) -> Result<Vec<Ran>> {
+        self.run_behind(0, frames)
+    }
+
+    /// Runs `balance` on frames that come in with so many bytes of metadata in front.
+    pub(crate) fn run_behind(&self, metadata: usize, frames: &[Vec<u8>]) -> Result<Vec<Ran>> {
         let pin = self.world.bpffs().join("edge/v1/balance");
-        run::xdp(&self.namespace, &pin, self.ingress, frames)
+        let arrival = Arrival {
+            ingress: self.ingress,
+            metadata,
+        };
+        run::xdp(&self.namespace, &pin, arrival, frames)
     }
 
     pub(crate) fn counts(&self) -> Result<Counts> {

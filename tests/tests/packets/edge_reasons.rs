@@ -1,8 +1,7 @@
 //! Every reason of the edge: packets that it does not send on.
 //!
-//! Two can't be met through `lbd` and `lbctl` with frames of a network card. `no_headroom`: every
-//! driver leaves the room that the kernel demands; here metadata takes it. `no_table`: a table is
-//! there before its service and goes after it, and so this reason is tried in user space only.
+//! All but one: `no_table` can't be met by anything that an operator does, because a table is there
+//! before its service and goes after it. That one is tried in user space, beside the function.
 
 use anyhow::Result;
 use balancer_common::Reason;
@@ -11,8 +10,8 @@ use crate::counts::Counts;
 use crate::edge::{ENCAPSULATIONS, Service, Site, to, vip};
 use crate::frame::{BEHIND_IPV4, BEHIND_IPV6, IP, Packet, Transport, padded, put};
 use crate::oracle;
-use crate::row::{Row, check};
-use crate::run::Verdict;
+use crate::row::{Bench, Row, check};
+use crate::run::{Ran, Verdict};
 
 fn row(reason: Reason, what: &str, frame: Vec<u8>) -> Row {
     let verdict = match reason.verdict() {
@@ -347,6 +346,46 @@ fn what_does_not_fit_the_next_hop_is_dropped() -> Result<()> {
         rows.push(sent(&format!("{name}: padded"), name, "tcp", frame));
     }
     check(&site, &rows)
+}
+
+/// Of the room that the kernel keeps free in front of a frame, 216 bytes may be taken by metadata
+/// of a program that ran before.
+#[test]
+fn without_room_for_the_outer_header_packets_are_dropped() -> Result<()> {
+    let site = Site::new(ENCAPSULATIONS)?;
+    for (name, outer_length) in [
+        ("gue44", 32),
+        ("gue46", 52),
+        ("gue64", 32),
+        ("gue66", 52),
+        ("ipip", 20),
+        ("ip6ip6", 40),
+        ("ip4in6", 40),
+    ] {
+        let frame = Packet::tcp(vip(name)).frame();
+        let enough = Behind(&site, 216 - outer_length);
+        check(&enough, &[sent("just enough", name, "tcp", frame.clone())])?;
+        let short = Behind(&site, 216 - outer_length + 4);
+        check(&short, &[row(Reason::NoHeadroom, name, frame)])?;
+    }
+    Ok(())
+}
+
+/// The edge with so many bytes of metadata in front of each frame.
+struct Behind<'a>(&'a Site, usize);
+
+impl Bench for Behind<'_> {
+    fn run(&self, frames: &[Vec<u8>]) -> Result<Vec<Ran>> {
+        self.0.run_behind(self.1, frames)
+    }
+
+    fn counts(&self) -> Result<Counts> {
+        self.0.counts()
+    }
+
+    fn judge(&self, frame: &[u8], ran: &Ran) -> Result<(), String> {
+        oracle::judge(frame, ran)
+    }
 }
 
 /// A row of a packet that is sent.

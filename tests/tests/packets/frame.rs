@@ -151,6 +151,13 @@ pub(crate) fn put(mut frame: Vec<u8>, at: usize, bytes: &[u8]) -> Vec<u8> {
     frame
 }
 
+/// The frame with the checksum that its IPv4 header asks for.
+pub(crate) fn summed(frame: Vec<u8>) -> Vec<u8> {
+    let (header, _) = Ipv4Header::from_slice(&frame[IP..]).expect("an IPv4 header");
+    let checksum = header.calc_header_checksum();
+    put(frame, IP + 10, &checksum.to_be_bytes())
+}
+
 /// The frame with so many bytes of padding behind it.
 pub(crate) fn padded(mut frame: Vec<u8>, bytes: usize) -> Vec<u8> {
     frame.resize(frame.len() + bytes, 0);
@@ -164,7 +171,7 @@ pub(crate) fn hex(text: &str) -> Vec<u8> {
         .filter(|c| !c.is_whitespace() && *c != '|')
         .map(|c| c.to_digit(16).expect("a hexadecimal digit") as u8)
         .collect();
-    assert!(digits.len() % 2 == 0, "half a byte in {text:?}");
+    assert!(digits.len().is_multiple_of(2), "half a byte in {text:?}");
     digits
         .chunks(2)
         .map(|pair| pair[0] << 4 | pair[1])

@@ -4,11 +4,18 @@
 //! (`BPF_PROG_TEST_RUN`). The kernel takes no frame shorter than an Ethernet header; those lengths
 //! are tried on the same decision in user space.
 
+mod agent;
+mod agreement;
+mod clamp;
 mod counts;
+mod decap;
 mod edge;
 mod edge_reasons;
 mod encapsulation;
 mod frame;
+mod likeness;
+mod mutation;
 mod oracle;
 mod row;
 mod run;
+mod truncation;

@@ -3,7 +3,8 @@
 use std::net::IpAddr;
 
 use etherparse::{
-    Ethernet2Slice, IpNumber, IpSlice, Ipv4Slice, Ipv6Slice, SlicedPacket, TransportSlice, UdpSlice,
+    Ethernet2Slice, IpNumber, IpSlice, Ipv4Slice, Ipv6HeaderSlice, SlicedPacket, TcpSlice,
+    TransportSlice, UdpSlice,
 };
 
 use crate::run::{Ran, Verdict};
@@ -11,8 +12,6 @@ use crate::run::{Ran, Verdict};
 /// An encapsulated packet, taken apart.
 #[derive(Clone, Debug)]
 pub(crate) struct Outer {
-    pub(crate) source: IpAddr,
-    pub(crate) destination: IpAddr,
     pub(crate) ttl: u8,
     pub(crate) tos: u8,
     /// Of UDP, where there is any.
@@ -42,13 +41,93 @@ pub(crate) fn judge(frame: &[u8], ran: &Ran) -> Result<(), String> {
     }
 }
 
+/// Whether what an agent made of a frame may go up the stack: untouched, or the very packet that
+/// was inside.
+pub(crate) fn judge_opened(frame: &[u8], ran: &Ran) -> Result<(), String> {
+    if ran.frame == frame {
+        return Ok(());
+    }
+    if ran.verdict != Verdict::Pass {
+        return Err("changed, and yet dropped".to_owned());
+    }
+    if ran.frame[..12] != frame[..12] {
+        return Err("other MAC addresses".to_owned());
+    }
+    let packet = ip_packet(&ran.frame)?;
+    let padding = ran.frame.len() - 14 - packet.len();
+    let outer = ip_packet(frame)?;
+    let (_, _, protocol, payload) = network(outer)?;
+    let (protocol, inner) = match protocol {
+        IpNumber::UDP => match UdpSlice::from_slice(payload)
+            .map_err(|e| e.to_string())?
+            .payload()
+        {
+            [words, protocol, 0, 0, rest @ ..] if *words < 32 => {
+                let private = usize::from(*words) * 4;
+                (
+                    *protocol,
+                    rest.get(private..)
+                        .ok_or("private data beyond the packet")?,
+                )
+            }
+            other => return Err(format!("no GUE: {other:x?}")),
+        },
+        plain => (plain.0, payload),
+    };
+    let expected = if packet[0] >> 4 == 4 { 4 } else { 41 };
+    if protocol != expected || !inner.starts_with(packet) {
+        return Err(format!("protocol {protocol}, inner packet {inner:02x?}"));
+    }
+    let behind = frame.len() - 14 - outer.len();
+    if inner.len() - packet.len() + behind != padding {
+        return Err(format!("{padding} bytes of padding"));
+    }
+    Ok(())
+}
+
+/// Whether a SYN-ACK is what it was but for its MSS, and its checksum is right.
+pub(crate) fn judge_clamped(frame: &[u8], ran: &Ran) -> Result<(), String> {
+    if ran.frame == frame {
+        return Ok(());
+    }
+    let packet = ip_packet(&ran.frame)?;
+    let ip = IpSlice::from_slice(packet).map_err(|e| e.to_string())?;
+    let tcp = TcpSlice::from_slice(ip.payload().payload).map_err(|e| e.to_string())?;
+    let right = match (ip.source_addr(), ip.destination_addr()) {
+        (IpAddr::V4(source), IpAddr::V4(destination)) => {
+            tcp.calc_checksum_ipv4(source.octets(), destination.octets())
+        }
+        (IpAddr::V6(source), IpAddr::V6(destination)) => {
+            tcp.calc_checksum_ipv6(source.octets(), destination.octets())
+        }
+        _ => return Err("two families".to_owned()),
+    };
+    match right {
+        Ok(right) if right == tcp.checksum() => Ok(()),
+        other => Err(format!(
+            "TCP checksum {:04x}, not {other:04x?}",
+            tcp.checksum()
+        )),
+    }
+}
+
 /// Takes an encapsulated packet apart, and checks every length and checksum on the way.
 pub(crate) fn encapsulated(frame: &[u8]) -> Result<Outer, String> {
     let packet = ip_packet(frame)?;
-    let (source, destination, ttl, tos, protocol, payload) = network(packet)?;
+    let (ttl, tos, protocol, payload) = network(packet)?;
+    if let Ok(ip) = Ipv4Slice::from_slice(packet) {
+        let (said, sum) = (
+            ip.header().header_checksum(),
+            ip.header().to_header().calc_header_checksum(),
+        );
+        if said != sum {
+            return Err(format!("header checksum {said:04x}, not {sum:04x}"));
+        }
+        if packet[6..8] != [0x40, 0] {
+            return Err("the outer packet may be fragmented".to_owned());
+        }
+    }
     let mut outer = Outer {
-        source,
-        destination,
         ttl,
         tos,
         source_port: None,
@@ -95,9 +174,8 @@ pub(crate) fn ip_packet(frame: &[u8]) -> Result<&[u8], String> {
             .into(),
         (0x86dd, Some(6)) => {
             40 + usize::from(
-                Ipv6Slice::from_slice(packet)
+                Ipv6HeaderSlice::from_slice(packet)
                     .map_err(|e| e.to_string())?
-                    .header()
                     .payload_length(),
             )
         }
@@ -127,23 +205,17 @@ fn tos(packet: &[u8]) -> u8 {
     }
 }
 
-type Network<'a> = (IpAddr, IpAddr, u8, u8, IpNumber, &'a [u8]);
+/// TTL, class, protocol, payload.
+type Network<'a> = (u8, u8, IpNumber, &'a [u8]);
 
 fn network(packet: &[u8]) -> Result<Network<'_>, String> {
     match IpSlice::from_slice(packet).map_err(|e| e.to_string())? {
         IpSlice::Ipv4(ip) => {
             let header = ip.header();
-            let sum = header.to_header().calc_header_checksum();
-            if header.header_checksum() != sum {
-                let said = header.header_checksum();
-                return Err(format!("header checksum {said:04x}, not {sum:04x}"));
-            }
-            if ip.is_payload_fragmented() || !header.dont_fragment() {
-                return Err("the outer packet may be, or is, a fragment".to_owned());
+            if ip.is_payload_fragmented() {
+                return Err("the outer packet is a fragment".to_owned());
             }
             Ok((
-                header.source_addr().into(),
-                header.destination_addr().into(),
                 header.ttl(),
                 packet[1],
                 header.protocol(),
@@ -153,8 +225,6 @@ fn network(packet: &[u8]) -> Result<Network<'_>, String> {
         IpSlice::Ipv6(ip) => {
             let header = ip.header();
             Ok((
-                header.source_addr().into(),
-                header.destination_addr().into(),
                 header.hop_limit(),
                 header.traffic_class(),
                 header.next_header(),

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result};
-use aya::programs::Xdp;
+use anyhow::{Context, Result, bail};
+use aya::programs::{SchedClassifier, Xdp};
 use aya::{TestRun, TestRunOptions};
 use aya_obj::programs::XdpAttachType;
 use testbed::Namespace;
@@ -28,33 +28,44 @@ pub(crate) enum Verdict {
 /// Room for the longest frame that the kernel takes in a run, and a header.
 const OUT_BYTES: usize = 4_096;
 
-/// Runs the XDP program pinned at `pin` on each frame, as if it came in by the interface with this
-/// index of the namespace; 0 is nobody's, and the kernel puts its loopback in place.
+/// How frames come in.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Arrival {
+    /// The index of an interface of the namespace; for 0 the kernel takes the loopback.
+    pub(crate) ingress: u32,
+    /// Bytes of metadata that another program left in front of each frame; they take headroom.
+    pub(crate) metadata: usize,
+}
+
+/// Runs the XDP program pinned at `pin` on each frame.
 pub(crate) fn xdp(
     namespace: &Namespace,
     pin: &Path,
-    ingress: u32,
+    arrival: Arrival,
     frames: &[Vec<u8>],
 ) -> Result<Vec<Ran>> {
     let run = |program: &Xdp, frame: &[u8]| -> Result<Ran> {
         let mut out = vec![0; OUT_BYTES];
-        let context = context(0, frame.len(), ingress);
+        let mut data = vec![0; arrival.metadata];
+        data.extend_from_slice(frame);
+        let context = context(arrival, data.len());
         let result = program
             .test_run(TestRunOptions {
-                data_in: Some(frame),
+                data_in: Some(&data),
                 data_out: Some(&mut out),
                 ctx_in: Some(&context),
                 ..TestRunOptions::default()
             })
             .with_context(|| format!("cannot run on {} bytes", frame.len()))?;
         out.truncate(result.data_size_out as usize);
+        out.drain(..arrival.metadata);
         Ok(Ran {
             verdict: match result.return_value {
                 1 => Verdict::Drop,
                 2 => Verdict::Pass,
                 3 => Verdict::Transmit,
                 4 => Verdict::Redirect,
-                other => anyhow::bail!("the program returned {other}"),
+                other => bail!("the program returned {other}"),
             },
             frame: out,
         })
@@ -66,9 +77,42 @@ pub(crate) fn xdp(
     })?
 }
 
-/// `struct xdp_md`: `data` is the length of the metadata before the frame.
-fn context(data: usize, data_end: usize, ingress: u32) -> Vec<u8> {
-    [data as u32, data_end as u32, 0, ingress, 0, 0]
+/// Runs the classifier pinned at `pin` on each frame.
+pub(crate) fn classifier(
+    namespace: &Namespace,
+    pin: &Path,
+    frames: &[Vec<u8>],
+) -> Result<Vec<Ran>> {
+    let run = |program: &SchedClassifier, frame: &[u8]| -> Result<Ran> {
+        let mut out = vec![0; OUT_BYTES];
+        let result = program
+            .test_run(TestRunOptions {
+                data_in: Some(frame),
+                data_out: Some(&mut out),
+                ..TestRunOptions::default()
+            })
+            .with_context(|| format!("cannot run on {} bytes", frame.len()))?;
+        out.truncate(result.data_size_out as usize);
+        Ok(Ran {
+            verdict: match result.return_value {
+                0 => Verdict::Pass,
+                2 => Verdict::Drop,
+                other => bail!("the program returned {other}"),
+            },
+            frame: out,
+        })
+    };
+    namespace.enter(|| {
+        let program = SchedClassifier::from_pin(pin)
+            .with_context(|| format!("no program at {}", pin.display()))?;
+        frames.iter().map(|frame| run(&program, frame)).collect()
+    })?
+}
+
+/// `struct xdp_md`: `data` and `data_end` are where the frame begins and ends behind its metadata.
+fn context(arrival: Arrival, data_end: usize) -> Vec<u8> {
+    let Arrival { ingress, metadata } = arrival;
+    [metadata as u32, data_end as u32, 0, ingress, 0, 0]
         .iter()
         .flat_map(|word| word.to_ne_bytes())
         .collect()

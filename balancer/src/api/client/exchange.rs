@@ -12,7 +12,10 @@ use tokio::{
 };
 
 use super::{Answer, Client, ClientError, How};
-use crate::api::replies::ErrorReply;
+use crate::api::{
+    BODY_LIMIT_BYTES,
+    replies::{ErrorCode, ErrorReply},
+};
 
 /// The largest answer that is read, in bytes.
 const ANSWER_LIMIT_BYTES: usize = 256 << 20;
@@ -39,6 +42,9 @@ impl Client {
             Some(body) => serde_json::to_vec(body).map_err(|error| self.garbled(error))?,
             None => Vec::new(),
         };
+        if body.len() > BODY_LIMIT_BYTES {
+            return Err(too_large(body.len()));
+        }
         let (ok, answer) = self.exchange(method, &format!("{path}{how}"), body).await?;
         if ok {
             return serde_json::from_slice(&answer).map_err(|error| self.garbled(error));
@@ -101,5 +107,14 @@ impl Client {
             socket: self.socket.clone(),
             why: why.to_string(),
         }
+    }
+}
+
+/// Said here: while a body is being sent, the server's own refusal can get lost.
+fn too_large(bytes: usize) -> ClientError {
+    let error = format!("the request has {bytes} bytes; lbd takes at most {BODY_LIMIT_BYTES}");
+    ClientError::Refused {
+        code: ErrorCode::TooLarge,
+        error,
     }
 }

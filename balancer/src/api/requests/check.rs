@@ -20,9 +20,9 @@ pub struct CheckBody {
     /// From the start of one probe to the start of the next, in milliseconds; 1,000 when left out.
     #[serde(default = "default_interval_ms")]
     pub interval_ms: u32,
-    /// When a probe has failed, in milliseconds; 500 when left out.
-    #[serde(default = "default_timeout_ms")]
-    pub timeout_ms: u32,
+    /// When a probe has failed, in milliseconds; 500, or the interval if that is shorter, when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout_ms: Option<u32>,
     /// Passed probes in a row that make a down backend healthy; 2 when left out.
     #[serde(default = "default_rise")]
     pub rise: u8,
@@ -45,9 +45,8 @@ fn default_interval_ms() -> u32 {
     1_000
 }
 
-fn default_timeout_ms() -> u32 {
-    500
-}
+/// The longest timeout that is not asked for, in milliseconds.
+const DEFAULT_TIMEOUT_MS: u32 = 500;
 
 fn default_rise() -> u8 {
     2
@@ -65,7 +64,7 @@ impl CheckBody {
             path: None,
             port: None,
             interval_ms: default_interval_ms(),
-            timeout_ms: default_timeout_ms(),
+            timeout_ms: None,
             rise: default_rise(),
             fall: default_fall(),
         }
@@ -87,7 +86,9 @@ impl CheckBody {
             kind,
             port: self.port.unwrap_or(service_port),
             interval_ms: self.interval_ms,
-            timeout_ms: self.timeout_ms,
+            timeout_ms: self
+                .timeout_ms
+                .unwrap_or(DEFAULT_TIMEOUT_MS.min(self.interval_ms)),
             rise: self.rise,
             fall: self.fall,
         })
@@ -105,7 +106,7 @@ impl From<&Check> for CheckBody {
             path,
             port: Some(check.port),
             interval_ms: check.interval_ms,
-            timeout_ms: check.timeout_ms,
+            timeout_ms: Some(check.timeout_ms),
             rise: check.rise,
             fall: check.fall,
         }

@@ -9,8 +9,8 @@ use axum::{
 };
 use serde::de::DeserializeOwned;
 
-use super::{BODY_LIMIT_BYTES, failure::Failure};
-use crate::model::ServiceName;
+use super::failure::Failure;
+use crate::{api::BODY_LIMIT_BYTES, model::ServiceName};
 
 /// A JSON body; the content type does not matter.
 pub(super) struct Body<T>(pub(super) T);

@@ -18,13 +18,11 @@ use tokio::{
 };
 
 use self::failure::Failure;
+use super::BODY_LIMIT_BYTES;
 pub use super::{
     command::{ChangeError, Command},
     socket::bind,
 };
-
-/// The largest body that is read, in bytes: 4,096 services with 32,767 backends fit several times.
-pub const BODY_LIMIT_BYTES: usize = 16 << 20;
 
 /// How long open connections may take to end once the server shall stop.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(2);

@@ -186,7 +186,7 @@ async fn an_answer_in_another_language_is_told_as_such() {
 }
 
 #[tokio::test]
-async fn a_desired_set_that_is_too_large_is_refused_and_not_a_broken_connection() {
+async fn a_desired_set_that_is_too_large_is_refused_before_it_is_sent() {
     let daemon = Daemon::with(vec![]);
     let addresses: Vec<String> = (0..65_536)
         .map(|n| format!("2001:db8:1234:5678:9abc:def0:1234:{n:x}"))

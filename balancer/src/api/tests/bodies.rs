@@ -1,7 +1,7 @@
 //! Bodies that are too large.
 
 use super::{daemon::Daemon, wire::send};
-use crate::api::server::BODY_LIMIT_BYTES;
+use crate::api::BODY_LIMIT_BYTES;
 
 #[test]
 fn a_body_that_says_it_is_too_large_is_not_read() {

@@ -110,7 +110,7 @@ impl Add {
                 path: self.check_path,
                 port: self.check_port,
                 interval_ms: self.interval_ms.unwrap_or(check.interval_ms),
-                timeout_ms: self.timeout_ms.unwrap_or(check.timeout_ms),
+                timeout_ms: self.timeout_ms.or(check.timeout_ms),
                 rise: self.rise.unwrap_or(check.rise),
                 fall: self.fall.unwrap_or(check.fall),
                 ..check

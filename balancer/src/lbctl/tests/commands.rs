@@ -214,8 +214,8 @@ fn the_options_of_a_check_reach_the_daemon() {
     assert!(ran.err.contains("check.path: \"healthz\""), "{ran:?}");
     for (option, key) in [
         (
-            "--check-path /a --interval-ms 400",
-            "check.timeout_ms: 500 ms with an interval of 400 ms",
+            "--check-path /a --interval-ms 400 --timeout-ms 401",
+            "check.timeout_ms: 401 ms with an interval of 400 ms",
         ),
         ("--timeout-ms 1001", "check.timeout_ms: 1001 ms"),
         ("--rise 0", "check.rise"),
@@ -227,6 +227,14 @@ fn the_options_of_a_check_reach_the_daemon() {
         assert_eq!(ran.code, 1, "{ran:?}");
         assert!(ran.err.contains(key), "{option}: {ran:?}");
     }
+}
+
+#[test]
+fn a_short_interval_shortens_the_timeout_that_nobody_asked_for() {
+    let daemon = Daemon::with(vec![]);
+    let line = "services add web --vip 198.51.100.10 --port 8000 --check tcp --interval-ms 200";
+    let ran = daemon.lbctl(line);
+    assert_eq!(ran.code, 0, "{ran:?}");
 }
 
 #[test]

@@ -187,3 +187,21 @@ fn until_ended(following: thread::JoinHandle<Result<(), NextHopError>>) {
     }
     following.join().expect("no panic").expect("no error");
 }
+
+#[test]
+fn hundreds_of_neighbours_are_asked_for_in_one_go() {
+    let (edge, backend) = wire();
+    let addresses: Vec<IpAddr> = (1..=400_u16)
+        .map(|number| [0xfd00, 0, 0, 0, 0, 0, 1, number].into())
+        .collect();
+    let batch = tempfile::NamedTempFile::new().expect("a file");
+    let each = addresses
+        .iter()
+        .map(|address| format!("addr add {address}/64 dev b0 nodad\n"));
+    std::fs::write(batch.path(), each.collect::<String>()).expect("write");
+    backend.ip(&format!("-batch {}", batch.path().display()));
+    let texts: Vec<String> = addresses.iter().map(IpAddr::to_string).collect();
+    let mut follower =
+        Follower::start(&edge, &texts.iter().map(String::as_str).collect::<Vec<_>>());
+    follower.until("four hundred next hops", |found| found.len() == 400);
+}

@@ -1,5 +1,5 @@
 use super::*;
-use crate::nexthop::{default_route_interfaces, kernel, link};
+use crate::nexthop::{AttachedMode, default_route_interfaces, kernel, link};
 
 fn defaults(netns: &ScratchNetns) -> Vec<u32> {
     let found = block_on_netns(netns.path(), default_route_interfaces).expect("enter");
@@ -29,6 +29,28 @@ fn an_interface_is_seen_as_it_is() {
     assert_eq!(seen, expected);
     edge.ip("link set e0 down");
     assert!(!view(&edge, "e0").up);
+}
+
+#[test]
+fn an_xdp_program_is_seen_with_the_mode_it_runs_in() {
+    let (edge, _other) = wire();
+    let object = concat!(env!("OUT_DIR"), "/pass");
+    let modes = [
+        ("xdpgeneric", AttachedMode::Generic),
+        ("xdpdrv", AttachedMode::Native),
+    ];
+    for (how, mode) in modes {
+        edge.ip(&format!("link set dev e0 {how} obj {object} sec xdp.frags"));
+        let shown = edge.ip("link show dev e0");
+        let xdp = view(&edge, "e0").xdp.expect("a program");
+        assert_eq!(xdp.mode, mode);
+        assert!(
+            shown.contains(&format!("prog/xdp id {} ", xdp.program_id)),
+            "{xdp:?}: {shown}"
+        );
+        edge.ip(&format!("link set dev e0 {how} off"));
+        assert_eq!(view(&edge, "e0").xdp, None);
+    }
 }
 
 #[test]

@@ -68,6 +68,30 @@ fn a_gateway_that_falls_silent_is_given_up_and_taken_back() {
 }
 
 #[test]
+fn an_entry_that_the_kernel_throws_away_costs_no_next_hop() {
+    let (edge, _backend) = wire();
+    let mut follower = Follower::start(&edge, &["10.0.0.2", "fd00::2"]);
+    let known = follower.until("two next hops", |found| found.len() == 2);
+    let mut found = follower.found.clone();
+    for _ in 0..3 {
+        edge.ip("neigh flush all");
+        let started = Instant::now();
+        while edge.ip("neigh show").matches("lladdr").count() < 2 {
+            assert!(
+                started.elapsed() < PATIENCE,
+                "the neighbours are not asked for again"
+            );
+        }
+        assert_eq!(*found.borrow(), known);
+    }
+    assert!(
+        !found.has_changed().expect("still followed"),
+        "published {:?} and then the same as before",
+        *found.borrow_and_update()
+    );
+}
+
+#[test]
 fn a_permanent_neighbour_is_taken_at_its_word_and_stays_permanent() {
     let (edge, _backend) = wire();
     edge.ip(&format!(

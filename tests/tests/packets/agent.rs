@@ -1,0 +1,112 @@
+//! An agent for one instance, on an interface that leads to nobody.
+
+use anyhow::Result;
+use testbed::{Agent, Namespace, World, assert_native_xdp};
+
+use crate::counts::Counts;
+use crate::oracle;
+use crate::row::Bench;
+use crate::run::{self, Arrival, Ran};
+
+/// The VIPs that the instance serves.
+pub(crate) const VIP_V4: &str = "198.51.100.10";
+pub(crate) const VIP_V6: &str = "2001:db8::10";
+
+/// The instance's addresses, which edges send to.
+pub(crate) const OWN_V4: &str = "10.1.0.11";
+pub(crate) const OWN_V6: &str = "fd00:1::11";
+
+/// An edge that the agent knows, in either family.
+pub(crate) const EDGE_V4: &str = "10.1.0.2";
+pub(crate) const EDGE_V6: &str = "fd00:1::2";
+
+/// An agent that runs, and the namespace of its instance.
+pub(crate) struct Site {
+    host: Namespace,
+    instance: Namespace,
+    _agent: Agent,
+    world: World,
+}
+
+impl Site {
+    pub(crate) fn new() -> Result<Site> {
+        let world = World::new()?;
+        let host = world.add_namespace("host")?;
+        let instance = world.add_namespace("one")?;
+        // Whoever has no address says nothing.
+        host.sysctls(&[("ipv6/conf/default/disable_ipv6", "1")])?;
+        instance.sysctls(&[("ipv6/conf/default/accept_dad", "0")])?;
+        host.ip(
+            "link add w0 mtu 1600 type veth peer name eth0 mtu 1600 netns one\n\
+             link set w0 up\n",
+        )?;
+        instance.ip(&format!(
+            "link set eth0 address 02:00:00:00:00:02\n\
+             addr add {OWN_V4}/24 dev eth0\n\
+             addr add {OWN_V6}/64 dev eth0 nodad\n\
+             link set eth0 up\n"
+        ))?;
+        let config = format!(
+            "edges = [\"10.1.0.0/28\", \"fd00:1::/124\"]\n\
+             [[instance]]\nname = \"one\"\nnetns = \"{}\"\nvips = [\"{VIP_V4}\", \"{VIP_V6}\"]\n",
+            instance.path().display()
+        );
+        let agent = Agent::start_with(&world, &host, &config)?;
+        assert_native_xdp(&instance, "eth0")?;
+        Ok(Site {
+            host,
+            instance,
+            _agent: agent,
+            world,
+        })
+    }
+
+    fn pin(&self, program: &str) -> std::path::PathBuf {
+        Agent::pins(&self.world, "one").join(program)
+    }
+
+    fn counts(&self) -> Result<Counts> {
+        Counts::of_agent(&Agent::metrics(&self.host)?)
+    }
+}
+
+/// The program `decap`.
+pub(crate) struct Decap(pub(crate) Site);
+
+impl Bench for Decap {
+    fn run(&self, frames: &[Vec<u8>]) -> Result<Vec<Ran>> {
+        let Decap(site) = self;
+        run::xdp(
+            &site.instance,
+            &site.pin("decap"),
+            Arrival::default(),
+            frames,
+        )
+    }
+
+    fn counts(&self) -> Result<Counts> {
+        self.0.counts()
+    }
+
+    fn judge(&self, frame: &[u8], ran: &Ran) -> Result<(), String> {
+        oracle::judge_opened(frame, ran)
+    }
+}
+
+/// The program `clamp`.
+pub(crate) struct Clamp(pub(crate) Site);
+
+impl Bench for Clamp {
+    fn run(&self, frames: &[Vec<u8>]) -> Result<Vec<Ran>> {
+        let Clamp(site) = self;
+        run::classifier(&site.instance, &site.pin("clamp"), frames)
+    }
+
+    fn counts(&self) -> Result<Counts> {
+        self.0.counts()
+    }
+
+    fn judge(&self, frame: &[u8], ran: &Ran) -> Result<(), String> {
+        oracle::judge_clamped(frame, ran)
+    }
+}

@@ -1,0 +1,192 @@
+//! The edge's tables in user space, made from its configuration as the daemon makes its maps.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::net::IpAddr;
+
+use anyhow::{Context, Result};
+use balancer::config::EdgeConfig;
+use balancer::model::{Encapsulation, Health};
+use balancer::reconcile::{self, BackendRecord, NextHop, Plan};
+use balancer::state::{Change, State};
+use balancer::table::Table;
+use balancer_common::abi::{self, Service, ServiceKey, Slot, outer};
+use balancer_common::edge::{self, Choice, Tables};
+use balancer_common::flow::HashKey;
+use balancer_common::outer::{GueIpv4, GueIpv6, Ipv4, Ipv6, Outer};
+use balancer_common::{Address, Reason, reason};
+
+use crate::counts::Counts;
+use crate::edge::Site;
+use crate::run::{Ran, Verdict};
+
+/// A decision and its frame, as the program would make them, and what it would count.
+pub(crate) struct Decided {
+    pub(crate) ran: Ran,
+    pub(crate) counted: Counts,
+    /// `None` for a packet that is sent.
+    pub(crate) reason: Option<Reason>,
+}
+
+/// What the edge's maps hold.
+pub(crate) struct Likeness {
+    key: HashKey,
+    ingress: u32,
+    vips: BTreeSet<Address>,
+    services: BTreeMap<ServiceKey, Service>,
+    plan: Plan,
+    backends: BTreeMap<u16, abi::Backend>,
+    /// Service and address of each backend, as counters name them.
+    names: BTreeMap<u16, (String, String)>,
+}
+
+impl Likeness {
+    pub(crate) fn of(site: &Site) -> Result<Likeness> {
+        let file = site.edge.config();
+        let config = EdgeConfig::parse(&fs::read_to_string(&file)?, "edge.toml")?;
+        let key = config.hash_key.context("the site has a key")?;
+        let apply = Change::Apply {
+            services: config.services,
+            force: true,
+        };
+        let (state, _) = State::new(key).change(&apply, 0)?;
+        let plan = reconcile::plan(&state, &|_| Health::Unknown, &site.next_hops()?);
+        let mut likeness = Likeness {
+            key: HashKey::expand(key),
+            ingress: site.ingress,
+            vips: plan.services.keys().map(|key| key.vip.into()).collect(),
+            services: BTreeMap::new(),
+            backends: plan
+                .backends
+                .iter()
+                .map(|(id, record)| (id.0, backend(record)))
+                .collect(),
+            names: BTreeMap::new(),
+            plan,
+        };
+        for (key, id) in &likeness.plan.services {
+            let table = &likeness.plan.tables[id];
+            let key = ServiceKey {
+                vip: key.vip.into(),
+                port: key.port.to_be_bytes(),
+                protocol: key.protocol.number(),
+                padding: [0; 5],
+            };
+            let service = Service {
+                table: u32::from(id.0),
+                shift: 64 - table.slots().ilog2(),
+            };
+            likeness.services.insert(key, service);
+        }
+        for (name, service) in &state.services {
+            for (address, id) in &service.ids {
+                let name = (name.to_string(), address.to_string());
+                likeness.names.insert(id.0, name);
+            }
+        }
+        Ok(likeness)
+    }
+
+    /// What the program should make of a frame.
+    pub(crate) fn decide(&self, frame: &[u8]) -> Decided {
+        match edge::choose(frame, self, &self.key) {
+            Ok(choice) => {
+                self.check_owner(&choice);
+                let (service, address) = &self.names[&choice.id];
+                Decided {
+                    counted: Counts::backend(service, address, choice.inner.length),
+                    ran: self.sent(frame, &choice),
+                    reason: None,
+                }
+            }
+            Err(reason) => Decided {
+                ran: Ran {
+                    verdict: match reason.verdict() {
+                        reason::Verdict::Pass => Verdict::Pass,
+                        reason::Verdict::Drop => Verdict::Drop,
+                    },
+                    frame: frame.to_vec(),
+                },
+                counted: Counts::reason(reason),
+                reason: Some(reason),
+            },
+        }
+    }
+
+    /// The table itself, asked by the hash, must give the same backend.
+    fn check_owner(&self, choice: &Choice<'_>) {
+        let owns = |table: &Table| {
+            let slot = table.slot_of(choice.inner.hash);
+            table.owners()[slot].0 == choice.id
+        };
+        assert!(self.plan.tables.values().any(owns), "{choice:?}");
+    }
+
+    fn sent(&self, frame: &[u8], choice: &Choice<'_>) -> Ran {
+        let mut out = vec![0; choice.backend.outer_length()];
+        out.extend_from_slice(frame);
+        let head = &mut out[..];
+        match choice.backend.outer {
+            outer::IPV4 => Ipv4::write(head, choice.backend, &choice.inner),
+            outer::IPV6 => Ipv6::write(head, choice.backend, &choice.inner),
+            outer::GUE_IPV4 => GueIpv4::write(head, choice.backend, &choice.inner),
+            outer::GUE_IPV6 => GueIpv6::write(head, choice.backend, &choice.inner),
+            other => panic!("no outer header {other}"),
+        }
+        Ran {
+            verdict: match choice.backend.interface == self.ingress {
+                true => Verdict::Transmit,
+                false => Verdict::Redirect,
+            },
+            frame: out,
+        }
+    }
+}
+
+impl Tables for Likeness {
+    fn is_vip(&self, address: &Address) -> bool {
+        self.vips.contains(address)
+    }
+
+    fn service(&self, key: &ServiceKey) -> Option<Service> {
+        self.services.get(key).copied()
+    }
+
+    fn slot(&self, table: u32, slot: u32) -> Option<Slot> {
+        let (_, table) = self
+            .plan
+            .tables
+            .iter()
+            .find(|(id, _)| u32::from(id.0) == table)?;
+        table.owners().get(slot as usize).map(|id| Slot(id.0))
+    }
+
+    fn backend(&self, id: u16) -> Option<&abi::Backend> {
+        self.backends.get(&id).or(Some(&abi::Backend::EMPTY))
+    }
+}
+
+fn backend(record: &BackendRecord) -> abi::Backend {
+    let kind = match (record.encapsulation, record.address) {
+        (Encapsulation::Gue, IpAddr::V4(_)) => outer::GUE_IPV4,
+        (Encapsulation::Gue, IpAddr::V6(_)) => outer::GUE_IPV6,
+        (Encapsulation::Ipip, _) => outer::IPV4,
+        (Encapsulation::Ip6ip6 | Encapsulation::Ip4in6, _) => outer::IPV6,
+    };
+    let Some(hop) = record.next_hop else {
+        return abi::Backend::new(kind, Address::default(), record.address.into());
+    };
+    let NextHop {
+        interface,
+        source_mac,
+        destination_mac,
+        source,
+        mtu,
+    } = hop;
+    abi::Backend::new(kind, source.into(), record.address.into()).via(
+        interface,
+        destination_mac,
+        source_mac,
+        mtu,
+    )
+}

@@ -1,0 +1,54 @@
+//! Frames that something went wrong with, drawn from a seed.
+
+/// Values that lengths and offsets go wrong at.
+const EDGES: [u16; 14] = [
+    0, 1, 4, 7, 8, 19, 20, 27, 39, 40, 0x7fff, 0x8000, 0xfffe, 0xffff,
+];
+
+/// The part of a frame that the programs read.
+const HEADERS: usize = 134;
+
+/// `count` frames, each one of `sound` with one to three things wrong.
+pub(crate) fn mutated(seed: u64, count: usize, sound: &[Vec<u8>]) -> Vec<Vec<u8>> {
+    let mut random = fastrand::Rng::with_seed(seed);
+    (0..count)
+        .map(|_| {
+            let mut frame = random.choice(sound).expect("there are some").clone();
+            for _ in 0..random.usize(1..=3) {
+                mutate(&mut random, &mut frame);
+            }
+            frame
+        })
+        .collect()
+}
+
+fn mutate(random: &mut fastrand::Rng, frame: &mut Vec<u8>) {
+    let headers = frame.len().min(HEADERS);
+    let at = random.usize(0..headers);
+    match random.u8(0..8) {
+        0 => frame[at] ^= 1 << random.u8(0..8),
+        1 => frame[at] = random.u8(..),
+        2 | 3 => {
+            let at = at & !1;
+            let near = (frame.len() as u16).saturating_sub(random.u16(0..60));
+            let value = match random.bool() {
+                true => *random.choice(&EDGES).expect("there are some"),
+                false => near,
+            };
+            if let Some(word) = frame.get_mut(at..at + 2) {
+                word.copy_from_slice(&value.to_be_bytes());
+            }
+        }
+        // The kernel takes no frame shorter than this.
+        4 => frame.truncate(random.usize(14..=frame.len())),
+        5 => {
+            let more = random.usize(0..64);
+            frame.extend((0..more).map(|_| random.u8(..)));
+        }
+        // Version and header length, where a wrong one matters most.
+        6 if frame.len() > 14 => frame[14] = random.u8(..),
+        // Another flow.
+        _ if frame.len() > 36 => frame[34..36].fill_with(|| random.u8(..)),
+        _ => {}
+    }
+}
