@@ -1,16 +1,15 @@
-//! The real `lbd edge`, `lbd agent` and `lbctl`, as a test or the demo runs them.
+//! The real `lbd edge` and `lbd agent`, as a test or the demo runs them.
 
 use std::cell::RefCell;
 use std::fs;
 use std::net::IpAddr;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::ExitStatus;
 use std::rc::Rc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use serde_json::Value;
 
 use crate::{Instance, Namespace, Process, Topology, World, program, wait_for};
 
@@ -29,6 +28,7 @@ pub struct Edge {
     namespace: Namespace,
     directory: PathBuf,
     process: Rc<RefCell<Process>>,
+    notices: UnixDatagram,
 }
 
 /// What an edge's configuration says beyond its places.
@@ -38,28 +38,6 @@ pub struct EdgeOptions {
     pub settings: String,
     /// `[[service]]` tables, as TOML.
     pub services: String,
-}
-
-/// What `lbctl` said.
-#[derive(Clone, Debug)]
-pub struct Reply {
-    /// The exit code; of a signal, -1.
-    pub code: i32,
-    /// Standard output.
-    pub stdout: String,
-    /// Standard error.
-    pub stderr: String,
-}
-
-impl Reply {
-    fn of(lbctl: Child) -> Result<Reply> {
-        let done = lbctl.wait_with_output().context("cannot wait for lbctl")?;
-        Ok(Reply {
-            code: done.status.code().unwrap_or(-1),
-            stdout: String::from_utf8_lossy(&done.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&done.stderr).into_owned(),
-        })
-    }
 }
 
 impl Edge {
@@ -74,19 +52,20 @@ impl Edge {
         fs::create_dir_all(&directory)?;
         let config = directory.join("edge.toml");
         fs::write(&config, edge_config(world, name, &directory, options))?;
-        let process = launch(world, name, namespace, "edge", &config)?;
+        let (process, notices) = launch(world, name, namespace, "edge", &config)?;
         Ok(Edge {
             name: name.to_owned(),
             namespace: namespace.clone(),
             directory,
             process,
+            notices,
         })
     }
 
     /// Starts it again, after it was killed or terminated, with the same configuration.
     pub fn start_again(&mut self, world: &World) -> Result<()> {
         let config = self.directory.join("edge.toml");
-        self.process = launch(world, &self.name, &self.namespace, "edge", &config)?;
+        (self.process, self.notices) = launch(world, &self.name, &self.namespace, "edge", &config)?;
         Ok(())
     }
 
@@ -105,6 +84,17 @@ impl Edge {
         self.process.borrow().log()
     }
 
+    /// What it has told systemd since it was ready, and was not asked for yet.
+    pub fn notices(&self) -> Vec<String> {
+        let mut notices = Vec::new();
+        let mut message = [0; 256];
+        while let Ok(length) = self.notices.recv(&mut message) {
+            let text = String::from_utf8_lossy(&message[..length]);
+            notices.extend(text.lines().map(str::to_owned));
+        }
+        notices
+    }
+
     /// Its API socket.
     pub fn socket(&self) -> PathBuf {
         self.directory.join("lbd.sock")
@@ -120,66 +110,9 @@ impl Edge {
         self.directory.join("state")
     }
 
-    /// Runs `lbctl` against it, whatever comes of it.
-    pub fn lbctl(&self, arguments: &[&str]) -> Result<Reply> {
-        Reply::of(self.start_lbctl(arguments)?)
-    }
-
-    /// Runs one `lbctl` for each of these, all at the same time.
-    pub fn lbctl_at_once(&self, commands: &[Vec<&str>]) -> Result<Vec<Reply>> {
-        let started: Vec<Child> = commands
-            .iter()
-            .map(|arguments| self.start_lbctl(arguments))
-            .collect::<Result<_>>()?;
-        started.into_iter().map(Reply::of).collect()
-    }
-
-    fn start_lbctl(&self, arguments: &[&str]) -> Result<Child> {
-        Command::new(program("lbctl")?)
-            .arg("--socket")
-            .arg(self.socket())
-            .args(arguments)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .context("cannot start lbctl")
-    }
-
-    /// Runs `lbctl`, which must succeed; its standard output.
-    pub fn lbctl_ok(&self, arguments: &[&str]) -> Result<String> {
-        let reply = self.lbctl(arguments)?;
-        if reply.code != 0 {
-            bail!(
-                "lbctl {}: exit code {}: {}",
-                arguments.join(" "),
-                reply.code,
-                reply.stderr.trim()
-            );
-        }
-        Ok(reply.stdout)
-    }
-
-    /// Runs `lbctl --output json`, which must succeed.
-    pub fn lbctl_json(&self, arguments: &[&str]) -> Result<Value> {
-        let text = self.lbctl_ok(&[&["--output", "json"], arguments].concat())?;
-        serde_json::from_str(&text).with_context(|| format!("no JSON: {text}"))
-    }
-
-    /// The generation of its desired state.
-    pub fn generation(&self) -> Result<u64> {
-        let reply = self.lbctl_json(&["status"])?;
-        reply["generation"]
-            .as_u64()
-            .with_context(|| format!("no generation: {reply}"))
-    }
-
-    /// Whether it found its program running when it started, and kept it.
-    pub fn took_over(&self) -> Result<bool> {
-        let reply = self.lbctl_json(&["status"])?;
-        reply["items"][0]["taken_over"]
-            .as_bool()
-            .with_context(|| format!("no status: {reply}"))
+    /// Its pin directory.
+    pub fn pins(&self, world: &World) -> PathBuf {
+        world.bpffs().join(&self.name)
     }
 
     /// Scrapes its metrics.
@@ -226,7 +159,7 @@ impl Agent {
             &config,
             agent_config(world, &topology.instances, vips, &edges),
         )?;
-        let process = launch(world, "agent", &topology.router, "agent", &config)?;
+        let (process, _) = launch(world, "agent", &topology.router, "agent", &config)?;
         Ok(Agent {
             config,
             edges,
@@ -270,7 +203,7 @@ impl Agent {
 
     /// Starts it again, after it was killed, with the same configuration.
     pub fn start_again(&mut self, world: &World, topology: &Topology) -> Result<()> {
-        self.process = launch(world, "agent", &topology.router, "agent", &self.config)?;
+        (self.process, _) = launch(world, "agent", &topology.router, "agent", &self.config)?;
         Ok(())
     }
 
@@ -292,7 +225,7 @@ fn launch(
     namespace: &Namespace,
     role: &str,
     config: &Path,
-) -> Result<Rc<RefCell<Process>>> {
+) -> Result<(Rc<RefCell<Process>>, UnixDatagram)> {
     let place = world.directory().join(format!("{name}.ready"));
     // A former process of this name may have left its own.
     let _ = fs::remove_file(&place);
@@ -325,7 +258,7 @@ fn launch(
         ensure!(process.is_running(), "it ended:\n{}", process.log_tail());
         bail!("it has not said so");
     })?;
-    Ok(process)
+    Ok((process, readiness))
 }
 
 fn edge_config(world: &World, name: &str, directory: &Path, options: &EdgeOptions) -> String {

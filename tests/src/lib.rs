@@ -4,9 +4,11 @@
 //! instances inside it; [`Edge`], [`Agent`] and [`lbctl`](Edge::lbctl) are the real programs run there;
 //! a [`Site`] is all of these with one [`Workload`] on it.
 
+mod control;
 mod lb;
 mod load;
 mod namespace;
+mod ports;
 mod process;
 mod programs;
 mod site;
@@ -17,9 +19,11 @@ mod workload;
 mod world;
 mod xdp;
 
-pub use lb::{Agent, Edge, EdgeOptions, Reply};
+pub use control::{Reply, lbd, lbd_as};
+pub use lb::{Agent, Edge, EdgeOptions};
 pub use load::{Load, Request, Running};
 pub use namespace::Namespace;
+pub use ports::ask_from_ports;
 pub use process::Process;
 pub use programs::program;
 pub use site::Site;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -19,9 +19,13 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::Protocol;
 use crate::namespace::Namespace;
+use crate::wait_for;
 
 /// A client gives up after this long.
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// A load that has not moved on by so much is stuck.
+const HANGS: Duration = Duration::from_secs(30);
 
 /// What one request met.
 #[derive(Clone, Debug)]
@@ -44,6 +48,7 @@ pub struct Load {
 /// A load that is being sent until it is told to stop.
 pub struct Running {
     stop: Arc<AtomicBool>,
+    ended: Arc<AtomicUsize>,
     thread: JoinHandle<Result<Load>>,
 }
 
@@ -169,14 +174,30 @@ impl Running {
         let entrance = client.entrance()?;
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
+        let ended = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&ended);
         let thread = thread::spawn(move || {
             setns(&entrance, CloneFlags::CLONE_NEWNET).context("cannot enter the client")?;
             tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 .build()?
-                .block_on(send(target, rate, count, protocol, &stopped))
+                .block_on(send(target, rate, count, protocol, &stopped, &counted))
         });
-        Ok(Running { stop, thread })
+        Ok(Running {
+            stop,
+            ended,
+            thread,
+        })
+    }
+
+    /// Waits until so many more requests have been answered, or have failed.
+    pub fn wait_for_more(&self, count: usize) -> Result<()> {
+        let ended = || self.ended.load(Ordering::Relaxed);
+        let wanted = ended() + count;
+        wait_for(&format!("{count} more requests"), HANGS, || {
+            ensure!(ended() >= wanted, "{} are missing", wanted - ended());
+            Ok(())
+        })
     }
 
     /// Sends no more, waits for what is on its way.
@@ -198,6 +219,7 @@ async fn send(
     count: usize,
     protocol: Protocol,
     stopped: &AtomicBool,
+    ended: &AtomicUsize,
 ) -> Result<Load> {
     let mut ticks = interval(Duration::from_secs(1) / rate);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
@@ -208,6 +230,7 @@ async fn send(
         requests.spawn(request(target, protocol));
         while let Some(request) = requests.try_join_next() {
             done.push(request?);
+            ended.store(done.len(), Ordering::Relaxed);
         }
     }
     while let Some(request) = requests.join_next().await {

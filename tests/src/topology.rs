@@ -152,6 +152,13 @@ impl Topology {
         Ok(())
     }
 
+    /// Takes the edge's link away and makes it anew, as a hot-plug would.
+    pub fn remake_edge_link(&self, world: &World) -> Result<()> {
+        self.router.ip("link del to-edge\n")?;
+        connect(&self.router, &self.edge, "to-edge", Topology::EDGE)?;
+        attach_pass(world, &self.router, "to-edge")
+    }
+
     /// The instance of this name.
     pub fn instance(&self, name: &str) -> Result<&Instance> {
         self.instances
@@ -224,7 +231,7 @@ fn add_host(
     router: &Namespace,
     name: &str,
     port: &str,
-    (ipv4, ipv6): (Ipv4Addr, Ipv6Addr),
+    addresses: (Ipv4Addr, Ipv6Addr),
 ) -> Result<Namespace> {
     let host = world.add_namespace(name)?;
     host.sysctls(&[
@@ -236,6 +243,18 @@ fn add_host(
         ("ipv4/conf/all/arp_announce", "2"),
         ("ipv4/conf/default/arp_notify", "1"),
     ])?;
+    connect(router, &host, port, addresses)?;
+    Ok(host)
+}
+
+/// The link between the fabric and a host, with the host's addresses.
+fn connect(
+    router: &Namespace,
+    host: &Namespace,
+    port: &str,
+    (ipv4, ipv6): (Ipv4Addr, Ipv6Addr),
+) -> Result<()> {
+    let name = host.name();
     // Of the address, as container runtimes do: whoever comes back with it is found at once.
     let [a, b, c, d] = ipv4.octets();
     let mac = format!("02:42:{a:02x}:{b:02x}:{c:02x}:{d:02x}");
@@ -257,5 +276,5 @@ fn add_host(
     // A native program sees what the sender's stack left undone: checksums must be whole.
     router.run("ethtool", &["--offload", port, "tx", "off"])?;
     host.run("ethtool", &["--offload", "eth0", "tx", "off"])?;
-    Ok(host)
+    Ok(())
 }

@@ -1,5 +1,7 @@
 //! What the kernel says about XDP on a link, and the no-op program that native veth receivers need.
 
+use std::fs;
+
 use anyhow::{Context, Result, bail, ensure};
 use aya::Ebpf;
 use aya::programs::links::FdLink;
@@ -37,6 +39,8 @@ pub fn attach_pass(world: &World, namespace: &Namespace, device: &str) -> Result
     let pin = world
         .bpffs()
         .join(format!("pass-{}-{device}", namespace.name()));
+    // Left of a device that is gone.
+    let _ = fs::remove_file(&pin);
     namespace.enter(|| {
         let mut object =
             Ebpf::load(balancer::dataplane::PASS_OBJECT).context("cannot load the pass program")?;
