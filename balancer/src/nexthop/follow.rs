@@ -20,6 +20,7 @@ use super::{
     kernel,
     memory::Memory,
     neighbour::{self, Neighbour, Place},
+    standin::StandIns,
     survey::{AT_ONCE, Survey},
 };
 
@@ -52,6 +53,7 @@ pub fn spawn(
             events: Events::open()?,
             asked: BTreeMap::new(),
             memory: Memory::default(),
+            stand_ins: StandIns::default(),
         };
         follower.run(wanted, sources, found).await;
         Ok(())
@@ -62,6 +64,7 @@ struct Follower {
     kernel: Handle,
     events: Events,
     memory: Memory,
+    stand_ins: StandIns,
     /// When each neighbour was last asked for.
     asked: BTreeMap<Place, Instant>,
 }
@@ -129,7 +132,10 @@ impl Follower {
         let now = Instant::now();
         self.memory.take_in(&survey.neighbours, now);
         self.ask(&survey.neighbours, now).await;
-        Ok(survey.next_hops(&self.memory, sources))
+        let mut next_hops = survey.next_hops(&self.memory, sources);
+        let resolved = |address| survey.is_resolving(address);
+        self.stand_ins.add(&mut next_hops, resolved, now);
+        Ok(next_hops)
     }
 
     /// Has the kernel resolve what it does not know and confirm what it has not heard of lately.

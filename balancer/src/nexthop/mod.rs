@@ -12,6 +12,7 @@ mod link;
 mod memory;
 mod neighbour;
 mod route;
+mod standin;
 mod survey;
 #[cfg(test)]
 mod tests;

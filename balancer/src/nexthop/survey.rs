@@ -75,6 +75,15 @@ impl Survey {
         })
     }
 
+    /// Whether there is a route to `address`, and its neighbour has yet to answer.
+    pub(crate) fn is_resolving(&self, address: IpAddr) -> bool {
+        let neighbour = self
+            .routes
+            .get(&address)
+            .and_then(|route| self.neighbours.get(&(route.interface, route.neighbour)));
+        matches!(neighbour, Some(Neighbour::Missing | Neighbour::Resolving))
+    }
+
     /// The next hop of each address that has one.
     pub(crate) fn next_hops(&self, memory: &Memory, sources: Sources) -> BTreeMap<IpAddr, NextHop> {
         let next_hop = |address: IpAddr, route: &Route| {
