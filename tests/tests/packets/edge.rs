@@ -35,6 +35,8 @@ pub(crate) const ENCAPSULATIONS: &[Service] = &[
     // Behind the other interface, and behind a gateway.
     ("elsewhere", "198.51.100.8", "gue", &["10.2.0.18"]),
     ("routed", "198.51.100.9", "gue", &["10.3.0.19"]),
+    // The words of an outer header to it may sum up to 1ffff.
+    ("carry", "198.51.100.12", "gue", &["172.31.132.127"]),
 ];
 
 /// Where the edge pins its program, below the world's bpffs.
@@ -84,7 +86,8 @@ impl Site {
              addr add 10.2.0.2/24 dev eth1\n\
              link set eth0 up\n\
              link set eth1 up\n\
-             route add 10.3.0.0/24 via 10.1.0.1\n")?;
+             route add 10.3.0.0/24 via 10.1.0.1\n\
+             route add 172.16.0.0/12 via 10.1.0.1\n")?;
         namespace.ip(&neighbours(services))?;
         let options = EdgeOptions {
             settings: format!("hash_key = \"{HASH_KEY}\"\n"),
@@ -144,7 +147,9 @@ impl Site {
             let found = match *backend {
                 v4 if v4.starts_with("10.1.") => by_eth0([2, 0, 0, 0, 1, 1], "10.1.0.2"),
                 v6 if v6.starts_with("fd00:1:") => by_eth0([2, 0, 0, 0, 1, 1], "fd00:1::2"),
-                routed if routed.starts_with("10.3.") => by_eth0([2, 0, 0, 0, 1, 2], "10.1.0.2"),
+                routed if routed.starts_with("10.3.") || routed.starts_with("172.") => {
+                    by_eth0([2, 0, 0, 0, 1, 2], "10.1.0.2")
+                }
                 other if other.starts_with("10.2.") => {
                     hop(eth1, [2, 0, 0, 0, 0, 3], [2, 0, 0, 0, 2, 1], "10.2.0.2")
                 }
