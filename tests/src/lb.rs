@@ -172,7 +172,7 @@ impl Agent {
     pub fn start_with(world: &World, host: &Namespace, text: &str) -> Result<Agent> {
         let config = world.directory().join("agent.toml");
         fs::write(&config, format!("{}{text}", agent_places(world)))?;
-        let process = launch(world, "agent", host, "agent", &config)?;
+        let (process, _) = launch(world, "agent", host, "agent", &config)?;
         Ok(Agent {
             config,
             edges: Vec::new(),
