@@ -264,6 +264,40 @@ mod tests {
             check_gue(&gue[54..], &inner);
         }
 
+        /// Any addresses, and sums around the values at which a fold carries.
+        #[test]
+        fn the_header_checksum_is_right_between_any_addresses(
+            source: [u8; 4],
+            network: [u8; 2],
+            near in 0_u16..4,
+            length in 20..=LONGEST,
+        ) {
+            let inner = Inner { length, tos: 0, protocol: 4, hash: 0 };
+            let zero = Backend::new(
+                outer::IPV4,
+                Address::from_ipv4(source),
+                Address::from_ipv4([network[0], network[1], 0, 0]),
+            );
+            // The host's word makes the sum end in ffff, or one to three less.
+            let so_far = zero.ipv4_sum + (length + Ipv4::LENGTH) as u32;
+            let [high, low] = (!near).wrapping_sub(so_far as u16).to_be_bytes();
+            let destination = [network[0], network[1], high, low];
+            let backend = Backend::new(
+                outer::IPV4,
+                Address::from_ipv4(source),
+                Address::from_ipv4(destination),
+            );
+            let mut frame = [0; EthHdr::LEN + Ipv4::LENGTH];
+            Ipv4::write(&mut frame[..], &backend, &inner);
+            let header = Ipv4HeaderSlice::from_slice(&frame[14..]).unwrap();
+            prop_assert_eq!(header.source(), source);
+            prop_assert_eq!(header.destination(), destination);
+            prop_assert_eq!(
+                header.header_checksum(),
+                header.to_header().calc_header_checksum()
+            );
+        }
+
         #[test]
         fn the_flow_label_leaves_out_the_bits_of_the_source_port(low in 0_u64..1 << 14, high: u64) {
             let label = |hash| {

@@ -10,6 +10,7 @@ use crate::{setup, workspace};
 /// Runs the tests of the default members; `arguments` go to `cargo test`.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
     setup::run()?;
+    let promtool = setup::promtool::find_or_unpack()?;
     if !workspace::is_root() {
         eprintln!(
             "test: you are not root: the network tests will fail, \
@@ -24,7 +25,11 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     if !built.success() {
         bail!("the build failed");
     }
-    let mut tests = workspace::cargo()
+    let mut test = workspace::cargo();
+    if let Some(directory) = promtool {
+        test.env("PATH", setup::promtool::path_with(&directory)?);
+    }
+    let mut tests = test
         .args(["test", "--no-fail-fast"])
         .args(arguments)
         .stdout(Stdio::piped())

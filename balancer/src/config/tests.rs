@@ -1,6 +1,8 @@
 //! Whole files, and each thing that can be wrong with one.
 
+mod agent_errors;
 mod errors;
+mod service_errors;
 
 use std::path::Path;
 

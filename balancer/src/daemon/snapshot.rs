@@ -9,6 +9,7 @@ use crate::{
     nexthop::AttachedMode,
     reconcile,
     state::ServiceState,
+    table::Table,
 };
 
 impl Keeper {
@@ -16,10 +17,16 @@ impl Keeper {
     pub(super) fn snapshot(&self) -> Snapshot {
         let mut snapshot = Snapshot::default();
         for service in self.state.services.values() {
+            let published = self.published.as_ref();
+            let table = published.and_then(|plan| plan.tables.get(&service.id));
+            let shares = table.map(Table::shares).unwrap_or_default();
             let backends: Vec<BackendView> = service
                 .ids
                 .iter()
-                .filter_map(|(&address, &id)| self.backend_view(service, address, id))
+                .filter_map(|(&address, &id)| {
+                    let slots = shares.get(&id).copied().unwrap_or_default();
+                    self.backend_view(service, address, id, slots)
+                })
                 .collect();
             snapshot
                 .services
@@ -124,14 +131,10 @@ impl Keeper {
         service: &ServiceState,
         address: std::net::IpAddr,
         id: BackendId,
+        slots: usize,
     ) -> Option<BackendView> {
         let backend = service.service.backends.get(&address)?;
         let traffic = self.plane.traffic(id).unwrap_or_default();
-        let table = self
-            .published
-            .as_ref()
-            .and_then(|plan| plan.tables.get(&service.id));
-        let owners = table.map(|table| table.owners()).unwrap_or_default();
         Some(BackendView {
             service: service.service.name.clone(),
             address,
@@ -141,7 +144,7 @@ impl Keeper {
                 Some(_) => self.known(id).to_string(),
                 None => "unchecked".to_owned(),
             },
-            slots: owners.iter().filter(|owner| **owner == id).count(),
+            slots,
             packets: traffic.packets,
             bytes: traffic.bytes,
             next_hop: self.next_hops.get(&address).map(|hop| {

@@ -1,6 +1,6 @@
 //! The edge's program and maps.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use aya::{
     Ebpf, EbpfLoader,
@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     model::{BackendId, ServiceId, ServiceKey},
-    reconcile::{Plan, Step},
+    reconcile::Step,
     table::Table,
 };
 
@@ -102,16 +102,16 @@ pub type PacketLog = EbpfLogger<&'static dyn log::Log>;
 pub struct EdgePlane {
     ebpf: Ebpf,
     pins: PinDir,
-    vips: HashMap<MapData, Address, u32>,
-    services: HashMap<MapData, abi::ServiceKey, abi::Service>,
-    backends: Array<MapData, abi::Backend>,
+    pub(super) vips: HashMap<MapData, Address, u32>,
+    pub(super) services: HashMap<MapData, abi::ServiceKey, abi::Service>,
+    pub(super) backends: Array<MapData, abi::Backend>,
     traffic: PerCpuArray<MapData, Traffic>,
     reasons: PerCpuArray<MapData, Traffic>,
-    tables: Tables,
+    pub(super) tables: Tables,
     /// Tables that are filled: index and shift.
-    filled: BTreeMap<ServiceId, abi::Service>,
+    pub(super) filled: BTreeMap<ServiceId, abi::Service>,
     /// Services that packets see.
-    live: BTreeMap<ServiceKey, ServiceId>,
+    pub(super) live: BTreeMap<ServiceKey, ServiceId>,
     logger: Option<PacketLog>,
 }
 
@@ -216,65 +216,6 @@ impl EdgePlane {
             .info()
             .map_err(kernel("read the program's id"))?;
         Ok(info.id())
-    }
-
-    /// Makes the maps equal to `plan`, whatever an earlier daemon left in them, and without a
-    /// moment in which a service that is in both would be missing.
-    pub fn adopt(&mut self, plan: &Plan) -> Result<(), DataplaneError> {
-        // What packets see now, and what a write that failed half-way left unseen.
-        let seen = self
-            .services
-            .iter()
-            .flatten()
-            .map(|(_, service)| service.table);
-        let unseen = self.filled.values().map(|service| service.table);
-        let left: BTreeSet<u32> = seen.chain(unseen).collect();
-        self.filled.clear();
-        self.live.clear();
-        for (&id, backend) in &plan.backends {
-            self.apply(&Step::PutBackend(id, *backend))?;
-        }
-        for (&id, table) in &plan.tables {
-            self.apply(&Step::PutTable(id, table.clone()))?;
-        }
-        for (&key, &id) in &plan.services {
-            self.apply(&Step::PutService(key, id))?;
-        }
-        let planned: BTreeSet<_> = plan.services.keys().map(record::service_key).collect();
-        let stale: Vec<_> = self
-            .services
-            .keys()
-            .flatten()
-            .filter(|key| !planned.contains(key))
-            .collect();
-        for key in stale {
-            self.services
-                .remove(&key)
-                .map_err(kernel("remove a service"))?;
-        }
-        let vips: BTreeSet<Address> = plan.services.keys().map(|key| key.vip.into()).collect();
-        let stale: Vec<_> = self
-            .vips
-            .keys()
-            .flatten()
-            .filter(|vip| !vips.contains(vip))
-            .collect();
-        for vip in stale {
-            self.vips.remove(&vip).map_err(kernel("remove a VIP"))?;
-        }
-        for index in left {
-            self.tables.release(index)?;
-        }
-        for id in 1..abi::MAX_BACKENDS {
-            let record = self
-                .backends
-                .get(&id, 0)
-                .map_err(kernel("read a backend"))?;
-            if record.outer != 0 && !plan.backends.contains_key(&BackendId(id as u16)) {
-                self.apply(&Step::RemoveBackend(BackendId(id as u16)))?;
-            }
-        }
-        Ok(())
     }
 
     /// Carries out one step of a plan.

@@ -2,6 +2,7 @@
 //!
 //! The only module that knows aya, and the only one that opens a map.
 
+mod adoption;
 mod agent;
 mod attachment;
 mod edge;

@@ -3,11 +3,8 @@
 mod attachment;
 mod daemon;
 mod detach;
-mod health;
 mod operator;
-mod policy;
 mod restart;
-mod writers;
 
 use std::net::IpAddr;
 

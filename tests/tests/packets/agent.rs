@@ -1,6 +1,7 @@
 //! An agent for one instance, on an interface that leads to nobody.
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
+use aya::programs::{ProgramInfo, SchedClassifier, TcAttachType};
 use testbed::{Agent, Namespace, World, assert_native_xdp};
 
 use crate::counts::Counts;
@@ -52,13 +53,25 @@ impl Site {
             instance.path().display()
         );
         let agent = Agent::start_with(&world, &host, &config)?;
-        assert_native_xdp(&instance, "eth0")?;
-        Ok(Site {
+        let attached = assert_native_xdp(&instance, "eth0")?;
+        let site = Site {
             host,
             instance,
             _agent: agent,
             world,
-        })
+        };
+        let decap = ProgramInfo::from_pin(site.pin("decap"))?.id();
+        ensure!(
+            attached == u64::from(decap),
+            "decap {decap} is not what runs"
+        );
+        let clamp = ProgramInfo::from_pin(site.pin("clamp"))?.id();
+        let (_, egress) = site
+            .instance
+            .enter(|| SchedClassifier::query_tcx("eth0", TcAttachType::Egress))??;
+        let attached = egress.iter().any(|program| program.id() == clamp);
+        ensure!(attached, "clamp {clamp} is not what runs");
+        Ok(site)
     }
 
     fn pin(&self, program: &str) -> std::path::PathBuf {

@@ -5,15 +5,14 @@ use std::collections::BTreeSet;
 use anyhow::Result;
 use balancer_common::agent::{self, Instance};
 use balancer_common::clamp::{self, Limits};
-use balancer_common::{Address, Reason, reason};
+use balancer_common::{Address, Reason};
 
 use crate::agent::{Clamp, Decap, VIP_V4, VIP_V6};
 use crate::counts::Counts;
-use crate::decap::Outer;
 use crate::edge::{ENCAPSULATIONS, Service, Site};
 use crate::frame::{Packet, Transport};
-use crate::likeness::Likeness;
 use crate::mutation::mutated;
+use crate::outer::Outer;
 use crate::row::{Bench, spelled};
 use crate::run::{Ran, Verdict};
 
@@ -84,7 +83,7 @@ fn agree(bench: &impl Bench, frames: &[Vec<u8>], expected: &[(Ran, Counts)]) -> 
 fn balance_and_the_pure_function_choose_alike() -> Result<()> {
     let services = [ENCAPSULATIONS, SEVERAL].concat();
     let site = Site::new(&services)?;
-    let likeness = Likeness::of(&site)?;
+    let likeness = site.likeness();
     let decide = |frames: &[Vec<u8>]| -> (Vec<(Ran, Counts)>, BTreeSet<Option<Reason>>) {
         let decided: Vec<_> = frames.iter().map(|frame| likeness.decide(frame)).collect();
         let reasons = decided.iter().map(|decided| decided.reason).collect();
@@ -164,10 +163,7 @@ fn decap_and_the_pure_function_open_alike() -> Result<()> {
             };
             reasons.insert(reason);
             let ran = Ran {
-                verdict: match reason.verdict() {
-                    reason::Verdict::Pass => Verdict::Pass,
-                    reason::Verdict::Drop => Verdict::Drop,
-                },
+                verdict: Verdict::of(reason),
                 frame: out,
             };
             (ran, Counts::reason(reason))

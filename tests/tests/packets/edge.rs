@@ -1,14 +1,18 @@
 //! An edge alone: its interfaces lead to nobody, so that it counts only what it is given.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::net::IpAddr;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
+use aya::programs::ProgramInfo;
 use balancer::reconcile::NextHop;
 use testbed::{Edge, EdgeOptions, Namespace, World, assert_native_xdp};
 
 use crate::counts::Counts;
+use crate::likeness::Likeness;
 use crate::oracle;
+use crate::row::Row;
 use crate::run::{self, Arrival, Ran};
 
 /// A service: name, VIP, encapsulation, backends. Each is there for TCP (`NAME-tcp`) and UDP (`NAME-udp`).
@@ -31,7 +35,12 @@ pub(crate) const ENCAPSULATIONS: &[Service] = &[
     // Behind the other interface, and behind a gateway.
     ("elsewhere", "198.51.100.8", "gue", &["10.2.0.18"]),
     ("routed", "198.51.100.9", "gue", &["10.3.0.19"]),
+    // The words of an outer header to it may sum up to 1ffff.
+    ("carry", "198.51.100.12", "gue", &["172.31.132.127"]),
 ];
+
+/// Where the edge pins its program, below the world's bpffs.
+const PIN: &str = "edge/v1/balance";
 
 /// The key of the flow hash, so that every byte of an outer header is known.
 pub(crate) const HASH_KEY: &str = "0123456789abcdef";
@@ -50,6 +59,9 @@ pub(crate) struct Site {
     /// The index of the edge's `eth0`.
     pub(crate) ingress: u32,
     services: Vec<Service>,
+    /// The same tables in user space; none once the services have been changed.
+    likeness: Option<Likeness>,
+    wire: Namespace,
     world: World,
 }
 
@@ -74,22 +86,47 @@ impl Site {
              addr add 10.2.0.2/24 dev eth1\n\
              link set eth0 up\n\
              link set eth1 up\n\
-             route add 10.3.0.0/24 via 10.1.0.1\n")?;
+             route add 10.3.0.0/24 via 10.1.0.1\n\
+             route add 172.16.0.0/12 via 10.1.0.1\n")?;
         namespace.ip(&neighbours(services))?;
         let options = EdgeOptions {
             settings: format!("hash_key = \"{HASH_KEY}\"\n"),
             services: services.iter().map(toml).collect(),
         };
         let edge = Edge::start(&world, "edge", &namespace, &options)?;
-        assert_native_xdp(&namespace, "eth0")?;
+        let attached = assert_native_xdp(&namespace, "eth0")?;
+        let pinned = ProgramInfo::from_pin(world.bpffs().join(PIN))?.id();
+        ensure!(attached == u64::from(pinned), "{pinned} is not what runs");
         let ingress = index(&namespace, "eth0")?;
-        Ok(Site {
+        let mut site = Site {
             edge,
             namespace,
             ingress,
             services: services.to_vec(),
+            likeness: None,
+            wire,
             world,
-        })
+        };
+        let config = fs::read_to_string(site.edge.config())?;
+        site.likeness = Some(Likeness::new(&config, ingress, &site.next_hops()?)?);
+        Ok(site)
+    }
+
+    /// Runs `lbctl`; from now on the tables in user space are no likeness any more.
+    pub(crate) fn change(&mut self, arguments: &[&str]) -> Result<()> {
+        self.likeness = None;
+        self.edge.lbctl_ok(arguments)?;
+        Ok(())
+    }
+
+    /// The same tables in user space.
+    pub(crate) fn likeness(&self) -> &Likeness {
+        self.likeness.as_ref().expect("nothing was changed")
+    }
+
+    /// Where the other ends of the edge's interfaces are, `w0` and `w1`.
+    pub(crate) fn wire(&self) -> (&World, &Namespace) {
+        (&self.world, &self.wire)
     }
 
     /// What `lbd` should find out about the ways to the backends.
@@ -110,7 +147,9 @@ impl Site {
             let found = match *backend {
                 v4 if v4.starts_with("10.1.") => by_eth0([2, 0, 0, 0, 1, 1], "10.1.0.2"),
                 v6 if v6.starts_with("fd00:1:") => by_eth0([2, 0, 0, 0, 1, 1], "fd00:1::2"),
-                routed if routed.starts_with("10.3.") => by_eth0([2, 0, 0, 0, 1, 2], "10.1.0.2"),
+                routed if routed.starts_with("10.3.") || routed.starts_with("172.") => {
+                    by_eth0([2, 0, 0, 0, 1, 2], "10.1.0.2")
+                }
                 other if other.starts_with("10.2.") => {
                     hop(eth1, [2, 0, 0, 0, 0, 3], [2, 0, 0, 0, 2, 1], "10.2.0.2")
                 }
@@ -129,7 +168,7 @@ impl Site {
 
     /// Runs `balance` on frames that come in with so many bytes of metadata in front.
     pub(crate) fn run_behind(&self, metadata: usize, frames: &[Vec<u8>]) -> Result<Vec<Ran>> {
-        let pin = self.world.bpffs().join("edge/v1/balance");
+        let pin = self.world.bpffs().join(PIN);
         let arrival = Arrival {
             ingress: self.ingress,
             metadata,
@@ -151,7 +190,13 @@ impl crate::row::Bench for Site {
         Site::counts(self)
     }
 
+    /// The oracle's judgement; and user space must make the same of the frame.
     fn judge(&self, frame: &[u8], ran: &Ran) -> Result<(), String> {
+        if let Some(likeness) = &self.likeness
+            && likeness.decide(frame).ran != *ran
+        {
+            return Err("user space makes something else of it".to_owned());
+        }
         oracle::judge(frame, ran)
     }
 }
@@ -160,6 +205,12 @@ impl crate::row::Bench for Site {
 pub(crate) fn to(name: &str, protocol: &str, bytes: usize) -> Counts {
     let (_, _, _, backends) = service(name);
     Counts::backend(&format!("{name}-{protocol}"), backends[0], bytes)
+}
+
+/// A row of a packet that is sent.
+pub(crate) fn sent(name: &str, service: &str, protocol: &str, frame: Vec<u8>) -> Row {
+    let bytes = oracle::ip_packet(&frame).map_or(0, <[u8]>::len);
+    Row::sent(name, frame, to(service, protocol, bytes))
 }
 
 /// The service of this name.

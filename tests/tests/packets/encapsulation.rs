@@ -268,6 +268,21 @@ fn packets_leave_by_the_backends_interface_and_to_its_gateway() -> Result<()> {
     check(&site, &[routed, elsewhere])
 }
 
+/// Folded once, the sum of this header's words is 10000, and only folded again 1.
+#[test]
+fn a_header_checksum_may_carry_twice() -> Result<()> {
+    let site = Site::new(ENCAPSULATIONS)?;
+    let row = row(
+        "1ffff",
+        "carry",
+        "tcp",
+        packet("carry", "tcp").frame(),
+        "020000000102 020000000002 0800 | 4500004d 00004000 4011fffe 0a010002 ac1f847f \
+         | f07c 17c0 0039 0000 | 00040000",
+    );
+    check(&site, &[row])
+}
+
 /// 1,600 flows: the outer source port differs from flow to flow, and stays with a flow.
 #[test]
 fn the_outer_source_port_is_the_flows_own() -> Result<()> {

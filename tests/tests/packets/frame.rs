@@ -145,6 +145,26 @@ impl Packet {
     }
 }
 
+/// A TCP packet in IPv4 to the first service there is.
+pub(crate) fn tcp4() -> Packet {
+    Packet::tcp("198.51.100.1")
+}
+
+/// A UDP packet in IPv4 to the same.
+pub(crate) fn udp4() -> Packet {
+    Packet::udp("198.51.100.1")
+}
+
+/// A TCP packet in IPv6 to the first service of that family.
+pub(crate) fn tcp6() -> Packet {
+    Packet::tcp("2001:db8::4")
+}
+
+/// A UDP packet in IPv6 to the same.
+pub(crate) fn udp6() -> Packet {
+    Packet::udp("2001:db8::4")
+}
+
 /// The frame with `bytes` written over what stands at `at`.
 pub(crate) fn put(mut frame: Vec<u8>, at: usize, bytes: &[u8]) -> Vec<u8> {
     frame[at..at + bytes.len()].copy_from_slice(bytes);

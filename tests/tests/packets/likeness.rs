@@ -1,7 +1,6 @@
 //! The edge's tables in user space, made from its configuration as the daemon makes its maps.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::net::IpAddr;
 
 use anyhow::{Context, Result};
@@ -14,10 +13,9 @@ use balancer_common::abi::{self, Service, ServiceKey, Slot, outer};
 use balancer_common::edge::{self, Choice, Tables};
 use balancer_common::flow::HashKey;
 use balancer_common::outer::{GueIpv4, GueIpv6, Ipv4, Ipv6, Outer};
-use balancer_common::{Address, Reason, reason};
+use balancer_common::{Address, Reason};
 
 use crate::counts::Counts;
-use crate::edge::Site;
 use crate::run::{Ran, Verdict};
 
 /// A decision and its frame, as the program would make them, and what it would count.
@@ -41,19 +39,24 @@ pub(crate) struct Likeness {
 }
 
 impl Likeness {
-    pub(crate) fn of(site: &Site) -> Result<Likeness> {
-        let file = site.edge.config();
-        let config = EdgeConfig::parse(&fs::read_to_string(&file)?, "edge.toml")?;
+    /// `config` is the edge's configuration, `ingress` the index of its interface, and `next_hops`
+    /// what it should find out.
+    pub(crate) fn new(
+        config: &str,
+        ingress: u32,
+        next_hops: &BTreeMap<IpAddr, NextHop>,
+    ) -> Result<Likeness> {
+        let config = EdgeConfig::parse(config, "edge.toml")?;
         let key = config.hash_key.context("the site has a key")?;
         let apply = Change::Apply {
             services: config.services,
             force: true,
         };
         let (state, _) = State::new(key).change(&apply, 0)?;
-        let plan = reconcile::plan(&state, &|_| Health::Unknown, &site.next_hops()?);
+        let plan = reconcile::plan(&state, &|_| Health::Unknown, next_hops);
         let mut likeness = Likeness {
             key: HashKey::expand(key),
-            ingress: site.ingress,
+            ingress,
             vips: plan.services.keys().map(|key| key.vip.into()).collect(),
             services: BTreeMap::new(),
             backends: plan
@@ -101,10 +104,7 @@ impl Likeness {
             }
             Err(reason) => Decided {
                 ran: Ran {
-                    verdict: match reason.verdict() {
-                        reason::Verdict::Pass => Verdict::Pass,
-                        reason::Verdict::Drop => Verdict::Drop,
-                    },
+                    verdict: Verdict::of(reason),
                     frame: frame.to_vec(),
                 },
                 counted: Counts::reason(reason),

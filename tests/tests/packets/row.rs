@@ -1,6 +1,7 @@
 //! Rows, and how they are tried.
 
 use anyhow::Result;
+use balancer_common::Reason;
 
 use crate::counts::Counts;
 use crate::run::{Ran, Verdict};
@@ -45,6 +46,12 @@ impl Row {
             verdict,
             counted,
         }
+    }
+
+    /// A frame that meets `reason`, and comes out as it went in.
+    pub(crate) fn met(reason: Reason, what: &str, frame: Vec<u8>) -> Row {
+        let name = format!("{}: {what}", reason.name());
+        Row::untouched(name, frame, Verdict::of(reason), Counts::reason(reason))
     }
 
     /// A frame that is sent on; in which bytes is another row's business.

@@ -6,6 +6,7 @@ use anyhow::{Context, Result, bail};
 use aya::programs::{SchedClassifier, Xdp};
 use aya::{TestRun, TestRunOptions};
 use aya_obj::programs::XdpAttachType;
+use balancer_common::{Reason, reason};
 use testbed::Namespace;
 
 /// What the kernel made of a frame.
@@ -23,6 +24,16 @@ pub(crate) enum Verdict {
     Transmit,
     /// Out of another interface.
     Redirect,
+}
+
+impl Verdict {
+    /// What becomes of a packet that meets `reason`.
+    pub(crate) fn of(reason: Reason) -> Verdict {
+        match reason.verdict() {
+            reason::Verdict::Pass => Verdict::Pass,
+            reason::Verdict::Drop => Verdict::Drop,
+        }
+    }
 }
 
 /// Room for the longest frame that the kernel takes in a run, and a header.

@@ -1,14 +1,13 @@
 //! Frames that are cut off at every length, from nothing to the last byte of the longest header.
 
 use anyhow::Result;
-use balancer_common::{Reason, reason};
+use balancer_common::Reason;
 
 use crate::agent::{Decap, OWN_V4, VIP_V4, VIP_V6};
 use crate::counts::Counts;
-use crate::decap::Outer;
 use crate::edge::{ENCAPSULATIONS, Site, to, vip};
 use crate::frame::{Packet, put};
-use crate::likeness::Likeness;
+use crate::outer::Outer;
 use crate::row::{Bench, spelled};
 use crate::run::Verdict;
 
@@ -38,10 +37,7 @@ fn meet(bench: &impl Bench, frames: &[Vec<u8>], expected: &[Reason]) -> Result<(
     let counted = bench.counts()?.since(&before);
     let mut all = Counts::default();
     for ((frame, ran), reason) in frames.iter().zip(&ran).zip(expected) {
-        let verdict = match reason.verdict() {
-            reason::Verdict::Pass => Verdict::Pass,
-            reason::Verdict::Drop => Verdict::Drop,
-        };
+        let verdict = Verdict::of(*reason);
         let what = format!("{} bytes: {}", frame.len(), spelled(frame));
         assert_eq!(ran.verdict, verdict, "{what}");
         assert_eq!(ran.frame, *frame, "{what}");
@@ -54,7 +50,6 @@ fn meet(bench: &impl Bench, frames: &[Vec<u8>], expected: &[Reason]) -> Result<(
 #[test]
 fn a_packet_that_is_cut_off_anywhere_is_not_sent_on() -> Result<()> {
     let site = Site::new(ENCAPSULATIONS)?;
-    let likeness = Likeness::of(&site)?;
     for (service, protocol, frame) in whole() {
         // Where the destination address ends.
         let told = if frame[12] == 0x08 { 34 } else { 54 };
@@ -67,7 +62,7 @@ fn a_packet_that_is_cut_off_anywhere_is_not_sent_on() -> Result<()> {
                 site.run(&[frame[..length].to_vec()]).is_err(),
                 "{length} bytes ran"
             );
-            let decided = likeness.decide(&frame[..length]);
+            let decided = site.likeness().decide(&frame[..length]);
             assert_eq!(decided.reason, Some(Reason::ShortFrame), "{length} bytes");
         }
         let lengths = SHORTEST..frame.len();

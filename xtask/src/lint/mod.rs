@@ -2,9 +2,11 @@
 
 mod foreign;
 mod length;
+mod promises;
 mod rings;
 mod source;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -44,6 +46,7 @@ pub(crate) fn run() -> Result<()> {
     }
     files.sort();
     let mut breaches = Vec::new();
+    let mut sources = BTreeMap::new();
     for file in &files {
         let text =
             fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
@@ -51,7 +54,11 @@ pub(crate) fn run() -> Result<()> {
         breaches.extend(rings::check(&source));
         breaches.extend(foreign::check(&source));
         breaches.extend(length::check(&source));
+        sources.insert(file.strip_prefix(&root)?.to_owned(), text);
     }
+    let promises = Path::new("SPECIFICATION.md");
+    let text = fs::read_to_string(root.join(promises)).context("cannot read SPECIFICATION.md")?;
+    breaches.extend(promises::check(promises, &text, &sources));
     for breach in &breaches {
         eprintln!("{breach}");
     }

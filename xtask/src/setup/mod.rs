@@ -2,6 +2,7 @@
 
 mod linker;
 mod packages;
+pub(crate) mod promtool;
 mod toolchain;
 
 use std::fs;

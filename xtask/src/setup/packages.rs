@@ -78,7 +78,7 @@ pub(crate) fn install(packages: &[&str]) -> Result<()> {
 }
 
 /// Whether a program of this name is on `PATH`, or where root's programs are.
-fn is_command(name: &str) -> bool {
+pub(super) fn is_command(name: &str) -> bool {
     let path = env::var_os("PATH").unwrap_or_default();
     env::split_paths(&path)
         .chain(["/usr/sbin".into(), "/sbin".into()])

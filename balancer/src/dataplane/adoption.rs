@@ -1,0 +1,76 @@
+//! Making maps true whatever is in them: after a start, and after a write that failed.
+
+use std::collections::BTreeSet;
+
+use balancer_common::{Address, abi};
+
+use super::{
+    edge::EdgePlane,
+    error::{DataplaneError, kernel},
+    record,
+};
+use crate::{
+    model::BackendId,
+    reconcile::{Plan, Step},
+};
+
+impl EdgePlane {
+    /// Makes the maps equal to `plan`, whatever an earlier daemon left in them, and without a
+    /// moment in which a service that is in both would be missing.
+    pub fn adopt(&mut self, plan: &Plan) -> Result<(), DataplaneError> {
+        // What packets see now, and what a write that failed half-way left unseen.
+        let seen = self
+            .services
+            .iter()
+            .flatten()
+            .map(|(_, service)| service.table);
+        let unseen = self.filled.values().map(|service| service.table);
+        let left: BTreeSet<u32> = seen.chain(unseen).collect();
+        self.filled.clear();
+        self.live.clear();
+        for (&id, backend) in &plan.backends {
+            self.apply(&Step::PutBackend(id, *backend))?;
+        }
+        for (&id, table) in &plan.tables {
+            self.apply(&Step::PutTable(id, table.clone()))?;
+        }
+        for (&key, &id) in &plan.services {
+            self.apply(&Step::PutService(key, id))?;
+        }
+        let planned: BTreeSet<_> = plan.services.keys().map(record::service_key).collect();
+        let stale: Vec<_> = self
+            .services
+            .keys()
+            .flatten()
+            .filter(|key| !planned.contains(key))
+            .collect();
+        for key in stale {
+            self.services
+                .remove(&key)
+                .map_err(kernel("remove a service"))?;
+        }
+        let vips: BTreeSet<Address> = plan.services.keys().map(|key| key.vip.into()).collect();
+        let stale: Vec<_> = self
+            .vips
+            .keys()
+            .flatten()
+            .filter(|vip| !vips.contains(vip))
+            .collect();
+        for vip in stale {
+            self.vips.remove(&vip).map_err(kernel("remove a VIP"))?;
+        }
+        for index in left {
+            self.tables.release(index)?;
+        }
+        for id in 1..abi::MAX_BACKENDS {
+            let record = self
+                .backends
+                .get(&id, 0)
+                .map_err(kernel("read a backend"))?;
+            if record.outer != 0 && !plan.backends.contains_key(&BackendId(id as u16)) {
+                self.apply(&Step::RemoveBackend(BackendId(id as u16)))?;
+            }
+        }
+        Ok(())
+    }
+}
