@@ -4,6 +4,7 @@
 //! instances inside it; [`Edge`], [`Agent`] and [`lbctl`](Edge::lbctl) are the real programs run there;
 //! a [`Site`] is all of these with one [`Workload`] on it.
 
+mod capture;
 mod control;
 mod lb;
 mod load;
@@ -15,10 +16,12 @@ mod site;
 mod topology;
 mod traces;
 mod wait;
+mod wiring;
 mod workload;
 mod world;
 mod xdp;
 
+pub use capture::Capture;
 pub use control::{Reply, lbd, lbd_as};
 pub use lb::{Agent, Edge, EdgeOptions};
 pub use load::{Load, Request, Running};

@@ -16,11 +16,12 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::namespace::Namespace;
 use crate::process::Process;
+use crate::wiring::{self, Link};
 use crate::world::World;
 use crate::{attach_pass, program, wait_for};
 
-/// The client's side keeps the usual MTU; the fabric has room for the outer headers.
-const FABRIC_MTU: u32 = 1600;
+/// The bridge that edge and instances are on.
+const FABRIC: &str = "fabric";
 
 /// The port that the instances' web and echo servers listen on.
 const PORT: u16 = 8000;
@@ -79,14 +80,14 @@ impl Topology {
             ("ipv4/conf/default/rp_filter", "0"),
             ("ipv6/conf/default/accept_dad", "0"),
         ])?;
-        router.ip(&format!(
-            "link add fabric mtu {FABRIC_MTU} type bridge stp_state 0 mcast_snooping 0\n\
-             link set fabric up\n\
-             addr add {}/24 dev fabric\n\
-             addr add {}/64 dev fabric nodad\n",
-            fabric_v4(1),
-            fabric_v6(1),
-        ))?;
+        wiring::add_bridge(
+            &router,
+            FABRIC,
+            &[
+                &format!("{}/24", fabric_v4(1)),
+                &format!("{}/64", fabric_v6(1)),
+            ],
+        )?;
         let mut topology = Topology {
             client: add_client(world, &router)?,
             edge: add_host(world, &router, "edge", "to-edge", Topology::EDGE)?,
@@ -149,6 +150,67 @@ impl Topology {
             },
         )?;
         self.instances[index] = self.make_instance(world, name, index)?;
+        Ok(())
+    }
+
+    /// A host that is connected to nothing yet.
+    pub fn add_host(&self, world: &World, name: &str) -> Result<Namespace> {
+        wiring::add_host(world, name)
+    }
+
+    /// A further bridge of the router's, with the router's addresses (with prefix lengths) on it.
+    pub fn add_bridge(&self, name: &str, addresses: &[&str]) -> Result<()> {
+        wiring::add_bridge(&self.router, name, addresses)
+    }
+
+    /// Connects a host's new `device`, with these addresses, to a bridge; the router's end is called
+    /// `HOST.DEVICE`.
+    pub fn connect(
+        &self,
+        host: &Namespace,
+        device: &str,
+        bridge: &str,
+        addresses: &[&str],
+    ) -> Result<()> {
+        let port = format!("{}.{device}", host.name());
+        let link = Link {
+            device,
+            port: &port,
+            bridge,
+            addresses,
+        };
+        wiring::connect(&self.router, host, &link)
+    }
+
+    /// Makes an instance of a host that is connected already; its server runs.
+    pub fn add_instance_on(
+        &mut self,
+        world: &World,
+        host: &Namespace,
+        addresses: (Ipv4Addr, Ipv6Addr),
+    ) -> Result<()> {
+        let instance = Instance {
+            name: host.name().to_owned(),
+            namespace: host.clone(),
+            ipv4: addresses.0,
+            ipv6: addresses.1,
+            server: RefCell::new(None),
+        };
+        instance.start(world)?;
+        self.instances.push(instance);
+        Ok(())
+    }
+
+    /// Gives every link of the fabric another MTU.
+    pub fn set_fabric_mtu(&self, mtu: u32) -> Result<()> {
+        let hosts = self.instances.iter().map(|instance| &instance.namespace);
+        for host in hosts.chain([&self.edge]) {
+            host.ip(&format!("link set eth0 mtu {mtu}\n"))?;
+        }
+        let ports = (0..self.instances.len()).map(|index| format!("to-{index}"));
+        for port in ports.chain(["to-edge".to_owned(), FABRIC.to_owned()]) {
+            self.router.ip(&format!("link set {port} mtu {mtu}\n"))?;
+        }
         Ok(())
     }
 
@@ -233,48 +295,30 @@ fn add_host(
     port: &str,
     addresses: (Ipv4Addr, Ipv6Addr),
 ) -> Result<Namespace> {
-    let host = world.add_namespace(name)?;
-    host.sysctls(&[
-        ("ipv6/conf/default/accept_dad", "0"),
-        ("ipv4/conf/all/rp_filter", "0"),
-        ("ipv4/conf/default/rp_filter", "0"),
-        // The VIP on an instance's loopback is no business of the fabric's.
-        ("ipv4/conf/all/arp_ignore", "1"),
-        ("ipv4/conf/all/arp_announce", "2"),
-        ("ipv4/conf/default/arp_notify", "1"),
-    ])?;
+    let host = wiring::add_host(world, name)?;
     connect(router, &host, port, addresses)?;
     Ok(host)
 }
 
-/// The link between the fabric and a host, with the host's addresses.
+/// The link between the fabric and a host, with the host's addresses and its way out.
 fn connect(
     router: &Namespace,
     host: &Namespace,
     port: &str,
     (ipv4, ipv6): (Ipv4Addr, Ipv6Addr),
 ) -> Result<()> {
-    let name = host.name();
-    // Of the address, as container runtimes do: whoever comes back with it is found at once.
-    let [a, b, c, d] = ipv4.octets();
-    let mac = format!("02:42:{a:02x}:{b:02x}:{c:02x}:{d:02x}");
-    router.ip(&format!(
-        "link add {port} mtu {FABRIC_MTU} type veth \
-         peer name eth0 address {mac} mtu {FABRIC_MTU} netns {name}\n\
-         link set {port} master fabric\n\
-         link set {port} up\n"
-    ))?;
+    let addresses = [format!("{ipv4}/24"), format!("{ipv6}/64")];
+    let link = Link {
+        device: "eth0",
+        port,
+        bridge: FABRIC,
+        addresses: &[&addresses[0], &addresses[1]],
+    };
+    wiring::connect(router, host, &link)?;
     host.ip(&format!(
-        "addr add {ipv4}/24 dev eth0\n\
-         addr add {ipv6}/64 dev eth0 nodad\n\
-         link set eth0 up\n\
-         route add default via {}\n\
+        "route add default via {}\n\
          route add default via {}\n",
         fabric_v4(1),
         fabric_v6(1),
-    ))?;
-    // A native program sees what the sender's stack left undone: checksums must be whole.
-    router.run("ethtool", &["--offload", port, "tx", "off"])?;
-    host.run("ethtool", &["--offload", "eth0", "tx", "off"])?;
-    Ok(())
+    ))
 }

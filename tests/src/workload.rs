@@ -35,6 +35,8 @@ pub struct Workload {
     pub protocol: Protocol,
     /// `gue`, `ipip`, `ip6ip6` or `ip4in6`.
     pub encapsulation: String,
+    /// The family of the backends' addresses where the encapsulation leaves it open; `None`: the VIP's.
+    pub over_ipv6: Option<bool>,
     /// How long a removed backend keeps its flows, in milliseconds.
     pub drain_timeout_ms: u32,
     /// Milliseconds between two checks.
@@ -53,6 +55,7 @@ impl Workload {
             target: SocketAddr::new(vip.into(), Topology::PORT),
             protocol,
             encapsulation: "gue".to_owned(),
+            over_ipv6: None,
             drain_timeout_ms: 1_000,
             check_interval_ms: 200,
             check_timeout_ms: 200,
@@ -65,7 +68,7 @@ impl Workload {
         let over_ipv6 = match self.encapsulation.as_str() {
             "ipip" => false,
             "ip6ip6" | "ip4in6" => true,
-            _ => self.target.is_ipv6(),
+            _ => self.over_ipv6.unwrap_or(self.target.is_ipv6()),
         };
         if over_ipv6 {
             instance.ipv6.into()

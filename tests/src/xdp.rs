@@ -36,9 +36,9 @@ pub fn assert_native_xdp(namespace: &Namespace, device: &str) -> Result<u64> {
 /// A frame that a native program sends out of a veth reaches the other end's stack only if that end
 /// has a native program too. Without it the frame is lost and no counter says so.
 pub fn attach_pass(world: &World, namespace: &Namespace, device: &str) -> Result<()> {
-    let pin = world
-        .bpffs()
-        .join(format!("pass-{}-{device}", namespace.name()));
+    // No dots: a BPF file system takes none.
+    let name = format!("pass-{}-{device}", namespace.name()).replace('.', "-");
+    let pin = world.bpffs().join(name);
     // Left of a device that is gone.
     let _ = fs::remove_file(&pin);
     namespace.enter(|| {
