@@ -13,7 +13,7 @@ use tracing::{info, warn};
 use super::{Failure, edge::terminated, snapshot::reason_count};
 use crate::{
     config::{AgentConfig, Instance, XdpMode},
-    dataplane::{AgentPlane, AgentSettings, Attached, PinDir, Present},
+    dataplane::{AgentPlane, AgentSettings, Attached, PinDir, Present, check_kernel},
     metrics::{
         self,
         agent::{InstanceCounts, Scrape},
@@ -28,6 +28,7 @@ const TICK: Duration = Duration::from_secs(1);
 /// Runs until SIGTERM or SIGINT. The instances' programs go on when it returns.
 pub async fn run(file: &Path) -> Result<(), Failure> {
     let config = read(file)?;
+    check_kernel()?;
     let pins = PinDir::new(&config.pin_dir);
     pins.create()?;
     let _lock = pins.lock()?;

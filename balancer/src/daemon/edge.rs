@@ -24,7 +24,7 @@ use super::{
 use crate::{
     api::{self, command::Command},
     config::EdgeConfig,
-    dataplane::{EdgePlane, EdgeSettings, PinDir},
+    dataplane::{EdgePlane, EdgeSettings, PinDir, check_kernel},
     health, metrics,
     model::HealthState,
     nexthop,
@@ -39,6 +39,7 @@ const FIRST_LOOK: Duration = Duration::from_secs(2);
 /// Runs until SIGTERM or SIGINT. The data plane goes on when it returns.
 pub async fn run(file: &Path) -> Result<(), Failure> {
     let config = read(file)?;
+    check_kernel()?;
     let interface = nexthop::interface(&config.interface).await?;
     if !config.allow_default_route_interface
         && nexthop::default_route_interfaces()

@@ -10,6 +10,7 @@ mod error;
 mod object;
 mod pins;
 mod record;
+mod release;
 mod tables;
 
 pub use agent::{AgentPlane, AgentSettings};
@@ -18,3 +19,4 @@ pub use edge::{EdgePlane, EdgeSettings, PacketLog};
 pub use error::DataplaneError;
 pub use object::PASS_OBJECT;
 pub use pins::PinDir;
+pub use release::check_kernel;
