@@ -41,8 +41,8 @@ pub async fn run(file: &Path) -> Result<(), Failure> {
     let mut first = Vec::new();
     let mut attendants = Vec::new();
     for instance in &config.instances {
-        let (ready, is_ready) = watch::channel(false);
-        first.push(is_ready);
+        let (looked, first_look) = oneshot::channel();
+        first.push(first_look);
         let (questions, asked) = mpsc::channel(1);
         attendants.push(questions);
         let attendant = Attendant {
@@ -52,7 +52,7 @@ pub async fn run(file: &Path) -> Result<(), Failure> {
             plane: None,
             trouble: None,
         };
-        tasks.spawn(attendant.run(ready, asked, stopped.clone()));
+        tasks.spawn(attendant.run(looked, asked, stopped.clone()));
     }
     if let Some(listener) = listener {
         let (scrapes_in, scrapes) = mpsc::channel(16);
@@ -61,8 +61,10 @@ pub async fn run(file: &Path) -> Result<(), Failure> {
         tokio::spawn(metrics::agent::serve(listener, scrapes_in, over));
         tokio::spawn(collect(scrapes, attendants));
     }
-    for mut looked in first {
-        let _ = looked.wait_for(|looked| *looked).await;
+    for look in first {
+        if let Ok(Some(denied)) = look.await {
+            return Err(denied);
+        }
     }
     info!("attending {} instances", config.instances.len());
     let _ = sd_notify::notify(&[NotifyState::Ready]);
@@ -121,15 +123,16 @@ struct Attendant {
 }
 
 impl Attendant {
-    /// `ready` becomes true after the first look, whether or not the instance is there.
+    /// `looked` hears of the first look, whether or not the instance is there, and of the rights that it lacked.
     async fn run(
         mut self,
-        ready: watch::Sender<bool>,
+        looked: oneshot::Sender<Option<Failure>>,
         mut asked: mpsc::Receiver<Question>,
         mut stopped: watch::Receiver<()>,
     ) {
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut looked = Some(looked);
         loop {
             tokio::select! {
                 _ = stopped.changed() => return,
@@ -139,13 +142,16 @@ impl Attendant {
                 }
                 _ = tick.tick() => {}
             }
-            self = tokio::task::spawn_blocking(move || {
-                self.look();
-                self
+            let denied;
+            (self, denied) = tokio::task::spawn_blocking(move || {
+                let denied = self.look();
+                (self, denied)
             })
             .await
             .expect("looking after an instance does not panic");
-            ready.send_replace(true);
+            if let Some(looked) = looked.take() {
+                let _ = looked.send(denied);
+            }
         }
     }
 
@@ -158,38 +164,43 @@ impl Attendant {
         })
     }
 
-    fn look(&mut self) {
+    /// Gives what was refused for lack of rights.
+    fn look(&mut self) -> Option<Failure> {
         match self.attend() {
             Ok(()) => {
                 if self.trouble.take().is_some() {
                     info!("{}: attended again", self.instance.name);
                 }
+                None
             }
             Err(trouble) => {
                 // The same trouble differs from try to try in its numbers only.
-                let kind = trouble.replace(|c: char| c.is_ascii_digit(), "");
+                let kind = trouble
+                    .to_string()
+                    .replace(|c: char| c.is_ascii_digit(), "");
                 if self.trouble.as_ref() != Some(&kind) {
                     warn!("{}: {trouble}", self.instance.name);
                     self.trouble = Some(kind);
                 }
+                trouble.is_denied().then_some(trouble)
             }
         }
     }
 
     /// Makes sure that VIPs and programs are in the instance's namespace, which a restart replaces.
-    fn attend(&mut self) -> Result<(), String> {
+    fn attend(&mut self) -> Result<(), Failure> {
         let path = &self.instance.netns;
-        let identity = netns::identity(path)
-            .map_err(|error| format!("network namespace {}: {error}", path.display()))?;
-        let vips = netns::add_vips(path, &self.instance.vips).map_err(|error| error.to_string())?;
+        let identity = netns::identity(path).map_err(|source| Failure::Unreadable {
+            path: path.clone(),
+            source,
+        })?;
+        let vips = netns::add_vips(path, &self.instance.vips)?;
         for vip in vips {
             info!("{}: {vip} added to lo", self.instance.name);
         }
         let interface = self.instance.interface.clone();
         let view =
-            netns::block_on_netns(path, || async move { nexthop::interface(&interface).await })
-                .map_err(|error| error.to_string())?
-                .map_err(|error| error.to_string())?;
+            netns::block_on_netns(path, || async move { nexthop::interface(&interface).await })??;
         let ours = |(of, plane): &(Identity, AgentPlane)| {
             *of == identity
                 && plane.mtu() == view.mtu
@@ -212,9 +223,7 @@ impl Attendant {
             vips: self.instance.vips.clone(),
         };
         let pins = self.pins.clone();
-        let (plane, attached) = netns::on_netns(path, || AgentPlane::attach(pins, &settings))
-            .map_err(|error| error.to_string())?
-            .map_err(|error| error.to_string())?;
+        let (plane, attached) = netns::on_netns(path, || AgentPlane::attach(pins, &settings))??;
         match attached {
             Attached::Fresh => info!("{}: attached to {}", self.instance.name, settings.interface),
             Attached::TakenOver => info!(

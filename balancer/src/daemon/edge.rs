@@ -19,6 +19,7 @@ use tracing::{error, info, warn};
 
 use super::{
     Failure,
+    attachment::present,
     keeper::{Keeper, Sources, Wishes, unix_ms},
 };
 use crate::{
@@ -52,6 +53,7 @@ pub async fn run(file: &Path) -> Result<(), Failure> {
     }
     let (store, state) = open_state(&config)?;
     let pins = PinDir::new(&config.pin_dir);
+    EdgePlane::refuse_other(&pins, &config.interface, interface.xdp.map(present))?;
     pins.create()?;
     let _lock = pins.lock()?;
     let plane = EdgePlane::load(
@@ -99,12 +101,14 @@ pub async fn run(file: &Path) -> Result<(), Failure> {
     };
     // All that can be refused is asked for before anything is published.
     let sockets = Sockets::open(&keeper.config).await?;
+    keeper.store.save(&keeper.state)?;
     // The maps may serve packets already: they are written once the next hops are known, not before.
     keeper.wish();
     keeper.next_hops = first_look(&keeper, &mut next_hops).await;
     keeper.publish();
     if let Err(error) = keeper.attach(interface.xdp) {
         keeper.clear_away();
+        let _ = fs::remove_file(&keeper.config.api_socket);
         return Err(error.into());
     }
 
@@ -190,7 +194,7 @@ pub fn detach(file: &Path) -> Result<bool, Failure> {
 }
 
 /// The saved state, with the configuration's services if these are new or have changed since they
-/// were last read; `lbctl`'s changes stay otherwise.
+/// were last read; `lbctl`'s changes stay otherwise. Not saved yet: the start may still be refused.
 fn open_state(config: &EdgeConfig) -> Result<(Store, State), Failure> {
     let (store, saved) = Store::open(&config.state_dir)?;
     if let Some(warning) = store.warning() {
@@ -212,7 +216,6 @@ fn open_state(config: &EdgeConfig) -> Result<(Store, State), Failure> {
         state = applied;
         state.config_digest.clone_from(&config.services_digest);
     }
-    store.save(&state)?;
     Ok((store, state))
 }
 

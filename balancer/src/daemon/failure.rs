@@ -5,8 +5,8 @@ use std::{io::ErrorKind::PermissionDenied, path::PathBuf};
 use thiserror::Error;
 
 use crate::{
-    config::ConfigError, dataplane::DataplaneError, nexthop::NextHopError, state::Refusal,
-    store::StoreError,
+    config::ConfigError, dataplane::DataplaneError, netns::NetnsError, nexthop::NextHopError,
+    state::Refusal, store::StoreError,
 };
 
 /// Why a daemon did not start.
@@ -37,6 +37,9 @@ pub enum Failure {
     /// Routes and interfaces can't be read, or the interface is missing.
     #[error(transparent)]
     NextHop(#[from] NextHopError),
+    /// An instance's network namespace can't be entered or changed.
+    #[error(transparent)]
+    Netns(#[from] NetnsError),
     /// The state file is damaged or in use.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -48,7 +51,15 @@ pub enum Failure {
     Socket(#[from] std::io::Error),
 }
 
+/// The exit code for missing rights.
+const NO_PERMISSION: u8 = 9;
+
 impl Failure {
+    /// Whether rights are missing.
+    pub(super) fn is_denied(&self) -> bool {
+        self.exit_code() == NO_PERMISSION
+    }
+
     /// The process's exit code: 1 error, 2 configuration, 4 a missing interface, 5 another daemon
     /// runs, 6 refused by a safety rule, 9 no permission, 10 the kernel is too old.
     pub fn exit_code(&self) -> u8 {
@@ -56,12 +67,15 @@ impl Failure {
             Self::Unreadable { .. } | Self::Config(_) | Self::Refused(_) => 2,
             Self::NextHop(NextHopError::NoInterface { .. }) => 4,
             Self::Store(StoreError::InUse { .. }) => 5,
-            Self::Store(StoreError::Io { source, .. }) if source.kind() == PermissionDenied => 9,
+            Self::Netns(NetnsError::Denied { .. }) => NO_PERMISSION,
+            Self::Store(StoreError::Io { source, .. }) if source.kind() == PermissionDenied => {
+                NO_PERMISSION
+            }
             Self::DefaultRoute { .. } => 6,
             Self::Dataplane(error) => match error {
                 DataplaneError::InUse { .. } => 5,
                 DataplaneError::OtherProgram { .. } => 6,
-                DataplaneError::Permission => 9,
+                DataplaneError::Permission => NO_PERMISSION,
                 DataplaneError::OldKernel { .. } => 10,
                 _ => 1,
             },

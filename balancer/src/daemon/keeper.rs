@@ -18,11 +18,11 @@ use tracing::{error, info, warn};
 
 use crate::{
     api::command::{ChangeError, Command},
-    config::{EdgeConfig, XdpMode},
-    dataplane::{Attached, DataplaneError, EdgePlane, PinDir, Present},
+    config::EdgeConfig,
+    dataplane::EdgePlane,
     health::{Report, Target},
     model::{BackendId, Health, HealthState, ServiceName},
-    nexthop::{self, AttachedMode, AttachedXdp},
+    nexthop::AttachedXdp,
     reconcile::{self, NextHop, Plan, Step},
     state::{Change, Outcome, State},
     store::Store,
@@ -299,66 +299,6 @@ impl Keeper {
             Ok(_) => {}
             Err(refusal) => error!("drains were not ended: {refusal}"),
         }
-    }
-
-    /// Sees how the kernel has the program, and attaches it again to an interface that was made anew.
-    async fn look_after_attachment(&mut self) {
-        let name = self.config.interface.clone();
-        let view = match nexthop::interface(&name).await {
-            Ok(view) => view,
-            Err(error) => {
-                self.attachment = None;
-                self.faults.insert("attachment", error.to_string());
-                return;
-            }
-        };
-        self.attachment = view
-            .xdp
-            .filter(|xdp| Some(xdp.program_id) == self.plane.program_id().ok());
-        if self.attachment.is_some() || self.detached {
-            self.faults.remove("attachment");
-        } else if let Err(error) = self.attach(view.xdp) {
-            self.faults.insert("attachment", error.to_string());
-        }
-    }
-
-    /// Attaches the program; `present` is what the interface has now. What the kernel makes of it
-    /// is seen on the next tick.
-    pub(super) fn attach(&mut self, present: Option<AttachedXdp>) -> Result<(), DataplaneError> {
-        let interface = &self.config.interface;
-        let native = self.config.xdp_mode == XdpMode::Native;
-        let present = present.map(|xdp| Present {
-            program_id: xdp.program_id,
-            native: xdp.mode != AttachedMode::Generic,
-        });
-        match block_in_place(|| self.plane.attach(interface, native, present))? {
-            Attached::Fresh => info!("attached to {interface}"),
-            Attached::TakenOver => {
-                self.taken_over = true;
-                info!("took over the program on {interface}, without a packet in between");
-            }
-        }
-        Ok(())
-    }
-
-    /// Removes what a start that failed has pinned, unless an earlier daemon's program is live on it.
-    pub(super) fn clear_away(&self) {
-        let pins = PinDir::new(&self.config.pin_dir);
-        if let Err(error) = EdgePlane::clear_unless_attached(&pins) {
-            warn!("what was pinned stays: {error}");
-        }
-    }
-
-    fn detach(&mut self) -> Result<(), String> {
-        let pins = PinDir::new(&self.config.pin_dir);
-        block_in_place(|| EdgePlane::detach(&pins)).map_err(|error| error.to_string())?;
-        self.detached = true;
-        self.attachment = None;
-        warn!(
-            "detached from {} as asked: packets pass untouched until lbd starts again",
-            self.config.interface
-        );
-        Ok(())
     }
 
     /// The service and address that an id belongs to.

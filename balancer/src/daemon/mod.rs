@@ -1,6 +1,7 @@
 //! Puts rings together into `lbd edge` and `lbd agent`; nothing imports it but the binary.
 
 pub mod agent;
+mod attachment;
 pub mod edge;
 mod failure;
 mod keeper;

@@ -39,6 +39,27 @@ pub(super) struct Place<'a> {
     pub(super) pin: &'a Path,
 }
 
+/// Refuses an interface with another program than the one that the pinned link holds.
+pub(super) fn refuse_other(
+    interface: &str,
+    present: Option<Present>,
+    pin: &Path,
+) -> Result<(), DataplaneError> {
+    let Some(Present { program_id: id, .. }) = present else {
+        return Ok(());
+    };
+    let link = pinned(pin)?.map(|link| link.info()).transpose();
+    let link = link.map_err(kernel("read the pinned link"))?;
+    if link.is_some_and(|link| link.program_id() == id) {
+        return Ok(());
+    }
+    Err(DataplaneError::OtherProgram {
+        interface: interface.to_owned(),
+        name: program_name(id),
+        id,
+    })
+}
+
 /// Attaches `program`, or puts it in the place of the one that the pinned link holds. Another
 /// program on the interface is refused and named.
 pub(super) fn attach(program: &mut Xdp, place: &Place<'_>) -> Result<Attached, DataplaneError> {

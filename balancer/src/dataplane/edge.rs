@@ -171,6 +171,15 @@ impl EdgePlane {
         self.logger.take()
     }
 
+    /// Refuses an interface on which another program is `present`, before anything is made.
+    pub fn refuse_other(
+        pins: &PinDir,
+        interface: &str,
+        present: Option<Present>,
+    ) -> Result<(), DataplaneError> {
+        attachment::refuse_other(interface, present, &pins.path(LINK))
+    }
+
     /// Makes the program live on an interface. `present` is the program there now.
     pub fn attach(
         &mut self,

@@ -16,6 +16,12 @@ pub enum DataplaneError {
         /// The pin directory.
         path: PathBuf,
     },
+    /// The kernel keeps names with dots to itself.
+    #[error("{}: a BPF file system takes no dots in names: choose another `pin_dir`", path.display())]
+    Dotted {
+        /// The pin directory.
+        path: PathBuf,
+    },
     /// A file of the pin directory can't be made or removed.
     #[error("{}: {source}", path.display())]
     Pin {

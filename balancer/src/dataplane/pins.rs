@@ -46,16 +46,26 @@ impl PinDir {
 
     /// Makes the directory, which must be on a bpffs.
     pub fn create(&self) -> Result<(), DataplaneError> {
-        fs::create_dir_all(&self.path).map_err(|source| self.error(&self.path, source))?;
-        let on = statfs(&self.path).map_err(|errno| self.error(&self.path, errno.into()))?;
+        // Looked at before anything is made, so that nothing is left behind.
+        let mut ancestors = self.path.ancestors();
+        let there = ancestors.find(|ancestor| ancestor.exists());
+        let there = there.unwrap_or(Path::new("/"));
+        let on = statfs(there).map_err(|errno| self.error(there, errno.into()))?;
         if on.filesystem_type() != BPF_FS_MAGIC {
-            // What was just made is nobody's; a directory with anything in it stays.
-            let _ = fs::remove_dir(&self.path);
             return Err(DataplaneError::NoBpffs {
                 path: self.path.clone(),
             });
         }
-        Ok(())
+        let dotted = self
+            .path
+            .strip_prefix(there)
+            .is_ok_and(|made| made.as_os_str().as_encoded_bytes().contains(&b'.'));
+        fs::create_dir_all(&self.path).map_err(|source| match source.kind() {
+            io::ErrorKind::PermissionDenied if dotted => DataplaneError::Dotted {
+                path: self.path.clone(),
+            },
+            _ => self.error(&self.path, source),
+        })
     }
 
     /// Whether the directory exists.
