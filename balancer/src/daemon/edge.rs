@@ -29,7 +29,7 @@ use crate::{
     health, metrics,
     model::HealthState,
     nexthop,
-    reconcile::NextHop,
+    reconcile::{NextHop, Warming},
     state::{Change, State},
     store::Store,
 };
@@ -85,6 +85,7 @@ pub async fn run(file: &Path) -> Result<(), Failure> {
         wishes: Wishes { targets, addresses },
         next_hops: BTreeMap::new(),
         health,
+        warming: Warming::default(),
         failures: BTreeMap::new(),
         published: None,
         owners: BTreeMap::new(),

@@ -23,7 +23,7 @@ use crate::{
     health::{Report, Target},
     model::{BackendId, Health, HealthState, ServiceName},
     nexthop::AttachedXdp,
-    reconcile::{self, NextHop, Plan, Step},
+    reconcile::{self, NextHop, Plan, Step, Warming},
     state::{Change, Outcome, State},
     store::Store,
 };
@@ -59,6 +59,8 @@ pub(super) struct Keeper {
     pub(super) wishes: Wishes,
     pub(super) next_hops: BTreeMap<IpAddr, NextHop>,
     pub(super) health: BTreeMap<BackendId, HealthState>,
+    /// Whom to trust before the first probe has ended.
+    pub(super) warming: Warming,
     /// Why the last probe of a backend failed.
     pub(super) failures: BTreeMap<BackendId, String>,
     /// What is in the maps; `None` when a write failed, and they must be adopted anew.
@@ -230,7 +232,8 @@ impl Keeper {
     pub(super) fn publish(&mut self) {
         let health = &self.health;
         let known = |id: BackendId| health.get(&id).map_or(Health::Unknown, HealthState::health);
-        let plan = reconcile::plan(&self.state, &known, &self.next_hops);
+        self.warming.follow(&self.state, &known);
+        let plan = reconcile::plan(&self.state, &|id| self.trusted(id), &self.next_hops);
         let result = block_in_place(|| match &self.published {
             Some(published) => {
                 let steps = reconcile::steps(published, &plan);
@@ -257,6 +260,18 @@ impl Keeper {
                 self.published = None;
             }
         }
+    }
+
+    /// A backend's health as its probes have it.
+    pub(super) fn known(&self, id: BackendId) -> Health {
+        self.health
+            .get(&id)
+            .map_or(Health::Unknown, HealthState::health)
+    }
+
+    /// A backend's health as the maps have it.
+    pub(super) fn trusted(&self, id: BackendId) -> Health {
+        self.warming.trusted(id, self.known(id))
     }
 
     /// Tells the ports whom to probe and whose next hop to follow.

@@ -5,7 +5,7 @@ use balancer_common::{Reason, abi, reason::Verdict};
 use super::keeper::Keeper;
 use crate::{
     api::views::{BackendView, ReasonCount, ServiceView, Snapshot, StatusView},
-    model::{BackendId, BackendState, Check, CheckKind, Health, HealthState},
+    model::{BackendId, BackendState, Check, CheckKind},
     nexthop::AttachedMode,
     reconcile,
     state::ServiceState,
@@ -35,12 +35,6 @@ impl Keeper {
         }
         snapshot.status = self.status_view(&snapshot);
         snapshot
-    }
-
-    fn known(&self, id: BackendId) -> Health {
-        self.health
-            .get(&id)
-            .map_or(Health::Unknown, HealthState::health)
     }
 
     fn status_view(&self, snapshot: &Snapshot) -> StatusView {
@@ -114,7 +108,7 @@ impl Keeper {
                 .iter()
                 .filter(|b| b.state == BackendState::Active)
                 .count(),
-            fails_open: reconcile::fails_open(service, &|id| self.known(id), &self.next_hops),
+            fails_open: reconcile::fails_open(service, &|id| self.trusted(id), &self.next_hops),
             packets: retired.packets + backends.iter().map(|b| b.packets).sum::<u64>(),
             bytes: retired.bytes + backends.iter().map(|b| b.bytes).sum::<u64>(),
             check: service
@@ -139,7 +133,7 @@ impl Keeper {
             service: service.service.name.clone(),
             address,
             weight: backend.weight.get(),
-            state: reconcile::backend_state(service, address, &|id| self.known(id)),
+            state: reconcile::backend_state(service, address, &|id| self.trusted(id)),
             health: match service.service.check {
                 Some(_) => self.known(id).to_string(),
                 None => "unchecked".to_owned(),

@@ -3,6 +3,7 @@
 mod overlay;
 mod plan;
 mod steps;
+mod warming;
 
 #[cfg(test)]
 mod tests;
@@ -10,3 +11,4 @@ mod tests;
 pub use overlay::{backend_state, fails_open, overlay};
 pub use plan::{BackendRecord, NextHop, Plan, plan};
 pub use steps::{Step, steps};
+pub use warming::Warming;

@@ -1,3 +1,5 @@
+mod warming;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::{IpAddr, Ipv4Addr},
