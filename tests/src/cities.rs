@@ -74,10 +74,8 @@ impl City {
         city.connect(&city.host, "to-host", city.host_addresses())?;
         // What the edge's program sends reaches the router's stack only through a native program.
         attach_pass(world, &city.router, TO_EDGE)?;
-        city.host.sysctls(&[
-            ("ipv4/ip_forward", "1"),
-            ("ipv6/conf/all/forwarding", "1"),
-        ])?;
+        city.host
+            .sysctls(&[("ipv4/ip_forward", "1"), ("ipv6/conf/all/forwarding", "1")])?;
         let ((host_v4, host_v6), (instances_v4, instances_v6)) =
             (city.host_addresses(), city.instance_subnets());
         for namespace in [&city.router, &city.edge] {
