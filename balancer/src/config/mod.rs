@@ -15,6 +15,7 @@ mod services;
 mod tests;
 
 pub use agent::{AgentConfig, Instance};
+pub(crate) use digest::fnv1a;
 pub use digest::services_digest;
 pub use edge::{EdgeConfig, XdpMode};
 pub use error::ConfigError;
