@@ -11,5 +11,7 @@ pub mod rules;
 
 pub use finding::{Fate, Note, Place, Warning, WorkloadError, WorkloadErrors};
 pub use label::{City, Label};
-pub use language::{Declarations, Declared, Input, Output, OutputValue, SourceFile, read};
+pub use language::{
+    Declarations, Declared, Input, Output, OutputValue, SourceFile, automatic_files, read,
+};
 pub use model::{Container, Port, Probe, ProbeKind, Target, Workload};

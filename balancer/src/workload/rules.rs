@@ -38,6 +38,9 @@ pub fn check<'a>(workloads: impl IntoIterator<Item = &'a Workload>) -> Vec<Broke
         if !slugs.insert(&workload.slug) {
             let problem = format!("another workload has the slug {:?}", workload.slug.as_str());
             alone.breaks("slug", problem, "a slug of its own");
+            broken.append(&mut alone.broken);
+            // Whatever is named after it would be named twice, too.
+            continue;
         }
         for (c, container) in workload.containers.iter().enumerate() {
             for (p, port) in container.ports.iter().enumerate() {

@@ -121,7 +121,12 @@ impl<'a> Scope<'a> {
                 self.findings.error(&place, "", problem, "each key once");
                 continue;
             }
-            entries.push(Entry { key, place, value });
+            entries.push(Entry {
+                key,
+                place,
+                value,
+                is_block: false,
+            });
         }
         Kind::Map(entries)
     }

@@ -29,9 +29,11 @@ mod tests;
 
 use std::collections::BTreeMap;
 
+use hcl_edit::Span;
+
 pub use outputs::{Output, OutputValue};
 pub use source::SourceFile;
-pub use variables::Input;
+pub use variables::{Input, automatic_files};
 
 use self::{eval::Scope, findings::Findings, names::Names, source::Source};
 use super::{Note, Place, Warning, Workload, WorkloadError, WorkloadErrors, rules};
@@ -86,7 +88,13 @@ pub fn read(
     blocks::settings(&scope, &blocks.settings);
     let mut workloads = Vec::new();
     for (name, source, block) in blocks.workloads {
-        workloads.extend(resource::workload(&scope, name, source, block));
+        let workload = resource::workload(&scope, name, source, block);
+        if workload.is_none() && findings.are_clean() {
+            let place = source.place(block.ident.span());
+            let problem = format!("{name:?} cannot be read");
+            findings.error(&place, "resource", problem, "a whole workload");
+        }
+        workloads.extend(workload);
     }
     let outputs = outputs::outputs(&scope, &blocks.outputs);
     if findings.are_clean() {

@@ -233,7 +233,8 @@ impl<'a> Scope<'a> {
             .filter(|block| block.has_ident(name))
             .map(|block| {
                 let place = source.place(block.ident.span());
-                Value::new(Kind::Map(self.body(source, &block.body, &[])), place)
+                let entries = self.body(source, &block.body, &[]);
+                Value::new(Kind::Map(lists_of_blocks(entries)), place)
             })
             .collect();
         let place = blocks.first()?.place.clone();
@@ -284,8 +285,37 @@ impl<'a> Scope<'a> {
                 key: key.to_owned(),
                 place: source.place(span),
                 value,
+                is_block: matches!(structure, Structure::Block(_)),
             });
         }
         entries
     }
+}
+
+/// Blocks as references see them: of each name one list.
+fn lists_of_blocks(entries: Vec<Entry>) -> Vec<Entry> {
+    let mut whole: Vec<Entry> = Vec::new();
+    for mut entry in entries {
+        if !entry.is_block {
+            whole.push(entry);
+            continue;
+        }
+        if let Kind::Map(inner) = entry.value.kind {
+            entry.value.kind = Kind::Map(lists_of_blocks(inner));
+        }
+        let earlier = whole.iter_mut().find(|earlier| earlier.key == entry.key);
+        match earlier.map(|earlier| &mut earlier.value.kind) {
+            Some(Kind::List(blocks)) => blocks.push(entry.value),
+            Some(_) => {}
+            None => {
+                let place = entry.value.place.clone();
+                let list = Kind::List(vec![entry.value]);
+                whole.push(Entry {
+                    value: Value::new(list, place),
+                    ..entry
+                });
+            }
+        }
+    }
+    whole
 }

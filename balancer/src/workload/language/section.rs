@@ -160,9 +160,10 @@ impl<'a> Section<'a> {
             .error(place, self.path_of(key), problem, expected);
     }
 
-    /// Whether there is an attribute or block of that name, and where the first is.
+    /// Whether an attribute or block of that name is set, and where the first is.
     pub(super) fn has(&self, key: &str) -> Option<&'a Place> {
-        let entry = self.entries.iter().find(|entry| entry.key == key);
+        let is_set = |entry: &&Entry| entry.key == key && !matches!(entry.value.kind, Kind::Null);
+        let entry = self.entries.iter().find(is_set);
         entry.map(|entry| &entry.place)
     }
 

@@ -86,12 +86,31 @@ impl Lines {
 
     /// Says what the parser found.
     fn refuse(&self, error: &parser::Error, findings: &Findings) {
+        let line = error.location().line();
+        let text = error.line().trim_end();
+        let is_last = self
+            .text
+            .lines()
+            .skip(line)
+            .all(|line| line.trim().is_empty());
+        // At the end of the text the parser counts the last line's end as a column.
+        let past = error.location().column() > text.chars().count();
         let place = Place {
             file: self.name.clone(),
-            line: error.location().line(),
-            column: error.location().column(),
+            line,
+            column: match past {
+                true => text.chars().count() + 1,
+                false => error.location().column(),
+            },
         };
-        let (problem, expected) = what_parser_expected(error.message(), error.line());
+        let problem = match past && is_last {
+            true => "the text ends too early".to_owned(),
+            false => format!("cannot be read: {}", text.trim_start()),
+        };
+        let expected = match error.message().split_once("expected ") {
+            Some((_, expected)) => expected.replace("eof", "the end of the file"),
+            None => "Terraform's language".to_owned(),
+        };
         findings.error(&place, "", problem, expected);
     }
 
@@ -106,17 +125,4 @@ impl Lines {
             column: before.chars().count() + 1,
         }
     }
-}
-
-/// The parser's words, as ours: what is wrong, and what was expected.
-fn what_parser_expected(message: &str, line: &str) -> (String, String) {
-    let problem = match line.trim().is_empty() {
-        true => "the text ends too early".to_owned(),
-        false => format!("cannot be read: {}", line.trim()),
-    };
-    let expected = match message.split_once("expected ") {
-        Some((_, expected)) => expected.replace("eof", "the end of the file"),
-        None => "Terraform's language".to_owned(),
-    };
-    (problem, expected)
 }

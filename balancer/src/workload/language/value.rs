@@ -38,6 +38,8 @@ pub(super) struct Entry {
     /// Where the key is.
     pub(super) place: Place,
     pub(super) value: Value,
+    /// Whether it is a block, of which there may be several with this key.
+    pub(super) is_block: bool,
 }
 
 impl Value {

@@ -44,6 +44,17 @@ pub enum Input<'a> {
     },
 }
 
+/// Which of the files beside a workload file Terraform reads values from unasked, weakest first.
+pub fn automatic_files<'a>(names: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
+    const FIRST: &str = "terraform.tfvars";
+    let mut files: Vec<&str> = names
+        .into_iter()
+        .filter(|name| *name == FIRST || name.ends_with(".auto.tfvars"))
+        .collect();
+    files.sort_by_key(|name| (*name != FIRST, *name));
+    files
+}
+
 /// A variable of the workload file.
 pub(super) struct Variable {
     /// Where it is declared.

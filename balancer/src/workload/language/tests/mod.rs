@@ -6,7 +6,7 @@ mod language;
 mod variables;
 
 use super::*;
-use crate::workload::{Container, Target};
+use crate::workload::Container;
 
 /// The file that the documentation shows.
 const STORY: &str = include_str!("../../../../../docs/examples/main.tf");
@@ -46,10 +46,6 @@ fn read_one(text: &str) -> Workload {
 
 fn first_container(text: &str) -> Container {
     read_one(text).containers.remove(0)
-}
-
-fn first_target(text: &str) -> Target {
-    read_one(text).targets.remove(0)
 }
 
 /// The text without its mark `§`, and the line and column where it was.
