@@ -7,7 +7,9 @@ mod agent;
 mod check;
 mod digest;
 mod edge;
+mod endpoint;
 mod error;
+mod fleet;
 mod section;
 mod services;
 
@@ -18,7 +20,9 @@ pub use agent::{AgentConfig, Instance};
 pub(crate) use digest::fnv1a;
 pub use digest::services_digest;
 pub use edge::{EdgeConfig, XdpMode};
+pub use endpoint::Endpoint;
 pub use error::ConfigError;
+pub use fleet::{FleetConfig, HostNetwork, RuntimeKind, Site, SiteEdge, SiteHost, VipPool};
 pub use services::parse_services;
 
 /// The version of the files' schema that this program reads.
