@@ -10,6 +10,7 @@ mod edge;
 mod endpoint;
 mod error;
 mod fleet;
+mod host_network;
 mod section;
 mod services;
 
@@ -22,7 +23,8 @@ pub use digest::services_digest;
 pub use edge::{EdgeConfig, XdpMode};
 pub use endpoint::Endpoint;
 pub use error::ConfigError;
-pub use fleet::{FleetConfig, HostNetwork, RuntimeKind, Site, SiteEdge, SiteHost, VipPool};
+pub use fleet::{FleetConfig, RuntimeKind, Site, SiteEdge, SiteHost, VipPool};
+pub use host_network::HostNetwork;
 pub use services::parse_services;
 
 /// The version of the files' schema that this program reads.

@@ -2,6 +2,7 @@
 //!
 //! [`read`] reads the file, in Terraform's language. Nothing of it is used before all of it is known to be right.
 
+pub mod deploy;
 mod finding;
 mod label;
 mod language;

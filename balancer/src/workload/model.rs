@@ -146,6 +146,25 @@ impl Workload {
         format!("{}-{}", self.slug, port.name).parse()
     }
 
+    /// A digest of all of it, in 16 hexadecimal digits: equal digests mean that nothing is to be changed.
+    pub fn digest(&self) -> String {
+        let json = serde_json::to_vec(self).expect("workloads have string keys");
+        format!("{:016x}", fnv1a(&json))
+    }
+
+    /// Itself with empty texts for its sensitive values, to be shown or kept.
+    pub fn without_secrets(&self) -> Workload {
+        let mut workload = self.clone();
+        for container in &mut workload.containers {
+            let sensitive = &container.sensitive;
+            let hidden = container.env.iter_mut();
+            for (_, value) in hidden.filter(|(key, _)| sensitive.contains(*key)) {
+                value.clear();
+            }
+        }
+        workload
+    }
+
     /// A digest of what each instance is made of, in 16 hexadecimal digits: instances with another digest are to be
     /// replaced. Replicas, cities, public ports and names for people make no difference.
     pub fn instance_digest(&self) -> String {
