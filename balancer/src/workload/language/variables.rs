@@ -34,7 +34,7 @@ pub enum Input<'a> {
         value: &'a str,
     },
     /// A `.tfvars` file. A name that is not declared is a warning.
-    File(SourceFile<'a>),
+    Tfvars(SourceFile<'a>),
     /// `-var name=value`. A name that is not declared is an error.
     Flag {
         /// What stands before the first `=`.
@@ -167,7 +167,7 @@ pub(super) fn assign_all(
                     }
                 }
             }
-            Input::File(file) => assign_file(variables, file, findings),
+            Input::Tfvars(file) => assign_file(variables, file, findings),
         }
     }
     for (name, variable) in variables {

@@ -302,7 +302,7 @@ proptest::proptest! {
         let text = words.concat();
         let _ = read(&[SourceFile { name, text: STORY }], &[
             Input::Flag { name: "image", value: &text },
-            Input::File(SourceFile { name: "a.tfvars", text: &text }),
+            Input::Tfvars(SourceFile { name: "a.tfvars", text: &text }),
         ]);
     }
 }

@@ -2,6 +2,7 @@
 
 mod accepted;
 mod errors;
+mod impossible;
 mod language;
 mod variables;
 

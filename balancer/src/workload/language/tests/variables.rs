@@ -13,7 +13,7 @@ fn value_of(declaration: &str, inputs: &[Input<'_>]) -> Result<String, WorkloadE
 }
 
 fn file<'a>(name: &'a str, text: &'a str) -> Input<'a> {
-    Input::File(SourceFile { name, text })
+    Input::Tfvars(SourceFile { name, text })
 }
 
 const ENVIRONMENT: Input<'_> = Input::Environment {
