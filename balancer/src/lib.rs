@@ -1,7 +1,7 @@
 //! Balancer's user space: the daemon `lbd` and the operator's tool `lbctl`.
 //!
 //! Four rings; a ring imports only inward (`cargo xtask lint` checks it):
-//! pure (`model`, `config`, `table`, `state`, `reconcile`), ports (`health`, `nexthop`, `netns`, `store`,
+//! pure (`model`, `config`, `table`, `state`, `reconcile`, `workload`), ports (`health`, `nexthop`, `netns`, `store`,
 //! `dataplane`), faces (`api`, `metrics`, `lbctl`), and `daemon`, which nothing imports.
 
 pub mod api;
@@ -18,3 +18,4 @@ pub mod reconcile;
 pub mod state;
 pub mod store;
 pub mod table;
+pub mod workload;

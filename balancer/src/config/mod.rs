@@ -7,7 +7,10 @@ mod agent;
 mod check;
 mod digest;
 mod edge;
+mod endpoint;
 mod error;
+mod fleet;
+mod host_network;
 mod section;
 mod services;
 
@@ -15,9 +18,13 @@ mod services;
 mod tests;
 
 pub use agent::{AgentConfig, Instance};
+pub(crate) use digest::fnv1a;
 pub use digest::services_digest;
 pub use edge::{EdgeConfig, XdpMode};
+pub use endpoint::Endpoint;
 pub use error::ConfigError;
+pub use fleet::{FleetConfig, RuntimeKind, Site, SiteEdge, SiteHost, VipPool};
+pub use host_network::HostNetwork;
 pub use services::parse_services;
 
 /// The version of the files' schema that this program reads.

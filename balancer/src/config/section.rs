@@ -153,6 +153,11 @@ impl<'a> Value<'a> {
         )
     }
 
+    /// The line that it begins at, counted from 1.
+    pub(super) fn line(&self) -> usize {
+        self.error(String::new(), "").line
+    }
+
     pub(super) fn string(&self, expected: &str) -> Result<&'a str, ConfigError> {
         self.value
             .get_ref()

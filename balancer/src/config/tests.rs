@@ -2,6 +2,7 @@
 
 mod agent_errors;
 mod errors;
+mod fleet;
 mod service_errors;
 
 use std::path::Path;

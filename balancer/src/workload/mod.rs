@@ -1,0 +1,18 @@
+//! Workloads: what the operator declares in a workload file, checked.
+//!
+//! [`read`] reads the file, in Terraform's language. Nothing of it is used before all of it is known to be right.
+
+pub mod deploy;
+mod finding;
+mod label;
+mod language;
+mod model;
+pub mod quantity;
+pub mod rules;
+
+pub use finding::{Fate, Note, Place, Warning, WorkloadError, WorkloadErrors};
+pub use label::{City, Label};
+pub use language::{
+    Declarations, Declared, Input, Output, OutputValue, SourceFile, automatic_files, read,
+};
+pub use model::{Container, Port, Probe, ProbeKind, Target, Workload};
