@@ -82,6 +82,16 @@ reasons! {
     InnerNotForVip = 22, "inner_not_for_vip", Drop;
     /// At the agent: a SYN-ACK's MSS was lowered to leave room for the outer header.
     MssClamped = 23, "mss_clamped", Pass;
+    /// At the agent: no socket knows its flow, so it went on to the next alternate.
+    HandedOn = 24, "handed_on", Pass;
+    /// At the agent: no alternate knows its flow, so it went back to whoever should answer it.
+    ReturnedHome = 25, "returned_home", Pass;
+    /// At the agent: handed on by another backend, known here, and taken out of its encapsulation.
+    SecondChance = 26, "second_chance", Pass;
+    /// At the agent: taken out of its encapsulation though no socket knows its flow, for no alternate is left.
+    NoAlternateLeft = 27, "no_alternate_left", Pass;
+    /// At the agent: alternates that contradict themselves, or name the agent itself.
+    BadAlternates = 28, "bad_alternates", Drop;
 }
 
 /// Rows in a map of reason counters.

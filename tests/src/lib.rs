@@ -5,6 +5,7 @@
 //! a [`Site`] is all of these with one [`Workload`] on it.
 
 mod capture;
+mod connection;
 mod control;
 mod lb;
 mod load;
@@ -22,6 +23,7 @@ mod world;
 mod xdp;
 
 pub use capture::Capture;
+pub use connection::Connection;
 pub use control::{Reply, lbd, lbd_as};
 pub use lb::{Agent, Edge, EdgeOptions};
 pub use load::{Load, Request, Running};
