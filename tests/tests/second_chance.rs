@@ -69,3 +69,99 @@ fn a_new_backend_breaks_no_connection(vip: impl Into<IpAddr>) -> Result<()> {
 fn a_new_backend_breaks_no_connection_over_ipv4() -> Result<()> {
     a_new_backend_breaks_no_connection(Topology::vip_v4(10))
 }
+
+#[test]
+fn a_new_backend_breaks_no_connection_over_ipv6() -> Result<()> {
+    a_new_backend_breaks_no_connection(Topology::vip_v6(0x10))
+}
+
+fn a_drained_backend_keeps_its_connections(vip: impl Into<IpAddr>) -> Result<()> {
+    let world = World::new()?;
+    let site = site(&world, vip)?;
+    let mut connections = connections(&site)?;
+    let address = site.address("two")?;
+    site.edge
+        .lbctl_ok(&["backends", "drain", "web", &address.to_string()])?;
+    site.wait_until_out(address)?;
+    // More than once: the answer's acknowledgement and the next question are other packets.
+    for _ in 0..3 {
+        ensure_alive(&mut connections)?;
+    }
+    ensure_some_moved(&site)?;
+    site.answered(300)?.ensure_balanced(&["one", "three"], 100)
+}
+
+#[test]
+fn a_drained_backend_keeps_its_connections_over_ipv4() -> Result<()> {
+    a_drained_backend_keeps_its_connections(Topology::vip_v4(10))
+}
+
+#[test]
+fn a_drained_backend_keeps_its_connections_over_ipv6() -> Result<()> {
+    a_drained_backend_keeps_its_connections(Topology::vip_v6(0x10))
+}
+
+fn several_changes_at_once_break_no_connection(vip: impl Into<IpAddr>) -> Result<()> {
+    let world = World::new()?;
+    let mut site = site(&world, vip)?;
+    let mut connections = connections(&site)?;
+    let mut commands = Vec::new();
+    for name in ["four", "five"] {
+        site.topology.add_instance(&world, name)?;
+        commands.push(("add", site.address(name)?));
+    }
+    commands.push(("drain", site.address("three")?));
+    site.agent.reload(&world, &site.topology)?;
+    let commands: Vec<(&str, String)> = commands
+        .into_iter()
+        .map(|(verb, address)| (verb, address.to_string()))
+        .collect();
+    let commands: Vec<Vec<&str>> = commands
+        .iter()
+        .map(|(verb, address)| vec!["backends", verb, "web", address])
+        .collect();
+    for reply in site.edge.lbctl_at_once(&commands)? {
+        ensure!(reply.code == 0, "{}", reply.stderr);
+    }
+    ensure_alive(&mut connections)?;
+    site.wait_until_up(site.address("four")?)?;
+    site.wait_until_up(site.address("five")?)?;
+    site.wait_until_out(site.address("three")?)?;
+    ensure_alive(&mut connections)?;
+    ensure_some_moved(&site)
+}
+
+#[test]
+fn several_changes_at_once_break_no_connection_over_ipv4() -> Result<()> {
+    several_changes_at_once_break_no_connection(Topology::vip_v4(10))
+}
+
+#[test]
+fn several_changes_at_once_break_no_connection_over_ipv6() -> Result<()> {
+    several_changes_at_once_break_no_connection(Topology::vip_v6(0x10))
+}
+
+/// Connections on substitutes of a backend that was down, when it is up again.
+fn a_backend_that_comes_back_breaks_no_connection(vip: impl Into<IpAddr>) -> Result<()> {
+    let world = World::new()?;
+    let site = site(&world, vip)?;
+    let address = site.address("two")?;
+    site.topology.instance("two")?.kill();
+    site.wait_until_out(address)?;
+    let mut connections = connections(&site)?;
+    site.topology.instance("two")?.start(&world)?;
+    site.wait_until_up(address)?;
+    ensure_alive(&mut connections)?;
+    ensure_some_moved(&site)?;
+    site.answered(300)?.ensure_balanced(&NAMES, 70)
+}
+
+#[test]
+fn a_backend_that_comes_back_breaks_no_connection_over_ipv4() -> Result<()> {
+    a_backend_that_comes_back_breaks_no_connection(Topology::vip_v4(10))
+}
+
+#[test]
+fn a_backend_that_comes_back_breaks_no_connection_over_ipv6() -> Result<()> {
+    a_backend_that_comes_back_breaks_no_connection(Topology::vip_v6(0x10))
+}
