@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use anyhow::{Context, Result, ensure};
-use testbed::{Agent, Connection, Protocol, Site, Topology, Workload, World};
+use testbed::{Agent, Connection, Load, Protocol, Site, Topology, Workload, World};
 
 const NAMES: [&str; 3] = ["one", "two", "three"];
 
@@ -164,4 +164,45 @@ fn a_backend_that_comes_back_breaks_no_connection_over_ipv4() -> Result<()> {
 #[test]
 fn a_backend_that_comes_back_breaks_no_connection_over_ipv6() -> Result<()> {
     a_backend_that_comes_back_breaks_no_connection(Topology::vip_v6(0x10))
+}
+
+/// 500 new connections a second, each answered after 20 ms, while instances come and go.
+fn no_request_fails_while_backends_come_and_go(vip: impl Into<IpAddr>) -> Result<()> {
+    let world = World::new()?;
+    let mut site = site(&world, vip)?;
+    site.topology.add_instance(&world, "four")?;
+    site.agent.reload(&world, &site.topology)?;
+    let address = site.address("four")?;
+    let text = address.to_string();
+    let load = Load::start_slow(&site.topology.client, site.workload.target, 500, 20)?;
+    for _ in 0..5 {
+        load.wait_for_more(250)?;
+        site.edge.lbctl_ok(&["backends", "add", "web", &text])?;
+        site.wait_until_up(address)?;
+        load.wait_for_more(250)?;
+        site.edge
+            .lbctl_ok(&["backends", "remove", "web", &text, "--wait", "20"])?;
+    }
+    load.wait_for_more(250)?;
+    let load = load.stop()?;
+    ensure!(
+        load.failed() == 0,
+        "{} of {} failed: {:?}",
+        load.failed(),
+        load.sent(),
+        load.failures()
+    );
+    let names = load.names();
+    ensure!(names.contains_key("four"), "{names:?}");
+    ensure_some_moved(&site)
+}
+
+#[test]
+fn no_request_fails_while_backends_come_and_go_over_ipv4() -> Result<()> {
+    no_request_fails_while_backends_come_and_go(Topology::vip_v4(10))
+}
+
+#[test]
+fn no_request_fails_while_backends_come_and_go_over_ipv6() -> Result<()> {
+    no_request_fails_while_backends_come_and_go(Topology::vip_v6(0x10))
 }
