@@ -8,7 +8,7 @@ use aya_ebpf::{
 };
 
 /// What no other program would write by chance.
-const MARK: u32 = 0x6c62_686f;
+const MARK: u32 = u32::from_ne_bytes(*b"lbho");
 
 /// Marks the frame. `false`: the driver has no room for metadata.
 #[inline(always)]

@@ -166,16 +166,24 @@ fn a_backend_that_comes_back_breaks_no_connection_over_ipv6() -> Result<()> {
     a_backend_that_comes_back_breaks_no_connection(Topology::vip_v6(0x10))
 }
 
-/// 500 new connections a second, each answered after 20 ms, while instances come and go.
-fn no_request_fails_while_backends_come_and_go(vip: impl Into<IpAddr>) -> Result<()> {
+/// 500 new connections a second, each answered after 20 ms, while instances come and go. `syn_cookies`: "1" when many
+/// connections are half-open, "2" always, so that until the handshake's end only the listener is there to know it.
+fn no_request_fails_while_backends_come_and_go(
+    vip: impl Into<IpAddr>,
+    syn_cookies: &str,
+) -> Result<()> {
     let world = World::new()?;
     let mut site = site(&world, vip)?;
     site.topology.add_instance(&world, "four")?;
     site.agent.reload(&world, &site.topology)?;
+    for instance in &site.topology.instances {
+        let cookies = ("ipv4/tcp_syncookies", syn_cookies);
+        instance.namespace.sysctls(&[cookies])?;
+    }
     let address = site.address("four")?;
     let text = address.to_string();
     let load = Load::start_slow(&site.topology.client, site.workload.target, 500, 20)?;
-    for _ in 0..5 {
+    for _ in 0..3 {
         load.wait_for_more(250)?;
         site.edge.lbctl_ok(&["backends", "add", "web", &text])?;
         site.wait_until_up(address)?;
@@ -199,10 +207,20 @@ fn no_request_fails_while_backends_come_and_go(vip: impl Into<IpAddr>) -> Result
 
 #[test]
 fn no_request_fails_while_backends_come_and_go_over_ipv4() -> Result<()> {
-    no_request_fails_while_backends_come_and_go(Topology::vip_v4(10))
+    no_request_fails_while_backends_come_and_go(Topology::vip_v4(10), "1")
 }
 
 #[test]
 fn no_request_fails_while_backends_come_and_go_over_ipv6() -> Result<()> {
-    no_request_fails_while_backends_come_and_go(Topology::vip_v6(0x10))
+    no_request_fails_while_backends_come_and_go(Topology::vip_v6(0x10), "1")
+}
+
+#[test]
+fn no_request_fails_with_syn_cookies_over_ipv4() -> Result<()> {
+    no_request_fails_while_backends_come_and_go(Topology::vip_v4(10), "2")
+}
+
+#[test]
+fn no_request_fails_with_syn_cookies_over_ipv6() -> Result<()> {
+    no_request_fails_while_backends_come_and_go(Topology::vip_v6(0x10), "2")
 }
