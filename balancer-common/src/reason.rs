@@ -70,7 +70,7 @@ reasons! {
     Decapsulated = 16, "decapsulated", Pass;
     /// At the agent: not one of our encapsulations.
     NotEncapsulated = 17, "not_encapsulated", Pass;
-    /// At the agent: encapsulated by somebody who is no edge.
+    /// At the agent: encapsulated by somebody who is no edge, nor a peer that hands on.
     SourceNotAllowed = 18, "source_not_allowed", Drop;
     /// At the agent: the outer header is a fragment, or its lengths are impossible.
     BadOuterHeader = 19, "bad_outer_header", Drop;
