@@ -6,6 +6,7 @@
 
 mod capture;
 mod cities;
+mod connection;
 mod control;
 mod lb;
 mod load;
@@ -24,6 +25,7 @@ mod xdp;
 
 pub use capture::Capture;
 pub use cities::{Cities, City};
+pub use connection::Connection;
 pub use control::{Reply, lbd, lbd_as};
 pub use lb::{Agent, Edge, EdgeOptions};
 pub use load::{Load, Request, Running};
