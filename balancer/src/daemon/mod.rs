@@ -5,6 +5,7 @@ mod attachment;
 pub mod edge;
 mod failure;
 mod keeper;
+mod operations;
 mod snapshot;
 
 pub use failure::Failure;
