@@ -8,6 +8,7 @@ use std::{
 
 use super::{
     ConfigError,
+    api::{ApiListen, api_listen},
     digest::services_digest,
     section::{Section, Source, Value},
     services::services,
@@ -39,6 +40,10 @@ pub struct EdgeConfig {
     pub state_dir: PathBuf,
     /// Where `lbctl` finds the daemon.
     pub api_socket: PathBuf,
+    /// Where the API is served over TCP; nowhere if `None`.
+    pub api_listen: Option<ApiListen>,
+    /// The token that agents are shown.
+    pub agent_token_file: Option<PathBuf>,
     /// Where Prometheus finds the daemon; nowhere if `None`.
     pub metrics_listen: Option<SocketAddr>,
     /// The outer source towards IPv4 backends; the route's own if `None`.
@@ -66,7 +71,7 @@ impl EdgeConfig {
     ///
     /// When the text is no such file, or its services break a rule.
     pub fn parse(text: &str, file: &str) -> Result<EdgeConfig, ConfigError> {
-        const KEYS: [&str; 13] = [
+        const KEYS: [&str; 16] = [
             "version",
             "interface",
             "xdp_mode",
@@ -74,6 +79,9 @@ impl EdgeConfig {
             "pin_dir",
             "state_dir",
             "api_socket",
+            "api_listen",
+            "api_token_file",
+            "agent_token_file",
             "metrics_listen",
             "source_ipv4",
             "source_ipv6",
@@ -95,6 +103,11 @@ impl EdgeConfig {
             pin_dir: path(&file, "pin_dir", PIN_DIR)?,
             state_dir: path(&file, "state_dir", STATE_DIR)?,
             api_socket: socket(&file)?,
+            api_listen: api_listen(&file)?,
+            agent_token_file: match file.get("agent_token_file") {
+                Some(value) => Some(absolute(&value)?),
+                None => None,
+            },
             metrics_listen: metrics_listen(&file)?,
             source_ipv4: source_address::<Ipv4Addr>(
                 &file,

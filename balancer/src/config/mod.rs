@@ -4,6 +4,7 @@
 //! wrong and what was expected. What services must fulfil is in [`crate::state::rules`].
 
 mod agent;
+mod api;
 mod check;
 mod digest;
 mod edge;
@@ -18,6 +19,7 @@ mod services;
 mod tests;
 
 pub use agent::{AgentConfig, Instance};
+pub use api::ApiListen;
 pub(crate) use digest::fnv1a;
 pub use digest::services_digest;
 pub use edge::{EdgeConfig, XdpMode};

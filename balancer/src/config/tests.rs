@@ -107,6 +107,8 @@ fn a_short_edge_file_has_defaults() {
         pin_dir: "/sys/fs/bpf/balancer".into(),
         state_dir: "/var/lib/balancer".into(),
         api_socket: "/run/balancer/lbd.sock".into(),
+        api_listen: None,
+        agent_token_file: None,
         metrics_listen: None,
         source_ipv4: None,
         source_ipv6: None,

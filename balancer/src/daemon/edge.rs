@@ -21,9 +21,10 @@ use super::{
     Failure,
     attachment::present,
     keeper::{Keeper, Sources, Wishes, unix_ms},
+    operations::watch_drains,
 };
 use crate::{
-    api::{self, command::Command},
+    api::{self, command::Command, token::Token},
     config::EdgeConfig,
     dataplane::{EdgePlane, EdgeSettings, PinDir, check_kernel},
     health, metrics,
@@ -96,6 +97,7 @@ pub async fn run(file: &Path) -> Result<(), Failure> {
         detached: false,
         faults: BTreeMap::new(),
         started: Instant::now(),
+        board: watch::Sender::default(),
         config,
         state,
         store,
@@ -108,6 +110,7 @@ pub async fn run(file: &Path) -> Result<(), Failure> {
     keeper.wish();
     keeper.next_hops = first_look(&keeper, &mut next_hops).await;
     keeper.publish();
+    keeper.post();
     if let Err(error) = keeper.attach(interface.xdp) {
         keeper.clear_away();
         let _ = fs::remove_file(&keeper.config.api_socket);
@@ -115,6 +118,12 @@ pub async fn run(file: &Path) -> Result<(), Failure> {
     }
 
     let (stop, stopped) = watch::channel(());
+    tokio::spawn(watch_drains(
+        keeper.board.clone(),
+        commands_in.clone(),
+        sockets.agent_token.clone(),
+        stopped.clone(),
+    ));
     sockets.serve(commands_in, &stopped);
     let (interface, socket) = (
         keeper.config.interface.clone(),
@@ -142,7 +151,10 @@ pub async fn run(file: &Path) -> Result<(), Failure> {
 /// Where the faces are found.
 struct Sockets {
     api: UnixListener,
+    api_tcp: Option<(TcpListener, Option<Token>)>,
     metrics: Option<TcpListener>,
+    /// What agents are shown.
+    agent_token: Option<Token>,
 }
 
 impl Sockets {
@@ -154,7 +166,16 @@ impl Sockets {
             Some(listen) => Some(metrics::bind(listen).await?),
             None => None,
         };
+        let api_tcp = match &config.api_listen {
+            Some(listen) => Some((
+                api::server::bind_tcp(listen.address).await?,
+                token(listen.token_file.as_deref())?,
+            )),
+            None => None,
+        };
         Ok(Self {
+            api_tcp,
+            agent_token: token(config.agent_token_file.as_deref())?,
             api: api::socket::bind(&config.api_socket)?,
             metrics,
         })
@@ -174,6 +195,13 @@ impl Sockets {
                 async move { said("/metrics", metrics::serve(metrics, commands, over).await) },
             );
         }
+        if let Some((listener, token)) = self.api_tcp {
+            let (commands, over) = (commands.clone(), over(stopped.clone()));
+            tokio::spawn(async move {
+                let served = api::server::serve_tcp(listener, commands, token, over).await;
+                said("the API over TCP", served);
+            });
+        }
         let over = over(stopped.clone());
         tokio::spawn(async move {
             said(
@@ -182,6 +210,16 @@ impl Sockets {
             )
         });
     }
+}
+
+/// The token in a file, if there is to be one.
+pub(super) fn token(file: Option<&Path>) -> io::Result<Option<Token>> {
+    let Some(file) = file else { return Ok(None) };
+    let (token, warning) = Token::read(file)?;
+    if let Some(warning) = warning {
+        warn!("{warning}");
+    }
+    Ok(Some(token))
 }
 
 /// Takes the program off the interface and removes its pins, when no daemon runs.

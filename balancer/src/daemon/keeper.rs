@@ -17,7 +17,10 @@ use tokio::{
 use tracing::{error, info, warn};
 
 use crate::{
-    api::command::{ChangeError, Command},
+    api::{
+        command::{ChangeError, Command},
+        views::Board,
+    },
     config::EdgeConfig,
     dataplane::EdgePlane,
     health::{Report, Target},
@@ -79,6 +82,8 @@ pub(super) struct Keeper {
     /// What goes wrong now, a sentence each; mended on the next tick, or by the operator.
     pub(super) faults: BTreeMap<&'static str, String>,
     pub(super) started: Instant,
+    /// Where drains are posted for those who wait for them.
+    pub(super) board: watch::Sender<Board>,
 }
 
 /// A change that was made and is yet to be answered.
@@ -116,6 +121,7 @@ impl Keeper {
                 },
                 _ = tick.tick() => {
                     self.end_drains();
+                    self.post();
                     self.look_after_attachment().await;
                     if self.published.is_none() {
                         self.publish();
@@ -162,6 +168,7 @@ impl Keeper {
             match question {
                 Command::Snapshot { reply } => drop(reply.send(self.snapshot())),
                 Command::Detach { reply } => drop(reply.send(self.detach())),
+                Command::Operations { reply } => drop(reply.send(self.board.subscribe())),
                 Command::Change { .. } => {}
             }
         }
@@ -185,6 +192,7 @@ impl Keeper {
             }
             self.publish();
             self.wish();
+            self.post();
         }
         let partly = match &self.published {
             Some(_) => None,

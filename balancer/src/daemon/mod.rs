@@ -2,9 +2,12 @@
 
 pub mod agent;
 mod attachment;
+mod attendant;
 pub mod edge;
 mod failure;
 mod keeper;
+mod operations;
+mod roster;
 mod snapshot;
 
 pub use failure::Failure;

@@ -25,6 +25,8 @@ pub(super) enum Failure {
         address: IpAddr,
         seconds: u64,
     },
+    #[error("{0}")]
+    Token(io::Error),
     #[error("cannot print: {0}")]
     Output(#[from] io::Error),
 }
@@ -36,6 +38,7 @@ impl Failure {
             Self::StillThere { .. } => 8,
             Self::Output(_) if self.is_quiet() => 0,
             Self::Config(_)
+            | Self::Token(_)
             | Self::Unreadable { .. }
             | Self::Unwritable { .. }
             | Self::Output(_) => 1,

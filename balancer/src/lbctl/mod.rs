@@ -30,6 +30,7 @@ use self::{
 use crate::api::{
     client::{Client, How},
     replies::ChangeReply,
+    token::Token,
 };
 
 /// Runs `lbctl` with these arguments, the program's name first; returns its exit code.
@@ -77,8 +78,12 @@ impl Cli {
             Noun::Man(man) => return man.run(out),
             noun => noun,
         };
+        let token = match self.token_file {
+            Some(path) => Some(Token::read(&path).map_err(Failure::Token)?.0),
+            None => None,
+        };
         let mut desk = Desk {
-            client: Client::new(self.socket),
+            client: Client::new(self.socket).with_token(token),
             format: self.output,
             dry_run: self.dry_run,
             out,

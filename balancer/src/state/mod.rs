@@ -6,6 +6,8 @@ mod change;
 mod desired;
 mod drain;
 mod ids;
+mod lifecycle;
+mod operation;
 mod refusal;
 pub mod rules;
 mod settle;
@@ -19,6 +21,8 @@ use std::{collections::BTreeMap, net::IpAddr};
 use serde::{Deserialize, Serialize};
 
 pub use change::{Change, Outcome};
+pub use lifecycle::{Event, Happened, Life, MAX_REMEMBERED, Phase, REMEMBERED_MS};
+pub use operation::{DoneReason, Operation, OperationId};
 pub use refusal::Refusal;
 
 use crate::{
@@ -62,6 +66,8 @@ pub struct ServiceState {
     pub table: Table,
     /// When draining backends are removed, in milliseconds since 1970; one that drains without an end is not here.
     pub drain_deadline_unix_ms: BTreeMap<IpAddr, u64>,
+    /// What events said of its backends, also of those that are gone.
+    pub lives: BTreeMap<IpAddr, Life>,
     /// The service goes with the last of its draining backends.
     pub removed_when_drained: bool,
 }

@@ -3,6 +3,7 @@
 mod applies;
 mod fixture;
 mod invariants;
+mod lifecycle;
 mod refusals;
 
 use fixture::*;

@@ -98,6 +98,24 @@ impl Draft {
             }
             Change::EndDrains => {
                 self.end_drains();
+                self.bury();
+                Ok(Force::Yes)
+            }
+            Change::DeclareService(service) => {
+                self.declare_service(service)?;
+                Ok(Force::No)
+            }
+            Change::Hear(event) => {
+                self.hear(event)?;
+                // Whoever terminates a backend does not ask whether it may.
+                Ok(Force::Yes)
+            }
+            Change::Drained {
+                service,
+                address,
+                incarnation,
+            } => {
+                self.drained(service, *address, *incarnation);
                 Ok(Force::Yes)
             }
         }
@@ -136,6 +154,7 @@ impl Draft {
             ids: BTreeMap::new(),
             table: Table::empty(slots_for(0)),
             drain_deadline_unix_ms: BTreeMap::new(),
+            lives: BTreeMap::new(),
             removed_when_drained: false,
         };
         self.services.insert(service.name.clone(), state);
