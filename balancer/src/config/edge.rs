@@ -8,6 +8,7 @@ use std::{
 
 use super::{
     ConfigError,
+    announce::{AnnounceConfig, announce},
     digest::services_digest,
     section::{Section, Source, Value},
     services::services,
@@ -53,6 +54,8 @@ pub struct EdgeConfig {
     pub services_digest: Option<String>,
     /// Whether the programs log packets, for debugging.
     pub debug_packets: bool,
+    /// How routers are told of the VIPs; nobody tells them if `None`.
+    pub announce: Option<AnnounceConfig>,
 }
 
 const PIN_DIR: &str = "/sys/fs/bpf/balancer";
@@ -66,7 +69,7 @@ impl EdgeConfig {
     ///
     /// When the text is no such file, or its services break a rule.
     pub fn parse(text: &str, file: &str) -> Result<EdgeConfig, ConfigError> {
-        const KEYS: [&str; 13] = [
+        const KEYS: [&str; 14] = [
             "version",
             "interface",
             "xdp_mode",
@@ -79,6 +82,7 @@ impl EdgeConfig {
             "source_ipv6",
             "hash_key",
             "debug_packets",
+            "announce",
             "service",
         ];
         let source = Source { text, file };
@@ -110,6 +114,10 @@ impl EdgeConfig {
             services_digest: declared.as_deref().map(services_digest),
             services: declared.unwrap_or_default(),
             debug_packets: flag(&file, "debug_packets")?,
+            announce: file
+                .get("announce")
+                .map(|value| announce(&value))
+                .transpose()?,
         })
     }
 }
@@ -186,7 +194,7 @@ fn socket(file: &Section<'_>) -> Result<PathBuf, ConfigError> {
     Ok(socket)
 }
 
-fn source_address<T>(
+pub(super) fn source_address<T>(
     file: &Section<'_>,
     key: &str,
     expected: &str,

@@ -4,6 +4,7 @@
 //! wrong and what was expected. What services must fulfil is in [`crate::state::rules`].
 
 mod agent;
+mod announce;
 mod check;
 mod digest;
 mod edge;
@@ -15,6 +16,7 @@ mod services;
 mod tests;
 
 pub use agent::{AgentConfig, Instance};
+pub use announce::AnnounceConfig;
 pub use digest::services_digest;
 pub use edge::{EdgeConfig, XdpMode};
 pub use error::ConfigError;

@@ -1,3 +1,4 @@
+mod announcement;
 mod warming;
 
 use std::{

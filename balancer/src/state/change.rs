@@ -66,6 +66,10 @@ pub enum Change {
         /// Also when services with backends go, or no backend of a service takes new flows then.
         force: bool,
     },
+    /// The edge's VIPs are withdrawn from routers until it is undrained; packets are balanced meanwhile.
+    DrainEdge,
+    /// The edge's VIPs are announced again.
+    UndrainEdge,
     /// Draining backends whose deadline has passed go.
     EndDrains,
 }
