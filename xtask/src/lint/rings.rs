@@ -18,12 +18,13 @@ pub(super) enum Ring {
     Outermost,
 }
 
-const MODULES: [(&str, Ring); 14] = [
+const MODULES: [(&str, Ring); 15] = [
     ("model", Ring::Pure),
     ("config", Ring::Pure),
     ("table", Ring::Pure),
     ("state", Ring::Pure),
     ("reconcile", Ring::Pure),
+    ("announce", Ring::Port),
     ("store", Ring::Port),
     ("health", Ring::Port),
     ("nexthop", Ring::Port),
