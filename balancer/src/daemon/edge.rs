@@ -13,16 +13,18 @@ use tokio::{
     net::{TcpListener, UnixListener},
     signal::unix::{SignalKind, signal},
     sync::{mpsc, watch},
-    time::timeout,
+    time::{sleep, timeout},
 };
 use tracing::{error, info, warn};
 
 use super::{
     Failure,
+    announcer::Announcing,
     attachment::present,
     keeper::{Keeper, Sources, Wishes, unix_ms},
 };
 use crate::{
+    announce,
     api::{self, command::Command},
     config::EdgeConfig,
     dataplane::{EdgePlane, EdgeSettings, PinDir, check_kernel},
@@ -31,7 +33,7 @@ use crate::{
     nexthop,
     reconcile::{NextHop, Warming},
     state::{Change, State},
-    store::Store,
+    store::{self, Store},
 };
 
 /// How long the first look at routes and neighbours may take before the maps are written without it.
@@ -90,6 +92,7 @@ pub async fn run(file: &Path) -> Result<(), Failure> {
         published: None,
         owners: BTreeMap::new(),
         retired: BTreeMap::new(),
+        announcing: None,
         attachment: None,
         taken_over: false,
         detached: false,
@@ -102,6 +105,7 @@ pub async fn run(file: &Path) -> Result<(), Failure> {
     };
     // All that can be refused is asked for before anything is published.
     let sockets = Sockets::open(&keeper.config).await?;
+    let announcing = Announcing::start(&keeper.config).await?;
     keeper.store.save(&keeper.state)?;
     // The maps may serve packets already: they are written once the next hops are known, not before.
     keeper.wish();
@@ -113,6 +117,8 @@ pub async fn run(file: &Path) -> Result<(), Failure> {
         return Err(error.into());
     }
 
+    // Not before: what an earlier daemon announced stays until this one is in its place.
+    keeper.announcing = announcing;
     let (stop, stopped) = watch::channel(());
     sockets.serve(commands_in, &stopped);
     let (interface, socket) = (
@@ -120,6 +126,7 @@ pub async fn run(file: &Path) -> Result<(), Failure> {
         keeper.config.api_socket.clone(),
     );
     info!("balancing on {interface}; lbctl: {}", socket.display());
+    let _alive = store::show_alive(&keeper.config.state_dir)?;
     let _ = sd_notify::notify(&[NotifyState::Ready]);
     keeper
         .run(
@@ -184,13 +191,23 @@ impl Sockets {
 }
 
 /// Takes the program off the interface and removes its pins, when no daemon runs.
-pub fn detach(file: &Path) -> Result<bool, Failure> {
-    let pins = PinDir::new(&read(file)?.pin_dir);
+pub async fn detach(file: &Path) -> Result<bool, Failure> {
+    let config = read(file)?;
+    let pins = PinDir::new(&config.pin_dir);
     if !pins.exists() {
         return Ok(false);
     }
     // Held meanwhile, so that no daemon starts in between.
     let _lock = pins.lock()?;
+    match announce::withdraw_remembered(&config.state_dir).await {
+        Ok(vips) if vips.is_empty() => {}
+        Ok(_) => {
+            let grace = config.announce.map(|announce| announce.stop_grace_seconds);
+            sleep(Duration::from_secs(grace.unwrap_or_default().into())).await;
+        }
+        // Whoever takes the program off by hand has a reason.
+        Err(error) => warn!("VIPs may still be announced: {error}"),
+    }
     Ok(EdgePlane::detach(&pins)?)
 }
 
@@ -247,7 +264,7 @@ pub(super) fn terminated() -> io::Result<impl Future<Output = ()>> {
     })
 }
 
-fn read(file: &Path) -> Result<EdgeConfig, Failure> {
+pub(super) fn read(file: &Path) -> Result<EdgeConfig, Failure> {
     let text = fs::read_to_string(file).map_err(|source| Failure::Unreadable {
         path: file.to_owned(),
         source,
