@@ -4,6 +4,7 @@
 //! instances inside it; [`Edge`], [`Agent`] and [`lbctl`](Edge::lbctl) are the real programs run there;
 //! a [`Site`] is all of these with one [`Workload`] on it.
 
+pub mod bgp;
 mod capture;
 mod cities;
 mod connection;
@@ -27,7 +28,7 @@ pub use capture::Capture;
 pub use cities::{Cities, City};
 pub use connection::Connection;
 pub use control::{Reply, lbd, lbd_as};
-pub use lb::{Agent, Edge, EdgeOptions};
+pub use lb::{Agent, Edge, EdgeOptions, Guard};
 pub use load::{Load, Request, Running};
 pub use namespace::Namespace;
 pub use ports::ask_from_ports;

@@ -47,6 +47,34 @@ pub struct StatusView {
     pub reasons: Vec<ReasonCount>,
     /// What an operator should know, a sentence each.
     pub warnings: Vec<String>,
+    /// Whether the operator has drained the edge: then no VIP is announced.
+    #[serde(default)]
+    pub drained: bool,
+    /// How announcing is going; `None` if routers are not told of VIPs.
+    #[serde(default)]
+    pub announce: Option<AnnounceView>,
+}
+
+/// How routers are told of the VIPs.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AnnounceView {
+    /// Who tells them, such as `gobgp at 127.0.0.1:50051`.
+    pub speaker: String,
+    /// Why it is not as wanted, a sentence; tried again all the time.
+    pub error: Option<String>,
+    /// The VIPs of the services.
+    pub vips: Vec<VipView>,
+}
+
+/// One VIP and its announcement.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VipView {
+    /// The anycast address.
+    pub vip: IpAddr,
+    /// Whether the speaker is known to announce it for this edge.
+    pub announced: bool,
+    /// Why it is not to be announced; `None` if it is.
+    pub withheld: Option<String>,
 }
 
 /// How many packets met one fate.

@@ -2,7 +2,7 @@
 
 use std::{io::IsTerminal, path::PathBuf, process::ExitCode};
 
-use balancer::daemon::{Failure, agent, edge};
+use balancer::daemon::{Failure, agent, edge, guard};
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
@@ -30,6 +30,14 @@ enum Role {
     Agent {
         /// The configuration file.
         #[arg(long, short, default_value = "/etc/balancer/agent.toml")]
+        config: PathBuf,
+    },
+    /// Withdraw the VIPs of an edge whose daemon stays dead; runs beside `lbd edge`.
+    ///
+    /// Example: lbd guard --config /etc/balancer/edge.toml
+    Guard {
+        /// The configuration file of `lbd edge`.
+        #[arg(long, short, default_value = "/etc/balancer/edge.toml")]
         config: PathBuf,
     },
     /// Take the programs that a stopped daemon left off their interfaces, and remove their pins.
@@ -75,11 +83,12 @@ async fn main() -> ExitCode {
 async fn run(role: Role) -> Result<(), Failure> {
     let detached = match role {
         Role::Edge { config } => return edge::run(&config).await,
+        Role::Guard { config } => return guard::run(&config).await,
         Role::Agent { config } => return agent::run(&config).await,
         Role::Detach {
             role: DetachRole::Edge,
             config,
-        } => edge::detach(&config)?,
+        } => edge::detach(&config).await?,
         Role::Detach {
             role: DetachRole::Agent,
             config,

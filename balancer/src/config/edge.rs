@@ -8,6 +8,7 @@ use std::{
 
 use super::{
     ConfigError,
+    announce::{AnnounceConfig, announce},
     api::{ApiListen, api_listen},
     digest::services_digest,
     section::{Section, Source, Value},
@@ -58,6 +59,8 @@ pub struct EdgeConfig {
     pub services_digest: Option<String>,
     /// Whether the programs log packets, for debugging.
     pub debug_packets: bool,
+    /// How routers are told of the VIPs; nobody tells them if `None`.
+    pub announce: Option<AnnounceConfig>,
 }
 
 const PIN_DIR: &str = "/sys/fs/bpf/balancer";
@@ -71,7 +74,7 @@ impl EdgeConfig {
     ///
     /// When the text is no such file, or its services break a rule.
     pub fn parse(text: &str, file: &str) -> Result<EdgeConfig, ConfigError> {
-        const KEYS: [&str; 16] = [
+        const KEYS: [&str; 17] = [
             "version",
             "interface",
             "xdp_mode",
@@ -87,6 +90,7 @@ impl EdgeConfig {
             "source_ipv6",
             "hash_key",
             "debug_packets",
+            "announce",
             "service",
         ];
         let source = Source { text, file };
@@ -123,6 +127,10 @@ impl EdgeConfig {
             services_digest: declared.as_deref().map(services_digest),
             services: declared.unwrap_or_default(),
             debug_packets: flag(&file, "debug_packets")?,
+            announce: file
+                .get("announce")
+                .map(|value| announce(&value))
+                .transpose()?,
         })
     }
 }
@@ -199,7 +207,7 @@ fn socket(file: &Section<'_>) -> Result<PathBuf, ConfigError> {
     Ok(socket)
 }
 
-fn source_address<T>(
+pub(super) fn source_address<T>(
     file: &Section<'_>,
     key: &str,
     expected: &str,

@@ -1,6 +1,7 @@
 //! Whole files, and each thing that can be wrong with one.
 
 mod agent_errors;
+mod announce;
 mod errors;
 mod fleet;
 mod service_errors;
@@ -116,6 +117,7 @@ fn a_short_edge_file_has_defaults() {
         services: Vec::new(),
         services_digest: None,
         debug_packets: false,
+        announce: None,
     };
     assert_eq!(config, expected);
 }

@@ -13,17 +13,19 @@ use tokio::{
     net::{TcpListener, UnixListener},
     signal::unix::{SignalKind, signal},
     sync::{mpsc, watch},
-    time::timeout,
+    time::{sleep, timeout},
 };
 use tracing::{error, info, warn};
 
 use super::{
     Failure,
+    announcer::Announcing,
     attachment::present,
     keeper::{Keeper, Sources, Wishes, unix_ms},
     operations::watch_drains,
 };
 use crate::{
+    announce,
     api::{self, command::Command, token::Token},
     config::EdgeConfig,
     dataplane::{EdgePlane, EdgeSettings, PinDir, check_kernel},
@@ -32,7 +34,7 @@ use crate::{
     nexthop,
     reconcile::{NextHop, Plan, Warming},
     state::{Change, State},
-    store::Store,
+    store::{self, Store},
 };
 
 /// How long the first look at routes and neighbours may take before the maps are written without it.
@@ -92,6 +94,7 @@ pub async fn run(file: &Path) -> Result<(), Failure> {
         met: Plan::default(),
         owners: BTreeMap::new(),
         retired: BTreeMap::new(),
+        announcing: None,
         attachment: None,
         taken_over: false,
         detached: false,
@@ -105,6 +108,7 @@ pub async fn run(file: &Path) -> Result<(), Failure> {
     };
     // All that can be refused is asked for before anything is published.
     let sockets = Sockets::open(&keeper.config).await?;
+    let announcing = Announcing::start(&keeper.config).await?;
     keeper.store.save(&keeper.state)?;
     // The maps may serve packets already: they are written once the next hops are known, not before.
     keeper.wish();
@@ -117,6 +121,8 @@ pub async fn run(file: &Path) -> Result<(), Failure> {
         return Err(error.into());
     }
 
+    // Not before: what an earlier daemon announced stays until this one is in its place.
+    keeper.announcing = announcing;
     let (stop, stopped) = watch::channel(());
     tokio::spawn(watch_drains(
         keeper.board.clone(),
@@ -130,6 +136,7 @@ pub async fn run(file: &Path) -> Result<(), Failure> {
         keeper.config.api_socket.clone(),
     );
     info!("balancing on {interface}; lbctl: {}", socket.display());
+    let _alive = store::show_alive(&keeper.config.state_dir)?;
     let _ = sd_notify::notify(&[NotifyState::Ready]);
     keeper
         .run(
@@ -223,13 +230,23 @@ pub(super) fn token(file: Option<&Path>) -> io::Result<Option<Token>> {
 }
 
 /// Takes the program off the interface and removes its pins, when no daemon runs.
-pub fn detach(file: &Path) -> Result<bool, Failure> {
-    let pins = PinDir::new(&read(file)?.pin_dir);
+pub async fn detach(file: &Path) -> Result<bool, Failure> {
+    let config = read(file)?;
+    let pins = PinDir::new(&config.pin_dir);
     if !pins.exists() {
         return Ok(false);
     }
     // Held meanwhile, so that no daemon starts in between.
     let _lock = pins.lock()?;
+    match announce::withdraw_remembered(&config.state_dir).await {
+        Ok(vips) if vips.is_empty() => {}
+        Ok(_) => {
+            let grace = config.announce.map(|announce| announce.stop_grace_seconds);
+            sleep(Duration::from_secs(grace.unwrap_or_default().into())).await;
+        }
+        // Whoever takes the program off by hand has a reason.
+        Err(error) => warn!("VIPs may still be announced: {error}"),
+    }
     Ok(EdgePlane::detach(&pins)?)
 }
 
@@ -286,7 +303,7 @@ pub(super) fn terminated() -> io::Result<impl Future<Output = ()>> {
     })
 }
 
-fn read(file: &Path) -> Result<EdgeConfig, Failure> {
+pub(super) fn read(file: &Path) -> Result<EdgeConfig, Failure> {
     let text = fs::read_to_string(file).map_err(|source| Failure::Unreadable {
         path: file.to_owned(),
         source,

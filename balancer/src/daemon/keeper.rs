@@ -16,6 +16,7 @@ use tokio::{
 };
 use tracing::{error, info, warn};
 
+use super::announcer::Announcing;
 use crate::{
     api::{
         command::{ChangeError, Command},
@@ -74,6 +75,8 @@ pub(super) struct Keeper {
     pub(super) owners: BTreeMap<BackendId, ServiceName>,
     /// What backends were sent that are gone since, so that a service's total never shrinks.
     pub(super) retired: BTreeMap<ServiceName, Traffic>,
+    /// The VIPs that routers are told of, if they are to be told.
+    pub(super) announcing: Option<Announcing>,
     /// How the program is attached, as the kernel last said.
     pub(super) attachment: Option<AttachedXdp>,
     pub(super) taken_over: bool,
@@ -99,11 +102,12 @@ impl Keeper {
         tokio::pin!(shutdown);
         // Before the first question: `status` says how the kernel has the program.
         self.look_after_attachment().await;
+        self.announce();
         loop {
             tokio::select! {
                 () = &mut shutdown => break,
                 command = from.commands.recv() => match command {
-                    Some(command) => self.commands(command, &mut from.commands),
+                    Some(command) => self.commands(command, &mut from.commands).await,
                     None => break,
                 },
                 Some(report) = from.reports.recv() => self.report(report),
@@ -126,16 +130,18 @@ impl Keeper {
                     if self.published.is_none() {
                         self.publish();
                     }
+                    self.announce();
                     if let Some(log) = &mut log {
                         log.flush();
                     }
                 }
             }
         }
+        self.withdraw_to_stop().await;
     }
 
     /// Carries out a command and all that wait behind it.
-    fn commands(&mut self, first: Command, waiting: &mut mpsc::Receiver<Command>) {
+    async fn commands(&mut self, first: Command, waiting: &mut mpsc::Receiver<Command>) {
         let mut batch = vec![first];
         while batch.len() < BATCH {
             match waiting.try_recv() {
@@ -167,7 +173,7 @@ impl Keeper {
         for question in questions {
             match question {
                 Command::Snapshot { reply } => drop(reply.send(self.snapshot())),
-                Command::Detach { reply } => drop(reply.send(self.detach())),
+                Command::Detach { reply } => drop(reply.send(self.detach().await)),
                 Command::Operations { reply } => drop(reply.send(self.board.subscribe())),
                 Command::Change { .. } => {}
             }
@@ -273,6 +279,7 @@ impl Keeper {
                 self.met = plan;
             }
         }
+        self.announce();
     }
 
     /// A backend's health as its probes have it.

@@ -27,6 +27,10 @@ pub(super) enum Failure {
     },
     #[error("{0}")]
     Token(io::Error),
+    #[error(
+        "VIPs are still announced after {seconds} s; `lbctl edge status` shows which, and what the speaker says"
+    )]
+    StillAnnounced { seconds: u32 },
     #[error("cannot print: {0}")]
     Output(#[from] io::Error),
 }
@@ -35,7 +39,7 @@ impl Failure {
     pub(super) fn exit_code(&self) -> u8 {
         match self {
             Self::Client(error) => error.exit_code(),
-            Self::StillThere { .. } => 8,
+            Self::StillThere { .. } | Self::StillAnnounced { .. } => 8,
             Self::Output(_) if self.is_quiet() => 0,
             Self::Config(_)
             | Self::Token(_)

@@ -4,6 +4,7 @@ mod apply;
 mod backends;
 mod cli;
 mod detach;
+mod edge;
 mod failure;
 mod paper;
 mod phrase;
@@ -97,6 +98,7 @@ impl Cli {
                 Noun::Services(services) => services.run(&mut desk).await,
                 Noun::Backends(backends) => backends.run(&mut desk).await,
                 Noun::Apply(apply) => apply.run(&mut desk).await,
+                Noun::Edge(edge) => edge.run(&mut desk).await,
                 Noun::Detach(detach) => detach.run(&mut desk).await,
                 Noun::Completions(_) | Noun::Man(_) => Ok(()),
             }

@@ -80,6 +80,10 @@ pub enum Change {
         /// Which life of it.
         incarnation: u64,
     },
+    /// The edge's VIPs are withdrawn from routers until it is undrained; packets are balanced meanwhile.
+    DrainEdge,
+    /// The edge's VIPs are announced again.
+    UndrainEdge,
     /// Draining backends whose deadline has passed go.
     EndDrains,
 }

@@ -42,6 +42,10 @@ pub struct State {
     pub config_digest: Option<String>,
     /// The services by name.
     pub services: BTreeMap<ServiceName, ServiceState>,
+    /// No VIP is announced to routers until the operator takes it back.
+    // Absent while it is false, so that programs before it read the file.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub drained: bool,
     /// The last known health of backends, so that it survives a restart.
     pub health: BTreeMap<BackendId, Health>,
     /// Where the search for a free service id begins: ids are used in turn, so that one rests before it is used again.
@@ -80,6 +84,7 @@ impl State {
             hash_key,
             config_digest: None,
             services: BTreeMap::new(),
+            drained: false,
             health: BTreeMap::new(),
             next_service_id: 0,
             next_backend_id: 1,

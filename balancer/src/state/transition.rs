@@ -16,6 +16,11 @@ impl State {
     /// A [`Refusal`] when the change names what is not there or is there already, breaks one of the
     /// [rules](super::rules), or would leave a service without a backend and does not insist.
     pub fn change(&self, change: &Change, now_unix_ms: u64) -> Result<(State, Outcome), Refusal> {
+        match change {
+            Change::DrainEdge => return Ok(self.with_drained(true)),
+            Change::UndrainEdge => return Ok(self.with_drained(false)),
+            _ => {}
+        }
         let mut draft = Draft {
             ids: Ids::free(self),
             services: self.services.clone(),
@@ -24,6 +29,21 @@ impl State {
         };
         let force = draft.edit(change)?;
         settle::settle(self, draft, force)
+    }
+
+    fn with_drained(&self, drained: bool) -> (State, Outcome) {
+        let changed = self.drained != drained;
+        let state = State {
+            generation: self.generation + u64::from(changed),
+            drained,
+            ..self.clone()
+        };
+        let outcome = Outcome {
+            changed,
+            generation: state.generation,
+            ..Outcome::default()
+        };
+        (state, outcome)
     }
 }
 
@@ -118,6 +138,8 @@ impl Draft {
                 self.drained(service, *address, *incarnation);
                 Ok(Force::Yes)
             }
+            // These touch no service.
+            Change::DrainEdge | Change::UndrainEdge => Ok(Force::No),
         }
     }
 

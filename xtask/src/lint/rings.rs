@@ -18,13 +18,14 @@ pub(super) enum Ring {
     Outermost,
 }
 
-const MODULES: [(&str, Ring); 15] = [
+const MODULES: [(&str, Ring); 16] = [
     ("model", Ring::Pure),
     ("config", Ring::Pure),
     ("table", Ring::Pure),
     ("state", Ring::Pure),
     ("reconcile", Ring::Pure),
     ("workload", Ring::Pure),
+    ("announce", Ring::Port),
     ("store", Ring::Port),
     ("health", Ring::Port),
     ("nexthop", Ring::Port),

@@ -3,7 +3,9 @@
 mod linker;
 mod packages;
 pub(crate) mod promtool;
+mod speakers;
 mod toolchain;
+mod unpack;
 
 use std::fs;
 
@@ -18,6 +20,7 @@ const LLVM_MAJOR: u32 = 22;
 pub(crate) fn run() -> Result<()> {
     let cache = cache::directory()?;
     packages::install_missing(&packages::TOOLS)?;
+    speakers::find_or_unpack()?;
     let toolchain = toolchain::find_or_install()?;
     let linker = linker::find_or_build(&cache, &toolchain)?;
     write_down(&cache, &toolchain, &linker)?;

@@ -25,6 +25,9 @@ use crate::{
 /// How long one question may take, from the connection to the whole answer.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How much longer a detach may take: the speaker's confirmation, and the longest grace for packets under way.
+const WITHDRAWAL: Duration = Duration::from_secs(70);
+
 /// Asks one daemon; every question has its own connection.
 #[derive(Clone, Debug)]
 pub struct Client {
@@ -207,9 +210,22 @@ impl Client {
             .await
     }
 
-    /// Takes the XDP program off the interface.
+    /// Withdraws every VIP of the edge from routers.
+    pub async fn drain_edge(&self, how: How) -> Answer<ChangeReply> {
+        self.send(Method::POST, "/v1/edge/drain", how, NO_BODY)
+            .await
+    }
+
+    /// Takes a drained edge back.
+    pub async fn undrain_edge(&self, how: How) -> Answer<ChangeReply> {
+        self.send(Method::POST, "/v1/edge/undrain", how, NO_BODY)
+            .await
+    }
+
+    /// Takes the XDP program off the interface, once the VIPs are withdrawn from routers.
     pub async fn detach(&self, how: How) -> Answer<ChangeReply> {
-        self.send(Method::POST, "/v1/detach", how, NO_BODY).await
+        let patient = self.clone().with_timeout(self.timeout + WITHDRAWAL);
+        patient.send(Method::POST, "/v1/detach", how, NO_BODY).await
     }
 }
 

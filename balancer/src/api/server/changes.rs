@@ -164,6 +164,20 @@ pub(super) async fn apply(
     change(&daemon, Change::Apply { services, force }, dry_run).await
 }
 
+pub(super) async fn drain_edge(
+    State(daemon): State<Daemon>,
+    Asked(Plain { dry_run }): Asked<Plain>,
+) -> Changed {
+    change(&daemon, Change::DrainEdge, dry_run).await
+}
+
+pub(super) async fn undrain_edge(
+    State(daemon): State<Daemon>,
+    Asked(Plain { dry_run }): Asked<Plain>,
+) -> Changed {
+    change(&daemon, Change::UndrainEdge, dry_run).await
+}
+
 pub(super) async fn detach(
     State(daemon): State<Daemon>,
     Asked(Plain { dry_run }): Asked<Plain>,

@@ -33,7 +33,7 @@ const SHUTDOWN_GRACE: Duration = Duration::from_secs(2);
 const ROUTES: &str = "GET /v1/status, /v1/services, /v1/backends; POST /v1/services; DELETE /v1/services/NAME; \
 POST /v1/services/NAME/backends; DELETE /v1/services/NAME/backends/ADDRESS; \
 POST /v1/services/NAME/backends/ADDRESS/drain; PUT /v1/services/NAME/backends/ADDRESS/weight; \
-PUT /v1/services/NAME, /v1/desired; POST /v1/events; GET /v1/operations, /v1/operations/ID; POST /v1/detach";
+PUT /v1/services/NAME, /v1/desired; POST /v1/events; GET /v1/operations, /v1/operations/ID; POST /v1/detach, /v1/edge/drain, /v1/edge/undrain";
 
 /// Serves the control interface until `shutdown` is ready; requests under way have two seconds more.
 ///
@@ -107,6 +107,8 @@ fn router(commands: mpsc::Sender<Command>) -> Router {
         .route("/v1/operations/{id}", get(events::one))
         .route("/v1/backends", get(reads::backends))
         .route("/v1/desired", put(changes::apply))
+        .route("/v1/edge/drain", post(changes::drain_edge))
+        .route("/v1/edge/undrain", post(changes::undrain_edge))
         .route("/v1/detach", post(changes::detach))
         .fallback(no_route)
         .method_not_allowed_fallback(method_not_allowed)

@@ -40,6 +40,8 @@ pub(crate) enum Manner {
     Owns(Vec<Change>),
     /// Shows always the same.
     Shows(Snapshot),
+    /// Shows always the same, and takes every change.
+    Announces(Snapshot),
     /// Cannot persist anything.
     Fails,
     /// Persists, and cannot write the maps.
@@ -128,7 +130,10 @@ async fn answer(mut inbox: mpsc::Receiver<Command>, manner: Manner, detached: Ar
                 detached.store(true, Ordering::SeqCst);
                 let _ = reply.send(Ok(()));
             }
-            (Manner::Shows(snapshot), Command::Snapshot { reply }) => {
+            (
+                Manner::Shows(snapshot) | Manner::Announces(snapshot),
+                Command::Snapshot { reply },
+            ) => {
                 let _ = reply.send(snapshot.clone());
             }
             (_, Command::Operations { reply }) => {
