@@ -1,7 +1,7 @@
 //! Balancer's user space: the daemon `lbd` and the operator's tool `lbctl`.
 //!
 //! Four rings; a ring imports only inward (`cargo xtask lint` checks it):
-//! pure (`model`, `config`, `table`, `state`, `reconcile`, `workload`), ports (`health`, `nexthop`, `netns`, `store`,
+//! pure (`model`, `config`, `table`, `state`, `reconcile`, `workload`), ports (`health`, `nexthop`, `netns`, `store`, `runtime`,
 //! `dataplane`), faces (`api`, `metrics`, `lbctl`), and `daemon`, which nothing imports.
 
 pub mod api;
@@ -15,6 +15,7 @@ pub mod model;
 pub mod netns;
 pub mod nexthop;
 pub mod reconcile;
+pub mod runtime;
 pub mod state;
 pub mod store;
 pub mod table;
