@@ -6,6 +6,7 @@
 
 mod capture;
 mod control;
+mod engine;
 mod lb;
 mod load;
 mod namespace;
@@ -23,6 +24,7 @@ mod xdp;
 
 pub use capture::Capture;
 pub use control::{Reply, lbd, lbd_as};
+pub use engine::{Engine, find, image_context};
 pub use lb::{Agent, Edge, EdgeOptions};
 pub use load::{Load, Request, Running};
 pub use namespace::Namespace;

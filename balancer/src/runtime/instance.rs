@@ -26,7 +26,8 @@ pub struct Observed {
     pub labels: BTreeMap<String, String>,
     /// Its addresses in the host's network, IPv4 first. Empty while it has none.
     pub addresses: Vec<IpAddr>,
-    /// Its network namespace. Another one may be at the path after a restart; nothing is there when it has ended.
+    /// Its network namespace. The path, or what is at it, may change with a restart; no namespace may be there once it
+    /// has ended.
     pub netns: PathBuf,
     /// Whether it runs.
     pub state: State,

@@ -4,7 +4,7 @@
 //! a runtime knows of it is in the runtime: labels in the engine, files in a state directory. Whoever asks again
 //! after a restart finds every instance.
 
-//pub mod builtin;
+mod builtin;
 mod docker;
 mod error;
 mod instance;
@@ -12,7 +12,7 @@ mod network;
 
 use futures::{future::BoxFuture, stream::BoxStream};
 
-//pub use builtin::Builtin;
+pub use builtin::{Builtin, supervise};
 pub use docker::Docker;
 pub use error::RuntimeError;
 pub use instance::{InstanceSpec, LogLine, Observed, State};

@@ -1,7 +1,6 @@
 //! promtool, which one test asks about the metrics: unpacked into the cache, because the package
 //! would start a Prometheus server on this machine.
 
-use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -56,13 +55,4 @@ fn get(directory: &Path) -> Command {
     let mut get = Command::new("apt-get");
     get.args(["download", "prometheus"]).current_dir(directory);
     get
-}
-
-/// `PATH` with `first` in front.
-pub(crate) fn path_with(first: &Path) -> Result<std::ffi::OsString> {
-    let path = env::var_os("PATH").unwrap_or_default();
-    let paths = [first.to_owned()]
-        .into_iter()
-        .chain(env::split_paths(&path));
-    Ok(env::join_paths(paths)?)
 }

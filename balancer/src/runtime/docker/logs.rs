@@ -126,7 +126,10 @@ impl Reading {
     async fn reads_on(&mut self) -> Result<bool, RuntimeError> {
         tokio::time::sleep(LOOK).await;
         let id = &self.part.id;
-        let inspected = self.docker.client.inspect_container(id, None::<InspectContainerOptions>);
+        let inspected = self
+            .docker
+            .client
+            .inspect_container(id, None::<InspectContainerOptions>);
         match inspected.await {
             Ok(_) => {}
             Err(error) if is_missing(&error) => return Ok(false),

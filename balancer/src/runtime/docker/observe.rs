@@ -138,7 +138,7 @@ fn addresses(owner: &ContainerInspectResponse) -> Vec<IpAddr> {
     addresses
 }
 
-/// The engine's own file of the namespace, which goes when the container ends; where it is not to be seen from here,
+/// The engine's own file of the namespace, which leads nowhere once the container has ended; where it is not to be seen from here,
 /// the process's.
 fn netns(owner: &ContainerInspectResponse) -> PathBuf {
     let settings = owner.network_settings.as_ref();
