@@ -2,7 +2,10 @@
 
 use std::{io::IsTerminal, path::PathBuf, process::ExitCode};
 
-use balancer::daemon::{Failure, agent, edge, guard};
+use balancer::{
+    daemon::{Failure, agent, edge, guard},
+    runtime,
+};
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
@@ -51,6 +54,12 @@ enum Role {
         #[arg(long, short)]
         config: PathBuf,
     },
+    /// Run a container of the built-in runtime, which starts this itself.
+    #[command(hide = true)]
+    Supervise {
+        /// The container's directory.
+        directory: PathBuf,
+    },
 }
 
 #[derive(Clone, clap::ValueEnum)]
@@ -64,6 +73,15 @@ enum DetachRole {
 #[tokio::main]
 async fn main() -> ExitCode {
     let cli = Cli::parse();
+    if let Role::Supervise { directory } = &cli.role {
+        return match runtime::supervise(directory) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("{error}");
+                ExitCode::FAILURE
+            }
+        };
+    }
     let filter = EnvFilter::try_from_env("LBD_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
@@ -93,6 +111,7 @@ async fn run(role: Role) -> Result<(), Failure> {
             role: DetachRole::Agent,
             config,
         } => agent::detach(&config)?,
+        Role::Supervise { .. } => return Ok(()),
     };
     println!(
         "{}",

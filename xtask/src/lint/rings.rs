@@ -18,7 +18,7 @@ pub(super) enum Ring {
     Outermost,
 }
 
-const MODULES: [(&str, Ring); 16] = [
+const MODULES: [(&str, Ring); 17] = [
     ("model", Ring::Pure),
     ("config", Ring::Pure),
     ("table", Ring::Pure),
@@ -31,6 +31,7 @@ const MODULES: [(&str, Ring); 16] = [
     ("nexthop", Ring::Port),
     ("netns", Ring::Port),
     ("dataplane", Ring::Port),
+    ("runtime", Ring::Port),
     ("api", Ring::Face),
     ("metrics", Ring::Face),
     ("lbctl", Ring::Face),

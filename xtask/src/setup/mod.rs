@@ -1,5 +1,6 @@
 //! `cargo xtask setup`: everything that building and testing need. Idempotent; says what it installs first.
 
+pub(crate) mod engine;
 mod linker;
 mod packages;
 pub(crate) mod promtool;
@@ -7,7 +8,9 @@ mod speakers;
 mod toolchain;
 mod unpack;
 
-use std::fs;
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::{env, fs};
 
 use anyhow::{Context, Result};
 
@@ -56,4 +59,14 @@ fn write_down(
         return Ok(());
     }
     fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))
+}
+
+/// `PATH`, with directories of our own behind it: what a machine has comes first.
+pub(crate) fn path_with(own: &[PathBuf]) -> Result<OsString> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let sbin = ["/usr/sbin", "/sbin"].map(PathBuf::from);
+    let directories = env::split_paths(&path)
+        .chain(sbin)
+        .chain(own.iter().cloned());
+    Ok(env::join_paths(directories)?)
 }

@@ -1,8 +1,7 @@
 //! promtool, which one test asks about the metrics: unpacked into the cache, because the package
 //! would start a Prometheus server on this machine.
 
-use std::env;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Result;
 
@@ -24,13 +23,4 @@ pub(crate) fn find_or_unpack() -> Result<Option<PathBuf>> {
         )?;
     }
     Ok(Some(directory))
-}
-
-/// `PATH` with `first` in front.
-pub(crate) fn path_with(first: &Path) -> Result<std::ffi::OsString> {
-    let path = env::var_os("PATH").unwrap_or_default();
-    let paths = [first.to_owned()]
-        .into_iter()
-        .chain(env::split_paths(&path));
-    Ok(env::join_paths(paths)?)
 }
