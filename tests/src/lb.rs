@@ -189,9 +189,14 @@ impl Agent {
 
     /// Starts one agent with the rest of a configuration that `text` gives: edges and instances.
     pub fn start_with(world: &World, host: &Namespace, text: &str) -> Result<Agent> {
-        let config = world.directory().join("agent.toml");
-        fs::write(&config, format!("{}{text}", agent_places(world)))?;
-        let (process, _) = launch(world, "agent", host, "agent", &config)?;
+        Agent::start_named(world, "agent", host, text)
+    }
+
+    /// Starts one of several in a world.
+    pub fn start_named(world: &World, name: &str, host: &Namespace, text: &str) -> Result<Agent> {
+        let config = world.directory().join(format!("{name}.toml"));
+        fs::write(&config, format!("{}{text}", agent_places(world, name)))?;
+        let (process, _) = launch(world, name, host, "agent", &config)?;
         Ok(Agent {
             config,
             edges: Vec::new(),
@@ -298,8 +303,8 @@ fn edge_config(world: &World, name: &str, directory: &Path, options: &EdgeOption
     )
 }
 
-fn agent_places(world: &World) -> String {
-    let pins = world.bpffs().join("agent");
+fn agent_places(world: &World, name: &str) -> String {
+    let pins = world.bpffs().join(name);
     format!(
         "version = 1\npin_dir = \"{}\"\nmetrics_listen = \"{AGENT_METRICS}\"\n",
         pins.display()
@@ -314,7 +319,7 @@ fn agent_config(
 ) -> String {
     let mut text = format!(
         "{}edges = {edges:?}\npeers = {:?}\n",
-        agent_places(world),
+        agent_places(world, "agent"),
         Topology::FABRIC
     );
     let vips: Vec<String> = vips.iter().map(IpAddr::to_string).collect();

@@ -90,8 +90,18 @@ impl Load {
         rate: u32,
         answer_ms: u32,
     ) -> Result<Running> {
+        Load::start_at(client, target, &format!("/slow/{answer_ms}"), rate)
+    }
+
+    /// Sends `rate` HTTP requests a second for `path` from `client` to `target`, until stopped.
+    pub fn start_at(
+        client: &Namespace,
+        target: SocketAddr,
+        path: &str,
+        rate: u32,
+    ) -> Result<Running> {
         let question = Question {
-            path: format!("/slow/{answer_ms}"),
+            path: path.to_owned(),
             ..Question::new(target, Protocol::Tcp)
         };
         Running::start(client, question, rate, usize::MAX)

@@ -39,9 +39,13 @@ pub(crate) fn add_host(world: &World, name: &str) -> Result<Namespace> {
 }
 
 /// A bridge with the router's own addresses on it.
+///
+/// It has a MAC of its own: otherwise it takes the lowest of its ports', and its neighbours would
+/// send to a former one after a port was added.
 pub(crate) fn add_bridge(router: &Namespace, name: &str, addresses: &[&str]) -> Result<()> {
+    let mac = mac(addresses);
     router.ip(&format!(
-        "link add {name} mtu {FABRIC_MTU} type bridge stp_state 0 mcast_snooping 0\n\
+        "link add {name} {mac} mtu {FABRIC_MTU} type bridge stp_state 0 mcast_snooping 0\n\
          link set {name} up\n{}",
         add_addresses(name, addresses),
     ))

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
-use testbed::{Cities, Namespace, World};
+use testbed::{Cities, Fleet, Namespace, Runs, World};
 
 /// Whether a host answers at all: nobody listens, so it refuses a connection.
 fn reaches(from: &Namespace, host: IpAddr) -> Result<bool> {
@@ -43,5 +43,16 @@ fn an_edge_that_is_cut_off_is_reached_by_nobody_until_it_is_connected_again() ->
     ensure!(!reaches(client, edge.into())?, "a cut edge answers");
     cities.sea.reconnect_edge()?;
     ensure!(reaches(client, edge.into())?, "afterwards");
+    Ok(())
+}
+
+#[test]
+fn edges_and_routers_of_both_cities_have_sessions() -> Result<()> {
+    let world = World::new()?;
+    let cities = Cities::build(&world)?;
+    let fleet = Fleet::start(&world, &cities, Runs::Builtin)?;
+    for staffed in [&fleet.sea, &fleet.dfw] {
+        testbed::assert_native_xdp(&staffed.city.edge, "eth0")?;
+    }
     Ok(())
 }

@@ -25,8 +25,8 @@ use tokio::net::{TcpListener, UdpSocket};
 
 #[derive(Parser)]
 struct Arguments {
-    /// What to answer
-    #[arg(long)]
+    /// What to answer; a runtime's name of the instance if it is left out
+    #[arg(long, env = "HOSTNAME")]
     name: String,
     /// TCP and UDP port, on every address
     #[arg(long, default_value_t = 8000)]

@@ -5,9 +5,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use testbed::{Guard, Reply, World, lbd};
+use testbed::{Guard, Reply, World, lbd, wait_for};
 
-use crate::{By, PROMPT, Scene, none_failed, vips};
+use crate::{By, PATIENCE, PROMPT, Scene, none_failed, vips};
 
 const MEANWHILE: usize = 400;
 
@@ -77,11 +77,12 @@ fn the_guard_withdraws_after_its_time(by: By) -> Result<()> {
         "withdrawn after {took:?}"
     );
     ensure!(took < GUARD + PROMPT, "withdrawn after {took:?}");
-    ensure!(
-        guard.log().contains("lbd edge stays dead: withdrew ["),
-        "{}",
-        guard.log()
-    );
+    // It says so once the speaker has confirmed it, which is after the route is gone.
+    wait_for("the guard to say so", PATIENCE, || {
+        let log = guard.log();
+        ensure!(log.contains("lbd edge stays dead: withdrew ["), "{log}");
+        Ok(())
+    })?;
 
     scene.edges[0].edge.start_again(&world)?;
     scene.wait_for_routes(&[0], Instant::now())?;

@@ -270,3 +270,21 @@ pub(crate) fn an_instance_takes_a_native_program(bed: &Bed) {
         .expect("attach");
     assert_eq!(answer(bed, "/").expect("answer"), "one");
 }
+
+/// What instances have in their neighbour tables must stay true.
+pub(crate) fn the_gateway_keeps_its_mac_when_instances_come_and_go(bed: &Bed) {
+    let mac = || {
+        let said = bed
+            .host
+            .run("ip", &["-oneline", "link", "show", "dev", "lb0"])
+            .expect("a bridge");
+        let (_, mac) = said.split_once("link/ether ").expect("a MAC");
+        mac.split(' ').next().expect("a MAC").to_owned()
+    };
+    bed.launch(&bed.web("one")).expect("launch");
+    let with_one = mac();
+    bed.launch(&bed.web("two")).expect("launch");
+    bed.with(async |runtime| runtime.remove("one").await)
+        .expect("remove");
+    assert_eq!(mac(), with_one);
+}

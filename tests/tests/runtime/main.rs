@@ -33,4 +33,5 @@ contract! {
     what_cannot_run_is_named_and_leaves_nothing,
     another_specification_does_not_take_a_name,
     an_instance_takes_a_native_program,
+    the_gateway_keeps_its_mac_when_instances_come_and_go,
 }

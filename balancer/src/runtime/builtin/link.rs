@@ -92,6 +92,13 @@ pub(super) async fn disconnect(host: Option<&Path>, record: &Record) -> Result<(
     }
 }
 
+/// The bridge's own MAC. Without one it takes the lowest of its ports', and the instances' neighbour
+/// entries for it go stale when one comes or goes.
+fn mac(network: &Network) -> Vec<u8> {
+    // Locally administered, and the gateway's address.
+    [&[0x02, 0x42][..], &network.gateway.octets()].concat()
+}
+
 /// The bridge's number.
 async fn ensure_bridge(network: &Network, host: Option<&Path>) -> Result<u32, RuntimeError> {
     let name = &network.bridge;
@@ -103,7 +110,7 @@ async fn ensure_bridge(network: &Network, host: Option<&Path>) -> Result<u32, Ru
     let work = async {
         match kernel
             .link()
-            .add(LinkBridge::new(name).build())
+            .add(LinkBridge::new(name).address(mac(network)).build())
             .execute()
             .await
         {
