@@ -43,6 +43,12 @@ impl Slot {
     pub fn owner(self) -> u16 {
         self.0 & !Self::MOVED
     }
+
+    /// Whether it has earlier owners.
+    #[inline(always)]
+    pub fn has_moved(self) -> bool {
+        self.0 & Self::MOVED != 0
+    }
 }
 
 /// What a packet's service is looked up by.

@@ -1,22 +1,33 @@
 //! What an agent does with a frame: the decision of the program `decap`, as a pure function.
 
+mod hand_on;
+mod second_chance;
+
 use network_types::{
     eth::{EthHdr, EtherType},
     ip::IpProto,
     udp::UdpHdr,
 };
 
+pub use hand_on::HandOn;
+use second_chance::Carried;
+pub use second_chance::{Evidence, Segment};
+
 use crate::{
     Address, Frame, Reason, gue,
     parse::{self, Network},
 };
 
-/// What an instance knows: kernel maps, or their likeness in user space.
-pub trait Instance {
+/// What an instance knows: kernel maps and sockets, or their likeness in user space.
+pub trait Instance<F> {
     /// Whether `source` may send encapsulated packets: whether it is an edge.
     fn is_edge(&self, source: &Address) -> bool;
+    /// Whether `address` is another backend, with whom packets are handed on.
+    fn is_peer(&self, address: &Address) -> bool;
     /// Whether `address` is a VIP that the instance serves.
     fn is_vip(&self, address: &Address) -> bool;
+    /// What the instance's sockets know of a segment's flow.
+    fn knows(&self, segment: &Segment<F>) -> Evidence;
 }
 
 /// How a packet leaves its encapsulation.
@@ -26,11 +37,22 @@ pub struct Opened {
     pub outer_length: usize,
     /// The inner packet's Ethernet type, as a word to store.
     pub ether_type: u16,
+    /// What it is counted as.
+    pub reason: Reason,
 }
 
-/// outer header -> who sent it -> inner packet.
+/// What becomes of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It is taken out of its encapsulation and goes up the stack.
+    Opened(Opened),
+    /// It goes to another backend as it is, but for its outer header.
+    HandedOn(HandOn),
+}
+
+/// outer header -> who sent it -> inner packet -> who knows its flow.
 #[inline(always)]
-pub fn open<F: Frame, I: Instance>(frame: F, instance: &I) -> Result<Opened, Reason> {
+pub fn open<F: Frame, I: Instance<F>>(frame: F, instance: &I) -> Result<Fate, Reason> {
     let outer = match parse::network(frame) {
         Ok(outer) if outer.sound => outer,
         _ => return Err(Reason::NotEncapsulated),
@@ -39,7 +61,8 @@ pub fn open<F: Frame, I: Instance>(frame: F, instance: &I) -> Result<Opened, Rea
     if !is_gue && !carries_ip(outer.protocol) {
         return Err(Reason::NotEncapsulated);
     }
-    if outer.is_misplaced(&outer.source) || !instance.is_edge(&outer.source) {
+    let is_edge = instance.is_edge(&outer.source);
+    if outer.is_misplaced(&outer.source) || !is_edge && !instance.is_peer(&outer.source) {
         return Err(Reason::SourceNotAllowed);
     }
     if outer.fragment
@@ -53,7 +76,30 @@ pub fn open<F: Frame, I: Instance>(frame: F, instance: &I) -> Result<Opened, Rea
     } else {
         (outer.protocol, outer.header_length)
     };
-    inner(frame, instance, protocol, outer_length, outer.length)
+    let carried = if is_gue {
+        second_chance::carried(frame, &outer, outer_length)?
+    } else {
+        Carried::NOTHING
+    };
+    // A peer may hand on what an edge has sent, and send nothing of its own.
+    if !is_edge && !carried.head.was_handed_on() {
+        return Err(Reason::SourceNotAllowed);
+    }
+    let inner = inner(frame, instance, protocol, outer_length, outer.length)?;
+    let opened = |reason| {
+        Fate::Opened(Opened {
+            outer_length,
+            ether_type: inner.ether_type,
+            reason,
+        })
+    };
+    if carried.is_nothing() {
+        return Ok(opened(Reason::Decapsulated));
+    }
+    match second_chance::judge(instance, &outer, &carried, &inner) {
+        Ok(handed_on) => Ok(Fate::HandedOn(handed_on)),
+        Err(reason) => Ok(opened(reason)),
+    }
 }
 
 #[inline(always)]
@@ -84,15 +130,24 @@ fn behind_gue<F: Frame>(frame: F, outer: &Network) -> Result<(u8, usize), Reason
     Ok((protocol, outer.header_length + UdpHdr::LEN + gue_length))
 }
 
+/// A sound inner packet for a VIP.
+#[derive(Clone, Copy)]
+struct Inner<F> {
+    /// Begins at its IP header.
+    packet: F,
+    network: Network,
+    ether_type: u16,
+}
+
 /// Judges the inner packet: `end` is where the outer packet ends, in bytes from its start.
 #[inline(always)]
-fn inner<F: Frame, I: Instance>(
+fn inner<F: Frame, I: Instance<F>>(
     frame: F,
     instance: &I,
     protocol: u8,
     outer_length: usize,
     end: usize,
-) -> Result<Opened, Reason> {
+) -> Result<Inner<F>, Reason> {
     let packet = frame.skip(EthHdr::LEN + outer_length);
     let (inner, ether_type) = if protocol == IpProto::Ipv4 as u8 {
         (parse::ipv4(packet, 0), EtherType::Ipv4)
@@ -106,8 +161,9 @@ fn inner<F: Frame, I: Instance>(
     if inner.is_misplaced(&inner.destination) || !instance.is_vip(&inner.destination) {
         return Err(Reason::InnerNotForVip);
     }
-    Ok(Opened {
-        outer_length,
+    Ok(Inner {
+        packet,
+        network: inner,
         ether_type: ether_type as u16,
     })
 }

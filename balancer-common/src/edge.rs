@@ -2,7 +2,8 @@
 
 use crate::{
     Address, Frame, Reason,
-    abi::{Backend, Service, ServiceKey, Slot},
+    abi::{Backend, HistoryRow, Service, ServiceKey, Slot, outer},
+    alternates,
     flow::{self, HashKey},
     outer::Inner,
     parse,
@@ -18,6 +19,8 @@ pub trait Tables {
     fn slot(&self, table: u32, slot: u32) -> Option<Slot>;
     /// A backend's record.
     fn backend(&self, id: u16) -> Option<&Backend>;
+    /// The earlier owners of a slot of a table.
+    fn history(&self, table: u32, slot: u32) -> Option<HistoryRow>;
 }
 
 /// Where a packet goes.
@@ -29,7 +32,21 @@ pub struct Choice<'a> {
     pub backend: &'a Backend,
     /// What the outer header needs to know of the packet.
     pub inner: Inner,
+    /// Its slot, if earlier owners of it may know the packet's flow: to be asked for by [`alternates`].
+    pub moved: Option<Moved>,
 }
+
+/// A slot that has had other owners.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moved {
+    /// The index of its table in the map of tables.
+    pub table: u32,
+    /// Its index in the table.
+    pub slot: u32,
+}
+
+/// Earlier owners that travel with a packet, newest first; behind a `None` there is none.
+pub type Alternates<'a> = [Option<&'a Backend>; alternates::MOST];
 
 /// parse -> service -> slot -> backend.
 #[inline(always)]
@@ -54,10 +71,8 @@ pub fn choose<'a, F: Frame, T: Tables>(
         .ok_or(Reason::UndeclaredPort)?;
     let hash = flow::hash(&packet.flow, key);
     let slot = hash.wrapping_shr(service.shift) as u32;
-    let id = tables
-        .slot(service.table, slot)
-        .ok_or(Reason::NoTable)?
-        .owner();
+    let row = tables.slot(service.table, slot).ok_or(Reason::NoTable)?;
+    let id = row.owner();
     let backend = tables.backend(id).ok_or(Reason::NoBackend)?;
     if backend.outer == 0 {
         return Err(Reason::NoBackend);
@@ -77,7 +92,64 @@ pub fn choose<'a, F: Frame, T: Tables>(
             protocol: packet.version_protocol,
             hash,
         },
+        moved: (row.has_moved() && packet.continues && carries_alternates(backend)).then_some(
+            Moved {
+                table: service.table,
+                slot,
+            },
+        ),
     })
+}
+
+/// The earlier owners of the slot that can be reached in the chosen backend's outer family.
+///
+/// # Errors
+///
+/// [`Reason::TooLarge`] when the packet does not fit with them: without them, a flow would break that could live.
+#[inline(always)]
+pub fn alternates<'a, T: Tables>(
+    tables: &'a T,
+    choice: &Choice<'_>,
+    moved: Moved,
+) -> Result<Alternates<'a>, Reason> {
+    let Some([first, second, third, _]) = tables.history(moved.table, moved.slot) else {
+        return Ok([None; 3]);
+    };
+    let live = |id: u16| {
+        let earlier = tables.backend(id)?;
+        (earlier.outer == choice.backend.outer && earlier.interface != 0).then_some(earlier)
+    };
+    let (mut first, mut second, mut third) = (live(first), live(second), live(third));
+    // Closes the gaps.
+    if second.is_none() {
+        second = third.take();
+    }
+    if first.is_none() {
+        first = second;
+        second = third.take();
+    }
+    let count = match (first, second, third) {
+        (None, ..) => return Ok([None; 3]),
+        (_, None, _) => 1,
+        (_, _, None) => 2,
+        _ => 3,
+    };
+    let address_length = if choice.backend.outer == outer::GUE_IPV4 {
+        4
+    } else {
+        16
+    };
+    let length = choice.inner.length + alternates::length(count, address_length);
+    if length > choice.backend.longest_inner as usize {
+        return Err(Reason::TooLarge);
+    }
+    Ok([first, second, third])
+}
+
+/// Whether a backend's outer header has a place for alternates.
+#[inline(always)]
+fn carries_alternates(backend: &Backend) -> bool {
+    backend.outer == outer::GUE_IPV4 || backend.outer == outer::GUE_IPV6
 }
 
 #[cfg(test)]

@@ -2,7 +2,9 @@
 //!
 //! Byte 0: variant (2 bits), control bit, `hlen` (5 bits: length of what follows the base header, in
 //! 32-bit words). Byte 1: IP protocol of the inner packet. Bytes 2 and 3: flags. The edge sends no
-//! flags and `hlen` 0; what `hlen` covers is private data that a plain receiver skips.
+//! flags; what `hlen` covers is private data, which a plain receiver skips: [`crate::alternates`], if any.
+
+use crate::alternates;
 
 /// The UDP port of GUE (IANA).
 pub const PORT: u16 = 6080;
@@ -10,16 +12,15 @@ pub const PORT: u16 = 6080;
 /// Bytes of the base header.
 pub const BASE_LENGTH: usize = 4;
 
-/// Bytes of the longest header that an edge will send: private data with three alternates, each an
-/// address of the outer family, behind one word that describes them.
+/// Bytes of the longest header that an edge sends: with three alternates, each an address of the outer family.
 pub const fn longest(address_length: usize) -> usize {
-    BASE_LENGTH + 4 + 3 * address_length
+    BASE_LENGTH + alternates::length(alternates::MOST, address_length)
 }
 
-/// The base header of a packet without private data, as a word to store.
+/// The base header of a packet with so many bytes of private data, whole words, as a word to store.
 #[inline(always)]
-pub fn base(inner_protocol: u8) -> u32 {
-    u32::from_ne_bytes([0, inner_protocol, 0, 0])
+pub fn base(inner_protocol: u8, private: usize) -> u32 {
+    u32::from_ne_bytes([(private / 4) as u8, inner_protocol, 0, 0])
 }
 
 /// Takes the base header apart: (inner protocol, bytes of the whole header). `None` for another
@@ -39,7 +40,8 @@ mod tests {
 
     #[test]
     fn a_header_is_read_as_it_was_written() {
-        assert_eq!(parse(base(4)), Some((4, 4)));
+        assert_eq!(parse(base(4, 0)), Some((4, 4)));
+        assert_eq!(parse(base(41, 16)), Some((41, 20)));
         assert_eq!(parse(u32::from_ne_bytes([0x1f, 41, 0, 0])), Some((41, 128)));
     }
 

@@ -13,6 +13,7 @@ compile_error!(
 pub mod abi;
 pub mod address;
 pub mod agent;
+pub mod alternates;
 pub mod checksum;
 pub mod clamp;
 pub mod edge;

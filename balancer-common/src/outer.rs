@@ -6,7 +6,12 @@ use network_types::{
     udp::UdpHdr,
 };
 
-use crate::{FrameMut, abi::Backend, checksum, gue};
+use crate::{
+    FrameMut,
+    abi::Backend,
+    alternates::{self, Head},
+    checksum, gue,
+};
 
 /// What an outer header needs to know of the packet inside.
 #[derive(Clone, Copy, Debug)]
@@ -89,7 +94,7 @@ impl Outer for GueIpv4 {
             inner.tos,
             IpProto::Udp,
         );
-        write_gue(frame, EthHdr::LEN + Ipv4Hdr::LEN, inner);
+        write_gue(frame, EthHdr::LEN + Ipv4Hdr::LEN, inner, 0);
     }
 }
 
@@ -106,7 +111,70 @@ impl Outer for GueIpv6 {
             inner.length + UDP_GUE,
             IpProto::Udp as u8,
         );
-        write_gue(frame, EthHdr::LEN + Ipv6Hdr::LEN, inner);
+        write_gue(frame, EthHdr::LEN + Ipv6Hdr::LEN, inner, 0);
+    }
+}
+
+/// An outer header in which `N` alternates travel, beside the form without.
+pub trait Carrying<const N: usize>: Outer {
+    /// Bytes that a packet grows by.
+    const GROWTH: usize;
+
+    /// As [`Outer::write`], with [`Self::GROWTH`]. The alternates are of the family of `backend`.
+    fn write_carrying<M: FrameMut + ?Sized>(
+        frame: &mut M,
+        backend: &Backend,
+        alternates: [&Backend; N],
+        inner: &Inner,
+    );
+}
+
+impl<const N: usize> Carrying<N> for GueIpv4 {
+    const GROWTH: usize = Self::LENGTH + alternates::length(N, 4);
+
+    #[inline(always)]
+    fn write_carrying<M: FrameMut + ?Sized>(
+        frame: &mut M,
+        backend: &Backend,
+        alternates: [&Backend; N],
+        inner: &Inner,
+    ) {
+        let length = inner.length + <Self as Carrying<N>>::GROWTH;
+        write_ethernet(frame, backend, EtherType::Ipv4);
+        write_ipv4(frame, backend, length, inner.tos, IpProto::Udp);
+        let at = EthHdr::LEN + Ipv4Hdr::LEN;
+        write_gue(frame, at, inner, alternates::length(N, 4));
+        let at = at + UDP_GUE;
+        frame.write(at, Head::new(N as u8).word());
+        for (place, alternate) in alternates.into_iter().enumerate() {
+            let address = alternate.destination.ipv4_word();
+            frame.write(at + alternates::length(place, 4), address);
+        }
+    }
+}
+
+impl<const N: usize> Carrying<N> for GueIpv6 {
+    const GROWTH: usize = Self::LENGTH + alternates::length(N, 16);
+
+    #[inline(always)]
+    fn write_carrying<M: FrameMut + ?Sized>(
+        frame: &mut M,
+        backend: &Backend,
+        alternates: [&Backend; N],
+        inner: &Inner,
+    ) {
+        let payload = inner.length + UDP_GUE + alternates::length(N, 16);
+        write_ethernet(frame, backend, EtherType::Ipv6);
+        write_ipv6(frame, backend, inner, payload, IpProto::Udp as u8);
+        let at = EthHdr::LEN + Ipv6Hdr::LEN;
+        write_gue(frame, at, inner, alternates::length(N, 16));
+        let at = at + UDP_GUE;
+        frame.write(at, Head::new(N as u8).word());
+        for (place, alternate) in alternates.into_iter().enumerate() {
+            let at = at + alternates::length(place, 16);
+            frame.write(at, alternate.destination.0[0]);
+            frame.write(at + 8, alternate.destination.0[1]);
+        }
     }
 }
 
@@ -162,16 +230,16 @@ fn write_ipv6<M: FrameMut + ?Sized>(
     frame.write(at + 32, backend.destination.0[1]);
 }
 
-/// UDP and GUE. The source port is the flow's, from the dynamic range (RFC 6335); the checksum is
+/// UDP and GUE, with so many bytes of private data to follow. The source port is the flow's, from the dynamic range (RFC 6335); the checksum is
 /// zero, which tunnels over IPv6 may send where the receiver consents (RFC 6935, RFC 6936).
 #[inline(always)]
-fn write_gue<M: FrameMut + ?Sized>(frame: &mut M, at: usize, inner: &Inner) {
+fn write_gue<M: FrameMut + ?Sized>(frame: &mut M, at: usize, inner: &Inner, private: usize) {
     let source_port = 0xc000 | inner.hash as u16 & 0x3fff;
     frame.write(at, source_port.to_be());
     frame.write(at + 2, gue::PORT.to_be());
-    frame.write(at + 4, ((inner.length + UDP_GUE) as u16).to_be());
+    frame.write(at + 4, ((inner.length + UDP_GUE + private) as u16).to_be());
     frame.write(at + 6, 0_u16);
-    frame.write(at + 8, gue::base(inner.protocol));
+    frame.write(at + 8, gue::base(inner.protocol, private));
 }
 
 #[cfg(test)]

@@ -53,6 +53,19 @@ pub struct Packet {
     pub tos: u8,
     /// Bytes of the IP packet.
     pub length: usize,
+    /// Whether it may belong to a connection that exists: TCP, and not the SYN that opens one.
+    pub continues: bool,
+}
+
+/// SYN and ACK among TCP's flags.
+const SYN_OR_ACK: u8 = 0x12;
+/// SYN alone: what opens a connection.
+const SYN: u8 = 0x02;
+
+/// Whether TCP's flags are not those that open a connection.
+#[inline(always)]
+pub fn continues(flags: u8) -> bool {
+    flags & SYN_OR_ACK != SYN
 }
 
 /// Reads the IP header behind an Ethernet header.
@@ -131,11 +144,14 @@ impl Network {
         }
         let payload = self.length - self.header_length;
         let segment = frame.skip(EthHdr::LEN + self.header_length);
+        let mut continues = false;
         if self.protocol == IpProto::Tcp as u8 {
             if payload < TcpHdr::LEN {
                 return Err(Reason::BadTotalLength);
             }
-            let offset: u8 = segment.read(12).ok_or(Reason::BadTotalLength)?;
+            let word: u16 = segment.read(12).ok_or(Reason::BadTotalLength)?;
+            let [offset, flags] = word.to_ne_bytes();
+            continues = self::continues(flags);
             let header_length = (offset >> 4) as usize * 4;
             if header_length < TcpHdr::LEN || header_length > payload {
                 return Err(Reason::BadHeaderLength);
@@ -161,6 +177,7 @@ impl Network {
             version_protocol: self.version_protocol,
             tos: self.tos,
             length: self.length,
+            continues,
         })
     }
 }
@@ -214,6 +231,20 @@ mod tests {
         let length = frame.len() - 14;
         frame.resize(100, 0);
         assert_eq!(packet(&frame).unwrap().length, length);
+    }
+
+    #[test]
+    fn what_opens_a_connection_continues_none() {
+        let flags = |flags: u8| packet(&put(sample::tcp_v4(), 47, &[flags])).unwrap();
+        // SYN, with whatever else a client sets in it: ECN, data pushed.
+        for opening in [0x02, 0xc2, 0x0a] {
+            assert!(!flags(opening).continues, "{opening:#x}");
+        }
+        // ACK, data, SYN-ACK, FIN, RST with and without ACK.
+        for other in [0x10, 0x18, 0x12, 0x11, 0x04, 0x14] {
+            assert!(flags(other).continues, "{other:#x}");
+        }
+        assert!(!packet(&sample::udp_v4()).unwrap().continues);
     }
 
     #[test]

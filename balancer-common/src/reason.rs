@@ -70,7 +70,7 @@ reasons! {
     Decapsulated = 16, "decapsulated", Pass;
     /// At the agent: not one of our encapsulations.
     NotEncapsulated = 17, "not_encapsulated", Pass;
-    /// At the agent: encapsulated by somebody who is no edge.
+    /// At the agent: encapsulated by somebody who is no edge, nor a peer that hands on.
     SourceNotAllowed = 18, "source_not_allowed", Drop;
     /// At the agent: the outer header is a fragment, or its lengths are impossible.
     BadOuterHeader = 19, "bad_outer_header", Drop;
@@ -82,6 +82,16 @@ reasons! {
     InnerNotForVip = 22, "inner_not_for_vip", Drop;
     /// At the agent: a SYN-ACK's MSS was lowered to leave room for the outer header.
     MssClamped = 23, "mss_clamped", Pass;
+    /// At the agent: no socket knows its flow, so it went on to the next alternate.
+    HandedOn = 24, "handed_on", Pass;
+    /// At the agent: no alternate knows its flow, so it went back to whoever should answer it.
+    ReturnedHome = 25, "returned_home", Pass;
+    /// At the agent: handed on by another backend, known here, and taken out of its encapsulation.
+    SecondChance = 26, "second_chance", Pass;
+    /// At the agent: taken out of its encapsulation though no socket knows its flow, for no alternate is left.
+    NoAlternateLeft = 27, "no_alternate_left", Pass;
+    /// At the agent: alternates that contradict themselves, or name the agent itself.
+    BadAlternates = 28, "bad_alternates", Drop;
 }
 
 /// Rows in a map of reason counters.

@@ -1,4 +1,4 @@
-//! What the kernel programs share: packet memory, and counting.
+//! What the kernel programs are made of: packet memory, sockets, marks, and counting.
 //!
 //! The programs are thin: they reach packet memory and maps, and call `balancer-common` to decide.
 
@@ -6,7 +6,9 @@
 #![feature(asm_experimental_arch)]
 
 pub mod counter;
+pub mod mark;
 pub mod packet;
+pub mod sockets;
 
 /// A program has no way to panic that the verifier would accept, and so never does.
 #[cfg(not(test))]

@@ -18,6 +18,12 @@ impl Packet {
         Self { start, end }
     }
 
+    /// Where its first `LENGTH` bytes are, for a helper to read.
+    #[inline(always)]
+    pub fn bytes<const LENGTH: usize>(self) -> Option<usize> {
+        (self.start + LENGTH <= self.end).then_some(self.start)
+    }
+
     /// Its first `LENGTH` bytes, to write.
     #[inline(always)]
     pub fn head<const LENGTH: usize>(self) -> Option<Head> {

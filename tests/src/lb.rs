@@ -141,7 +141,7 @@ pub struct Agent {
 }
 
 impl Agent {
-    /// Starts it for these VIPs, and waits until it is ready. It trusts the whole fabric.
+    /// Starts it for these VIPs, and waits until it is ready. It trusts the whole fabric, as edges and as peers.
     pub fn start(world: &World, topology: &Topology, vips: &[IpAddr]) -> Result<Agent> {
         Agent::start_for_edges(world, topology, vips, &Topology::FABRIC)
     }
@@ -293,7 +293,11 @@ fn agent_config(
     vips: &[IpAddr],
     edges: &[String],
 ) -> String {
-    let mut text = format!("{}edges = {edges:?}\n", agent_places(world));
+    let mut text = format!(
+        "{}edges = {edges:?}\npeers = {:?}\n",
+        agent_places(world),
+        Topology::FABRIC
+    );
     let vips: Vec<String> = vips.iter().map(IpAddr::to_string).collect();
     for Instance {
         name, namespace, ..

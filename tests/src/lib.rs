@@ -5,6 +5,8 @@
 //! a [`Site`] is all of these with one [`Workload`] on it.
 
 mod capture;
+mod cities;
+mod connection;
 mod control;
 mod lb;
 mod load;
@@ -22,6 +24,8 @@ mod world;
 mod xdp;
 
 pub use capture::Capture;
+pub use cities::{Cities, City};
+pub use connection::Connection;
 pub use control::{Reply, lbd, lbd_as};
 pub use lb::{Agent, Edge, EdgeOptions};
 pub use load::{Load, Request, Running};

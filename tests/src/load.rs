@@ -45,6 +45,25 @@ pub struct Load {
     pub requests: Vec<Request>,
 }
 
+/// What each request asks.
+#[derive(Clone)]
+struct Question {
+    target: SocketAddr,
+    protocol: Protocol,
+    /// Of HTTP.
+    path: String,
+}
+
+impl Question {
+    fn new(target: SocketAddr, protocol: Protocol) -> Question {
+        Question {
+            target,
+            protocol,
+            path: "/".to_owned(),
+        }
+    }
+}
+
 /// A load that is being sent until it is told to stop.
 pub struct Running {
     stop: Arc<AtomicBool>,
@@ -60,7 +79,22 @@ impl Load {
         protocol: Protocol,
         rate: u32,
     ) -> Result<Running> {
-        Running::start(client, target, rate, usize::MAX, protocol)
+        let question = Question::new(target, protocol);
+        Running::start(client, question, rate, usize::MAX)
+    }
+
+    /// Sends `rate` HTTP requests a second from `client` to `target`, until stopped; the server takes its time for each.
+    pub fn start_slow(
+        client: &Namespace,
+        target: SocketAddr,
+        rate: u32,
+        answer_ms: u32,
+    ) -> Result<Running> {
+        let question = Question {
+            path: format!("/slow/{answer_ms}"),
+            ..Question::new(target, Protocol::Tcp)
+        };
+        Running::start(client, question, rate, usize::MAX)
     }
 
     /// Sends exactly `count` requests, `rate` a second.
@@ -71,7 +105,7 @@ impl Load {
         rate: u32,
         count: usize,
     ) -> Result<Load> {
-        Running::start(client, target, rate, count, protocol)?.finish()
+        Running::start(client, Question::new(target, protocol), rate, count)?.finish()
     }
 
     /// Requests sent.
@@ -164,13 +198,7 @@ impl Load {
 }
 
 impl Running {
-    fn start(
-        client: &Namespace,
-        target: SocketAddr,
-        rate: u32,
-        count: usize,
-        protocol: Protocol,
-    ) -> Result<Running> {
+    fn start(client: &Namespace, question: Question, rate: u32, count: usize) -> Result<Running> {
         let entrance = client.entrance()?;
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
@@ -181,7 +209,7 @@ impl Running {
             tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 .build()?
-                .block_on(send(target, rate, count, protocol, &stopped, &counted))
+                .block_on(send(&question, rate, count, &stopped, &counted))
         });
         Ok(Running {
             stop,
@@ -214,10 +242,9 @@ impl Running {
 }
 
 async fn send(
-    target: SocketAddr,
+    question: &Question,
     rate: u32,
     count: usize,
-    protocol: Protocol,
     stopped: &AtomicBool,
     ended: &AtomicUsize,
 ) -> Result<Load> {
@@ -227,7 +254,7 @@ async fn send(
     let mut done = Vec::new();
     while requests.len() + done.len() < count && !stopped.load(Ordering::Relaxed) {
         ticks.tick().await;
-        requests.spawn(request(target, protocol));
+        requests.spawn(request(question.clone()));
         while let Some(request) = requests.try_join_next() {
             done.push(request?);
             ended.store(done.len(), Ordering::Relaxed);
@@ -240,11 +267,11 @@ async fn send(
     Ok(Load { requests: done })
 }
 
-async fn request(target: SocketAddr, protocol: Protocol) -> Request {
+async fn request(question: Question) -> Request {
     let sent = Instant::now();
-    let answer = match protocol {
-        Protocol::Tcp => timeout(PATIENCE, get(target)).await,
-        Protocol::Udp => timeout(PATIENCE, ask(target)).await,
+    let answer = match question.protocol {
+        Protocol::Tcp => timeout(PATIENCE, get(question.target, &question.path)).await,
+        Protocol::Udp => timeout(PATIENCE, ask(question.target)).await,
     };
     let answer = match answer {
         Ok(answer) => answer.map_err(|error| format!("{error:#}")),
@@ -257,12 +284,12 @@ async fn request(target: SocketAddr, protocol: Protocol) -> Request {
     }
 }
 
-async fn get(target: SocketAddr) -> Result<String> {
+async fn get(target: SocketAddr, path: &str) -> Result<String> {
     let stream = TcpStream::connect(target).await.context("connect")?;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
         .await
         .context("handshake")?;
-    let request = hyper::Request::get("/")
+    let request = hyper::Request::get(path)
         .header(HOST, target.to_string())
         .header(CONNECTION, "close")
         .body(Empty::<Bytes>::new())?;

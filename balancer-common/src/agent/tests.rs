@@ -1,12 +1,14 @@
 //! What an instance takes from edges, and what it refuses.
 
+mod second_chance;
+
 use super::*;
 use crate::sample::{self, put};
 
 /// An instance that serves the samples' VIPs and takes from the samples' edge.
 struct Serving;
 
-impl Instance for Serving {
+impl Instance<&[u8]> for Serving {
     fn is_edge(&self, source: &Address) -> bool {
         [
             Address::from_ipv4(sample::EDGE_V4),
@@ -15,17 +17,32 @@ impl Instance for Serving {
         .contains(source)
     }
 
+    fn is_peer(&self, _: &Address) -> bool {
+        false
+    }
+
     fn is_vip(&self, address: &Address) -> bool {
-        [
-            Address::from_ipv4(sample::VIP_V4),
-            Address::from_ipv6(sample::VIP_V6),
-        ]
-        .contains(address)
+        is_sample_vip(address)
+    }
+
+    fn knows(&self, segment: &Segment<&[u8]>) -> Evidence {
+        panic!("nobody asked: {segment:?}")
     }
 }
 
+fn is_sample_vip(address: &Address) -> bool {
+    [
+        Address::from_ipv4(sample::VIP_V4),
+        Address::from_ipv6(sample::VIP_V6),
+    ]
+    .contains(address)
+}
+
 fn meets(frame: &[u8]) -> Result<Opened, Reason> {
-    open(frame, &Serving)
+    match open(frame, &Serving)? {
+        Fate::Opened(opened) => Ok(opened),
+        Fate::HandedOn(hand_on) => panic!("handed on: {hand_on:?}"),
+    }
 }
 
 fn refused(frame: &[u8], reason: Reason) {
@@ -53,6 +70,7 @@ fn each_encapsulation_is_opened() {
         let opened = Opened {
             outer_length,
             ether_type,
+            reason: Reason::Decapsulated,
         };
         assert_eq!(meets(&frame), Ok(opened));
     }

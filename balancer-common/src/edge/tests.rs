@@ -1,5 +1,9 @@
 //! One service with one backend, and what becomes of packets for it.
 
+mod alternates;
+
+use std::collections::BTreeMap;
+
 use super::*;
 use crate::{
     abi::{Backend, outer},
@@ -12,6 +16,8 @@ struct One {
     table: bool,
     owner: u16,
     backend: Backend,
+    history: Option<HistoryRow>,
+    earlier: BTreeMap<u16, Backend>,
 }
 
 impl One {
@@ -27,6 +33,8 @@ impl One {
             table: true,
             owner: 7,
             backend: backend.via(3, [2, 0, 0, 0, 0, 9], [2, 0, 0, 0, 0, 2], 1_500),
+            history: None,
+            earlier: BTreeMap::new(),
         }
     }
 
@@ -61,7 +69,14 @@ impl Tables for One {
         if id == 7 {
             return Some(&self.backend);
         }
-        (id < 100).then_some(&Backend::EMPTY)
+        self.earlier
+            .get(&id)
+            .or_else(|| (id < 100).then_some(&Backend::EMPTY))
+    }
+
+    fn history(&self, table: u32, slot: u32) -> Option<HistoryRow> {
+        assert!(table == 5 && slot < 256, "slot {slot} of table {table}");
+        self.history
     }
 }
 

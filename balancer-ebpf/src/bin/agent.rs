@@ -1,13 +1,13 @@
 //! The agent's programs, inside an instance's network namespace: `decap` takes packets out of
-//! their encapsulation, `clamp` lowers the MSS of SYN-ACKs that leave.
+//! their encapsulation, `hand_on` sends those on that belong to another backend, `clamp` lowers the MSS of SYN-ACKs that leave.
 
 #![no_std]
 #![no_main]
 
 use aya_ebpf::{
     Global,
-    bindings::{TC_ACT_OK, xdp_action},
-    helpers::generated::{bpf_l4_csum_replace, bpf_xdp_adjust_head},
+    bindings::{TC_ACT_OK, TC_ACT_UNSPEC, xdp_action},
+    helpers::generated::{bpf_l4_csum_replace, bpf_redirect_neigh, bpf_xdp_adjust_head},
     macros::{classifier, map, xdp},
     maps::{HashMap, LpmTrie, PerCpuArray, lpm_trie},
     programs::{TcContext, XdpContext},
@@ -15,15 +15,19 @@ use aya_ebpf::{
 use balancer_common::{
     Address, Frame as _, FrameMut as _, Reason,
     abi::Traffic,
-    agent::{self, Instance, Opened},
+    agent::{self, Evidence, Fate, HandOn, Instance, Opened, Segment},
     clamp::{self, Limits},
     reason::{self, Verdict},
 };
-use balancer_ebpf::{counter::count_reason, packet::Packet};
+use balancer_ebpf::{counter::count_reason, mark, packet::Packet, sockets};
 
 /// Source prefixes of edges; IPv4 ones in mapped form, 96 bits longer.
 #[map]
 static EDGES: LpmTrie<[u8; 16], u32> =
+    LpmTrie::with_max_entries(1_024, aya_ebpf::bindings::BPF_F_NO_PREALLOC);
+/// Source prefixes of other backends, in the same form.
+#[map]
+static PEERS: LpmTrie<[u8; 16], u32> =
     LpmTrie::with_max_entries(1_024, aya_ebpf::bindings::BPF_F_NO_PREALLOC);
 #[map]
 static VIPS: HashMap<Address, u32> = HashMap::with_max_entries(1_024, 0);
@@ -34,9 +38,14 @@ static REASONS: PerCpuArray<Traffic> = PerCpuArray::with_max_entries(reason::ROW
 #[unsafe(no_mangle)]
 static LIMITS: Global<Limits> = Global::new(Limits { ipv4: 0, ipv6: 0 });
 
-struct Maps;
+/// Set by the agent when it loads the programs: where the kernel keeps a request socket's initial sequence number.
+#[unsafe(no_mangle)]
+static SNT_ISN: Global<u32> = Global::new(0);
 
-impl Instance for Maps {
+/// The maps, and the sockets of the namespace that a frame came into.
+struct Here<'a>(&'a XdpContext);
+
+impl Instance<Packet> for Here<'_> {
     #[inline(always)]
     fn is_edge(&self, source: &Address) -> bool {
         EDGES
@@ -45,23 +54,46 @@ impl Instance for Maps {
     }
 
     #[inline(always)]
+    fn is_peer(&self, address: &Address) -> bool {
+        PEERS
+            .get(&lpm_trie::Key::new(128, address.octets()))
+            .is_some()
+    }
+
+    #[inline(always)]
     fn is_vip(&self, address: &Address) -> bool {
-        VIPS.get_ptr(address).is_some()
+        is_vip(address)
+    }
+
+    #[inline(always)]
+    fn knows(&self, segment: &Segment<Packet>) -> Evidence {
+        sockets::knows(self.0, segment, SNT_ISN.load())
     }
 }
 
-/// Takes packets from edges out of their encapsulation and passes them up the stack.
+#[inline(always)]
+fn is_vip(address: &Address) -> bool {
+    VIPS.get_ptr(address).is_some()
+}
+
+/// Takes packets from edges out of their encapsulation and passes them up the stack, or on to who may know their flow.
 #[xdp]
 pub fn decap(ctx: XdpContext) -> u32 {
     let packet = Packet::new(ctx.data(), ctx.data_end());
-    let reason = match agent::open(packet, &Maps) {
-        Ok(opened) => pop(&ctx, packet, opened),
-        Err(reason) => reason,
+    let (reason, action) = match agent::open(packet, &Here(&ctx)) {
+        Ok(Fate::Opened(opened)) => met(pop(&ctx, packet, opened)),
+        Ok(Fate::HandedOn(hand_on)) => readdress(&ctx, packet, &hand_on),
+        Err(reason) => met(reason),
     };
     count_reason(&REASONS, reason, packet.length() as u64);
+    action
+}
+
+#[inline(always)]
+fn met(reason: Reason) -> (Reason, u32) {
     match reason.verdict() {
-        Verdict::Pass => xdp_action::XDP_PASS,
-        Verdict::Drop => xdp_action::XDP_DROP,
+        Verdict::Pass => (reason, xdp_action::XDP_PASS),
+        Verdict::Drop => (reason, xdp_action::XDP_DROP),
     }
 }
 
@@ -82,14 +114,58 @@ fn pop(ctx: &XdpContext, packet: Packet, opened: Opened) -> Reason {
     head.write(0, first);
     head.write(8, second);
     head.write(12, opened.ether_type);
-    Reason::Decapsulated
+    opened.reason
+}
+
+/// Rewrites the outer header, and marks the frame for `hand_on`, which knows the way: the kernel's routes and neighbours.
+#[inline(always)]
+fn readdress(ctx: &XdpContext, packet: Packet, hand_on: &HandOn) -> (Reason, u32) {
+    if hand_on.next.is_ipv4() {
+        let Some(mut head) = packet.head::<{ HandOn::IPV4_REACH }>() else {
+            return met(Reason::BadOuterHeader);
+        };
+        hand_on.write_ipv4(&mut head);
+    } else {
+        let Some(mut head) = packet.head::<{ HandOn::IPV6_REACH }>() else {
+            return met(Reason::BadOuterHeader);
+        };
+        hand_on.write_ipv6(&mut head);
+    }
+    if mark::put(ctx) {
+        return met(hand_on.reason);
+    }
+    // Without room for a mark, whoever sent it here knows the way.
+    let packet = Packet::new(ctx.data(), ctx.data_end());
+    let Some(mut head) = packet.head::<14>() else {
+        return met(Reason::BadOuterHeader);
+    };
+    let (Some(first), Some(second)) = (packet.read::<u64>(0), packet.read::<u32>(8)) else {
+        return met(Reason::BadOuterHeader);
+    };
+    let own = first & 0xffff_ffff_ffff;
+    let sender = first >> 48 | u64::from(second) << 16;
+    head.write(0, sender | own << 48);
+    head.write(8, (own >> 16) as u32);
+    (hand_on.reason, xdp_action::XDP_TX)
+}
+
+/// Sends what `decap` has marked to its next hop, on ingress.
+#[classifier]
+pub fn hand_on(ctx: TcContext) -> i32 {
+    if !mark::is_on(&ctx) {
+        return TC_ACT_UNSPEC;
+    }
+    // SAFETY: the context is the one that the kernel gave this program.
+    let interface = unsafe { (*ctx.skb.skb).ifindex };
+    // SAFETY: takes numbers only, for there are no parameters.
+    unsafe { bpf_redirect_neigh(interface, core::ptr::null_mut(), 0, 0) as i32 }
 }
 
 /// Lowers the MSS of SYN-ACKs from a VIP.
 #[classifier]
 pub fn clamp(ctx: TcContext) -> i32 {
     let packet = Packet::new(ctx.data(), ctx.data_end());
-    if let Some(excess) = clamp::excess(packet, LIMITS.load(), |source| Maps.is_vip(source))
+    if let Some(excess) = clamp::excess(packet, LIMITS.load(), is_vip)
         && let Some(mut value) = packet.skip(excess.value_at).head::<2>()
     {
         value.write(0, excess.limit.to_be());

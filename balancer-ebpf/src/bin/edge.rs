@@ -20,14 +20,15 @@ use balancer_common::{
         Backend, HistoryRow, LINE_SLOTS, MAX_BACKENDS, MAX_SERVICES, MAX_TABLES, Service,
         ServiceKey, Slot, SlotLine, Traffic, outer,
     },
-    edge::{self, Choice, Tables},
+    alternates,
+    edge::{self, Choice, Moved, Tables},
     flow::HashKey,
-    outer::{GueIpv4, GueIpv6, Ipv4, Ipv6, Outer},
+    outer::{Carrying, GueIpv4, GueIpv6, Ipv4, Ipv6, Outer},
     reason::{self, Verdict},
 };
 use balancer_ebpf::{
     counter::{count, count_reason},
-    packet::Packet,
+    packet::{Head, Packet},
 };
 
 /// Inner arrays of one outer map differ in length (Linux 5.10).
@@ -82,6 +83,11 @@ impl Tables for Maps {
     fn backend(&self, id: u16) -> Option<&Backend> {
         BACKENDS.get(u32::from(id))
     }
+
+    #[inline(always)]
+    fn history(&self, table: u32, slot: u32) -> Option<HistoryRow> {
+        HISTORIES.get_value(table, &slot).copied()
+    }
 }
 
 /// Balances packets for VIPs; everything else passes.
@@ -101,12 +107,9 @@ pub fn balance(ctx: XdpContext) -> u32 {
 /// Puts the outer header in front, counts the packet at its backend, and sends it.
 #[inline(always)]
 fn transmit(ctx: &XdpContext, choice: &Choice<'_>) -> Result<u32, Reason> {
-    match choice.backend.outer {
-        outer::GUE_IPV4 => push::<GueIpv4, { 14 + GueIpv4::LENGTH }>(ctx, choice),
-        outer::GUE_IPV6 => push::<GueIpv6, { 14 + GueIpv6::LENGTH }>(ctx, choice),
-        outer::IPV4 => push::<Ipv4, { 14 + Ipv4::LENGTH }>(ctx, choice),
-        outer::IPV6 => push::<Ipv6, { 14 + Ipv6::LENGTH }>(ctx, choice),
-        _ => Err(Reason::NoBackend),
+    match choice.moved {
+        None => plain(ctx, choice),
+        Some(moved) => carrying(ctx, choice, moved),
     }?;
     count(&TRAFFIC, u32::from(choice.id), choice.inner.length as u64);
     // SAFETY: the context is the one that the kernel gave this program.
@@ -119,16 +122,84 @@ fn transmit(ctx: &XdpContext, choice: &Choice<'_>) -> Result<u32, Reason> {
 }
 
 #[inline(always)]
-fn push<O: Outer, const HEAD: usize>(ctx: &XdpContext, choice: &Choice<'_>) -> Result<(), Reason> {
+fn plain(ctx: &XdpContext, choice: &Choice<'_>) -> Result<(), Reason> {
+    let Choice { backend, inner, .. } = choice;
+    match backend.outer {
+        outer::GUE_IPV4 => push::<{ 14 + GueIpv4::LENGTH }>(ctx, |head| {
+            GueIpv4::write(head, backend, inner);
+        }),
+        outer::GUE_IPV6 => push::<{ 14 + GueIpv6::LENGTH }>(ctx, |head| {
+            GueIpv6::write(head, backend, inner);
+        }),
+        outer::IPV4 => push::<{ 14 + Ipv4::LENGTH }>(ctx, |head| {
+            Ipv4::write(head, backend, inner);
+        }),
+        outer::IPV6 => push::<{ 14 + Ipv6::LENGTH }>(ctx, |head| {
+            Ipv6::write(head, backend, inner);
+        }),
+        _ => Err(Reason::NoBackend),
+    }
+}
+
+/// The same, with the earlier owners that can be reached.
+#[inline(always)]
+fn carrying(ctx: &XdpContext, choice: &Choice<'_>, moved: Moved) -> Result<(), Reason> {
+    let ipv4 = choice.backend.outer == outer::GUE_IPV4;
+    match edge::alternates(&Maps, choice, moved)? {
+        [Some(a), Some(b), Some(c)] if ipv4 => carry4::<3, { grown4(3) }>(ctx, choice, [a, b, c]),
+        [Some(a), Some(b), _] if ipv4 => carry4::<2, { grown4(2) }>(ctx, choice, [a, b]),
+        [Some(a), ..] if ipv4 => carry4::<1, { grown4(1) }>(ctx, choice, [a]),
+        [Some(a), Some(b), Some(c)] => carry6::<3, { grown6(3) }>(ctx, choice, [a, b, c]),
+        [Some(a), Some(b), _] => carry6::<2, { grown6(2) }>(ctx, choice, [a, b]),
+        [Some(a), ..] => carry6::<1, { grown6(1) }>(ctx, choice, [a]),
+        _ => plain(ctx, choice),
+    }
+}
+
+/// Bytes of the Ethernet header and the outer header with so many alternates.
+const fn grown4(count: usize) -> usize {
+    14 + GueIpv4::LENGTH + alternates::length(count, 4)
+}
+
+/// The same over IPv6.
+const fn grown6(count: usize) -> usize {
+    14 + GueIpv6::LENGTH + alternates::length(count, 16)
+}
+
+#[inline(always)]
+fn carry4<const N: usize, const HEAD: usize>(
+    ctx: &XdpContext,
+    choice: &Choice<'_>,
+    alternates: [&Backend; N],
+) -> Result<(), Reason> {
+    push::<HEAD>(ctx, |head| {
+        GueIpv4::write_carrying(head, choice.backend, alternates, &choice.inner);
+    })
+}
+
+#[inline(always)]
+fn carry6<const N: usize, const HEAD: usize>(
+    ctx: &XdpContext,
+    choice: &Choice<'_>,
+    alternates: [&Backend; N],
+) -> Result<(), Reason> {
+    push::<HEAD>(ctx, |head| {
+        GueIpv6::write_carrying(head, choice.backend, alternates, &choice.inner);
+    })
+}
+
+/// Makes room for an outer header: `HEAD` bytes, Ethernet's included, which `write` fills.
+#[inline(always)]
+fn push<const HEAD: usize>(ctx: &XdpContext, write: impl FnOnce(&mut Head)) -> Result<(), Reason> {
     // SAFETY: the context is the one that the kernel gave this program; packet pointers are read
     // afresh below, as the helper asks.
-    if unsafe { bpf_xdp_adjust_head(ctx.ctx, -(O::LENGTH as i32)) } != 0 {
+    if unsafe { bpf_xdp_adjust_head(ctx.ctx, -(HEAD as i32 - 14)) } != 0 {
         return Err(Reason::NoHeadroom);
     }
     let mut head = Packet::new(ctx.data(), ctx.data_end())
         .head::<HEAD>()
         .ok_or(Reason::NoHeadroom)?;
-    O::write(&mut head, choice.backend, &choice.inner);
+    write(&mut head);
     Ok(())
 }
 

@@ -24,6 +24,8 @@ pub struct AgentConfig {
     pub xdp_mode: XdpMode,
     /// Where encapsulated packets may come from: a filter, not authentication.
     pub edges: Vec<IpNet>,
+    /// Where other backends are, with whom packets are handed on: a filter like `edges`. None: nothing is handed on.
+    pub peers: Vec<IpNet>,
     /// The backends on this host.
     pub instances: Vec<Instance>,
     /// Where Prometheus finds the daemon; nowhere if `None`.
@@ -53,11 +55,12 @@ impl AgentConfig {
     ///
     /// When the text is no such file.
     pub fn parse(text: &str, file: &str) -> Result<AgentConfig, ConfigError> {
-        const KEYS: [&str; 6] = [
+        const KEYS: [&str; 7] = [
             "version",
             "pin_dir",
             "xdp_mode",
             "edges",
+            "peers",
             "metrics_listen",
             "instance",
         ];
@@ -72,28 +75,38 @@ impl AgentConfig {
             pin_dir: path(&file, "pin_dir", PIN_DIR)?,
             xdp_mode: xdp_mode(&file)?,
             edges: edges(&file)?,
+            peers: match file.get("peers") {
+                Some(value) => prefixes(&value)?,
+                None => Vec::new(),
+            },
             instances,
             metrics_listen: metrics_listen(&file)?,
         })
     }
 }
 
+const PREFIXES: &str = "prefixes such as [\"10.1.0.0/24\"]";
+
 fn edges(file: &Section<'_>) -> Result<Vec<IpNet>, ConfigError> {
-    let expected = "prefixes such as [\"10.1.0.0/24\"]";
-    let value = file.required("edges", expected)?;
-    let mut edges = Vec::new();
-    for value in value.array(expected)? {
-        let edge: IpNet = value.parse("a prefix such as \"10.1.0.0/24\"")?;
-        if edge != edge.trunc() {
-            let problem = format!("{edge} has bits set behind its prefix");
-            return Err(value.error(problem, &format!("\"{}\"", edge.trunc())));
-        }
-        edges.push(edge);
-    }
+    let value = file.required("edges", PREFIXES)?;
+    let edges = prefixes(&value)?;
     match edges.is_empty() {
-        true => Err(value.error("without a prefix nobody may send".into(), expected)),
+        true => Err(value.error("without a prefix nobody may send".into(), PREFIXES)),
         false => Ok(edges),
     }
+}
+
+fn prefixes(value: &Value<'_>) -> Result<Vec<IpNet>, ConfigError> {
+    let mut prefixes = Vec::new();
+    for value in value.array(PREFIXES)? {
+        let prefix: IpNet = value.parse("a prefix such as \"10.1.0.0/24\"")?;
+        if prefix != prefix.trunc() {
+            let problem = format!("{prefix} has bits set behind its prefix");
+            return Err(value.error(problem, &format!("\"{}\"", prefix.trunc())));
+        }
+        prefixes.push(prefix);
+    }
+    Ok(prefixes)
 }
 
 fn instances(value: &Value<'_>) -> Result<Vec<Instance>, ConfigError> {

@@ -184,6 +184,7 @@ fn an_agent_file_names_edges_and_instances() {
     let text = r#"
 version = 1
 edges = ["10.1.0.0/24", "2001:db8:1::/64"]
+peers = ["10.1.0.0/24"]
 metrics_listen = "[::1]:9108"
 [[instance]]
 name = "web-1"
@@ -198,6 +199,10 @@ vips = ["198.51.100.10"]
     let config = AgentConfig::parse(text, "agent.toml").unwrap();
     assert_eq!(config.pin_dir, Path::new("/sys/fs/bpf/balancer-agent"));
     assert_eq!(config.metrics_listen, Some("[::1]:9108".parse().unwrap()));
+    assert_eq!(
+        config.peers,
+        ["10.1.0.0/24".parse::<ipnet::IpNet>().unwrap()]
+    );
     let edges: Vec<String> = config.edges.iter().map(|edge| edge.to_string()).collect();
     assert_eq!(edges, ["10.1.0.0/24", "2001:db8:1::/64"]);
     let [first, second] = config.instances.as_slice() else {

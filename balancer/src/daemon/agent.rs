@@ -220,6 +220,7 @@ impl Attendant {
                 native: xdp.mode != AttachedMode::Generic,
             }),
             edges: self.config.edges.clone(),
+            peers: self.config.peers.clone(),
             vips: self.instance.vips.clone(),
         };
         let pins = self.pins.clone();

@@ -29,7 +29,7 @@ use crate::{
     health, metrics,
     model::HealthState,
     nexthop,
-    reconcile::{NextHop, Warming},
+    reconcile::{NextHop, Plan, Warming},
     state::{Change, State},
     store::Store,
 };
@@ -88,6 +88,7 @@ pub async fn run(file: &Path) -> Result<(), Failure> {
         warming: Warming::default(),
         failures: BTreeMap::new(),
         published: None,
+        met: Plan::default(),
         owners: BTreeMap::new(),
         retired: BTreeMap::new(),
         attachment: None,

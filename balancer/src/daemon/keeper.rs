@@ -65,6 +65,8 @@ pub(super) struct Keeper {
     pub(super) failures: BTreeMap<BackendId, String>,
     /// What is in the maps; `None` when a write failed, and they must be adopted anew.
     pub(super) published: Option<Plan>,
+    /// What packets may have met while nothing is known to be published.
+    pub(super) met: Plan,
     /// Whose each backend in the maps is.
     pub(super) owners: BTreeMap<BackendId, ServiceName>,
     /// What backends were sent that are gone since, so that a service's total never shrinks.
@@ -233,7 +235,8 @@ impl Keeper {
         let health = &self.health;
         let known = |id: BackendId| health.get(&id).map_or(Health::Unknown, HealthState::health);
         self.warming.follow(&self.state, &known);
-        let plan = reconcile::plan(&self.state, &|id| self.trusted(id), &self.next_hops);
+        let plan = reconcile::plan(&self.state, &|id| self.trusted(id), &self.next_hops)
+            .after(self.published.as_ref().unwrap_or(&self.met));
         let result = block_in_place(|| match &self.published {
             Some(published) => {
                 let steps = reconcile::steps(published, &plan);
@@ -258,6 +261,8 @@ impl Keeper {
                     format!("the maps are not what they should be: {error}"),
                 );
                 self.published = None;
+                // Some of it may be live, and what was before is in its histories.
+                self.met = plan;
             }
         }
     }

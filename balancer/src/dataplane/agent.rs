@@ -2,35 +2,58 @@
 //!
 //! Everything here acts in the network namespace of the calling thread.
 
-use std::{io, net::IpAddr, path::Path};
+use std::net::IpAddr;
 
 use aya::{
     Ebpf, EbpfLoader,
     maps::{HashMap, LpmTrie, MapData, MapType, PerCpuArray, lpm_trie::Key},
-    programs::{SchedClassifier, TcAttachType, Xdp, links::FdLink, tc},
-    util::KernelVersion,
+    programs::{TcAttachType, Xdp},
 };
 use balancer_common::{Address, Reason, abi::Traffic, clamp::Limits, reason};
 use ipnet::IpNet;
 
 use super::{
-    attachment::{self, Attached, Place, Present, pinned},
+    attachment::{self, Attached, Place, Present},
+    classifier::Classifier,
     edge::{map, total},
     error::{DataplaneError, kernel},
     object,
     pins::{Layout, PinDir},
+    request_sock,
 };
 
-/// The pins of the two links.
+/// The pins of link and program; the program's is for `bpftool` and for tests that run it on frames of their own.
 const DECAP_LINK: &str = "decap-link";
-const CLAMP_LINK: &str = "clamp-link";
-/// The pins of the programs, for `bpftool` and for tests that run them on frames of their own.
 const DECAP: &str = "decap";
-const CLAMP: &str = "clamp";
+
+/// The classifiers, each with its link's pin: its own is called as it is. What `decap` marks needs `hand_on`, so it comes first.
+const CLASSIFIERS: [(Classifier, &str); 2] = [
+    (
+        Classifier {
+            name: "hand_on",
+            direction: TcAttachType::Ingress,
+        },
+        "hand-on-link",
+    ),
+    (
+        Classifier {
+            name: "clamp",
+            direction: TcAttachType::Egress,
+        },
+        "clamp-link",
+    ),
+];
 
 const LAYOUTS: &[Layout] = &[
     Layout {
         name: "EDGES",
+        map_type: MapType::LpmTrie,
+        key_size: 20,
+        value_size: 4,
+        max_entries: 1_024,
+    },
+    Layout {
+        name: "PEERS",
         map_type: MapType::LpmTrie,
         key_size: 20,
         value_size: 4,
@@ -65,16 +88,18 @@ pub struct AgentSettings {
     pub present: Option<Present>,
     /// Source prefixes of edges.
     pub edges: Vec<IpNet>,
+    /// Prefixes of other backends, with whom packets are handed on.
+    pub peers: Vec<IpNet>,
     /// The VIPs that the instance serves.
     pub vips: Vec<IpAddr>,
 }
 
-/// The programs `decap` and `clamp` on one instance's interface.
+/// The programs `decap`, `hand_on` and `clamp` on one instance's interface.
 pub struct AgentPlane {
     program_id: u32,
     mtu: u32,
     reasons: PerCpuArray<MapData, Traffic>,
-    /// Kept: without tcx the classifier's link must not be dropped.
+    /// Kept: without tcx a classifier's link must not be dropped.
     _ebpf: Ebpf,
 }
 
@@ -94,7 +119,10 @@ impl AgentPlane {
         let limits = Limits::new(settings.mtu, outer_ipv6);
         let limits = [limits.ipv4, limits.ipv6];
         let mut loader = EbpfLoader::new();
-        loader.override_global("LIMITS", &limits, true);
+        let snt_isn = request_sock::snt_isn();
+        loader
+            .override_global("LIMITS", &limits, true)
+            .override_global("SNT_ISN", &snt_isn, true);
         for layout in LAYOUTS {
             loader.map_pin_path(layout.name, pins.path(layout.name));
         }
@@ -105,11 +133,21 @@ impl AgentPlane {
         decap(&mut ebpf)?
             .load()
             .map_err(kernel("load the program `decap`"))?;
-        clamp(&mut ebpf)?
-            .load()
-            .map_err(kernel("load the program `clamp`"))?;
+        for (classifier, _) in CLASSIFIERS {
+            let program = classifier.of(&mut ebpf)?;
+            program.load().map_err(kernel("load a classifier"))?;
+        }
         fill(&mut ebpf, settings)?;
 
+        // Before `decap`, which marks what `hand_on` takes.
+        for (classifier, link) in CLASSIFIERS {
+            let program = classifier.of(&mut ebpf)?;
+            classifier.attach(program, &settings.interface, &pins.path(link))?;
+            pins.remove(classifier.name)?;
+            program
+                .pin(pins.path(classifier.name))
+                .map_err(kernel("pin a classifier"))?;
+        }
         let decap = decap(&mut ebpf)?;
         let attached = attachment::attach(
             decap,
@@ -125,12 +163,6 @@ impl AgentPlane {
         decap
             .pin(pins.path(DECAP))
             .map_err(kernel("pin the program `decap`"))?;
-        let clamp = clamp(&mut ebpf)?;
-        attach_clamp(clamp, &settings.interface, &pins.path(CLAMP_LINK))?;
-        pins.remove(CLAMP)?;
-        clamp
-            .pin(pins.path(CLAMP))
-            .map_err(kernel("pin the program `clamp`"))?;
         Ok((
             Self {
                 program_id,
@@ -145,7 +177,9 @@ impl AgentPlane {
     /// Detaches an instance's programs and removes their pins. Gives whether there was anything.
     pub fn detach(pins: &PinDir) -> Result<bool, DataplaneError> {
         pins.remove(DECAP_LINK)?;
-        pins.remove(CLAMP_LINK)?;
+        for (_, link) in CLASSIFIERS {
+            pins.remove(link)?;
+        }
         pins.remove_all()
     }
 
@@ -170,23 +204,10 @@ impl AgentPlane {
     }
 }
 
-/// Writes the edges and VIPs, new ones first, and removes what the settings no longer name.
+/// Writes edges, peers and VIPs, new ones first, and removes what the settings no longer name.
 fn fill(ebpf: &mut Ebpf, settings: &AgentSettings) -> Result<(), DataplaneError> {
-    let mut edges: LpmTrie<MapData, [u8; 16], u32> = map(ebpf, "EDGES")?;
-    let wanted: Vec<Key<[u8; 16]>> = settings.edges.iter().map(prefix).collect();
-    for key in &wanted {
-        edges.insert(key, 1, 0).map_err(kernel("write an edge"))?;
-    }
-    let known: Vec<_> = edges.keys().flatten().collect();
-    let same = |a: &Key<[u8; 16]>, b: &Key<[u8; 16]>| {
-        a.prefix_len() == b.prefix_len() && a.data() == b.data()
-    };
-    for key in known
-        .iter()
-        .filter(|key| !wanted.iter().any(|edge| same(edge, key)))
-    {
-        edges.remove(key).map_err(kernel("remove an edge"))?;
-    }
+    fill_prefixes(map(ebpf, "EDGES")?, &settings.edges)?;
+    fill_prefixes(map(ebpf, "PEERS")?, &settings.peers)?;
 
     let mut vips: HashMap<MapData, Address, u32> = map(ebpf, "VIPS")?;
     let wanted: Vec<Address> = settings.vips.iter().map(|&vip| vip.into()).collect();
@@ -200,11 +221,32 @@ fn fill(ebpf: &mut Ebpf, settings: &AgentSettings) -> Result<(), DataplaneError>
     Ok(())
 }
 
+fn fill_prefixes(
+    mut map: LpmTrie<MapData, [u8; 16], u32>,
+    prefixes: &[IpNet],
+) -> Result<(), DataplaneError> {
+    let wanted: Vec<Key<[u8; 16]>> = prefixes.iter().map(key).collect();
+    for key in &wanted {
+        map.insert(key, 1, 0).map_err(kernel("write a prefix"))?;
+    }
+    let known: Vec<_> = map.keys().flatten().collect();
+    let same = |a: &Key<[u8; 16]>, b: &Key<[u8; 16]>| {
+        a.prefix_len() == b.prefix_len() && a.data() == b.data()
+    };
+    for key in known
+        .iter()
+        .filter(|key| !wanted.iter().any(|prefix| same(prefix, key)))
+    {
+        map.remove(key).map_err(kernel("remove a prefix"))?;
+    }
+    Ok(())
+}
+
 /// A source prefix, IPv4 in mapped form.
-fn prefix(edge: &IpNet) -> Key<[u8; 16]> {
-    let mapped = if edge.addr().is_ipv4() { 96 } else { 0 };
-    let address = Address::from(edge.network()).octets();
-    Key::new(mapped + u32::from(edge.prefix_len()), address)
+fn key(prefix: &IpNet) -> Key<[u8; 16]> {
+    let mapped = if prefix.addr().is_ipv4() { 96 } else { 0 };
+    let address = Address::from(prefix.network()).octets();
+    Key::new(mapped + u32::from(prefix.prefix_len()), address)
 }
 
 fn decap(ebpf: &mut Ebpf) -> Result<&mut Xdp, DataplaneError> {
@@ -214,74 +256,4 @@ fn decap(ebpf: &mut Ebpf) -> Result<&mut Xdp, DataplaneError> {
     program
         .try_into()
         .map_err(kernel("use the program `decap`"))
-}
-
-fn clamp(ebpf: &mut Ebpf) -> Result<&mut SchedClassifier, DataplaneError> {
-    let program = ebpf
-        .program_mut("clamp")
-        .expect("the object has the program `clamp`");
-    program
-        .try_into()
-        .map_err(kernel("use the program `clamp`"))
-}
-
-/// Attaches `clamp` to egress: through tcx with a pinned link, or through clsact before Linux 6.6.
-fn attach_clamp(
-    clamp: &mut SchedClassifier,
-    interface: &str,
-    pin: &Path,
-) -> Result<(), DataplaneError> {
-    let tcx = KernelVersion::current().is_ok_and(|kernel| kernel >= KernelVersion::new(6, 6, 0));
-    if !tcx {
-        return clamp_by_clsact(clamp, interface);
-    }
-    if let Some(link) = pinned(pin)? {
-        let id = link
-            .info()
-            .map_err(kernel("read the pinned link"))?
-            .program_id();
-        let (_, present) = SchedClassifier::query_tcx(interface, TcAttachType::Egress)
-            .map_err(kernel("list the interface's classifiers"))?;
-        if present.iter().any(|program| program.id() == id) {
-            let link =
-                tc::SchedClassifierLink::try_from(link).map_err(kernel("use the pinned link"))?;
-            let link = clamp
-                .attach_to_link(link)
-                .map_err(kernel("replace the program `clamp`"))?;
-            // The pin alone holds the link from now on, so that removing it detaches.
-            drop(clamp.take_link(link).map_err(kernel("take the link"))?);
-            return Ok(());
-        }
-        std::fs::remove_file(pin).map_err(|source| DataplaneError::Pin {
-            path: pin.to_owned(),
-            source,
-        })?;
-    }
-    let link = clamp
-        .attach(interface, TcAttachType::Egress)
-        .map_err(kernel("attach the program `clamp`"))?;
-    let link = clamp.take_link(link).map_err(kernel("take the link"))?;
-    let link = FdLink::try_from(link).map_err(kernel("pin the link"))?;
-    link.pin(pin).map_err(kernel("pin the link"))?;
-    Ok(())
-}
-
-/// A filter on clsact stays when the agent stops; an earlier agent's is replaced.
-fn clamp_by_clsact(clamp: &mut SchedClassifier, interface: &str) -> Result<(), DataplaneError> {
-    match tc::qdisc_add_clsact(interface) {
-        Ok(()) => {}
-        Err(tc::TcError::AlreadyAttached) => {}
-        Err(error) => return Err(kernel("add clsact")(error)),
-    }
-    match tc::qdisc_detach_program(interface, TcAttachType::Egress, "clamp") {
-        Ok(()) => {}
-        Err(tc::TcError::IoError(error)) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(kernel("remove the earlier program `clamp`")(error)),
-    }
-    let link = clamp
-        .attach(interface, TcAttachType::Egress)
-        .map_err(kernel("attach the program `clamp`"))?;
-    // Dropped, the link would take the filter with it.
-    std::mem::forget(clamp.take_link(link).map_err(kernel("take the link"))?);
-    Ok(())
 }

@@ -5,12 +5,14 @@
 mod adoption;
 mod agent;
 mod attachment;
+mod classifier;
 mod edge;
 mod error;
 mod object;
 mod pins;
 mod record;
 mod release;
+mod request_sock;
 mod tables;
 
 pub use agent::{AgentPlane, AgentSettings};

@@ -1,6 +1,9 @@
 //! What the data plane is to hold.
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
 use super::overlay;
 use crate::{
@@ -40,10 +43,31 @@ pub struct BackendRecord {
 pub struct Plan {
     /// Every backend that a table names.
     pub backends: BTreeMap<BackendId, BackendRecord>,
-    /// The tables with the overlay of health on them.
+    /// The tables with the overlay of health on them, and what packets have met before in their histories.
     pub tables: BTreeMap<ServiceId, Table>,
     /// Which table packets use.
     pub services: BTreeMap<ServiceKey, ServiceId>,
+}
+
+impl Plan {
+    /// The same plan for packets that have met `before`: who owned a slot there, and does no more, is in the slot's history.
+    ///
+    /// Health and next hops leave no trace in base tables. Without this, a connection that was opened on a substitute
+    /// would be lost when the owner of the base table comes back.
+    pub fn after(mut self, before: &Plan) -> Plan {
+        let address = |plan: &Plan, id: &BackendId| plan.backends.get(id).map(|of| of.address);
+        let same: BTreeSet<BackendId> = (self.backends.keys())
+            .filter(|id| address(&self, id) == address(before, id))
+            .copied()
+            .collect();
+        for (id, table) in &mut self.tables {
+            if let Some(met) = before.tables.get(id) {
+                let next = std::mem::replace(table, Table::empty(1));
+                *table = next.after(met, &|id| same.contains(&id));
+            }
+        }
+        self
+    }
 }
 
 /// The plan for a state, the health of its backends and the next hops that are known.

@@ -4,6 +4,7 @@
 //! same table on every edge.
 
 mod disruption;
+mod memory;
 mod quota;
 mod serial;
 mod size;

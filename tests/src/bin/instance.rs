@@ -3,6 +3,7 @@
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{Ipv6Addr, SocketAddr};
 use std::os::fd::AsRawFd;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use axum::Router;
@@ -42,8 +43,15 @@ async fn main() -> Result<()> {
         .context("cannot listen on UDP")?;
     // A line, for people with curl.
     let own_name = format!("{name}\n");
+    let late_name = own_name.clone();
+    let late = |Path(millis): Path<u64>| async move {
+        tokio::time::sleep(Duration::from_millis(millis)).await;
+        late_name
+    };
     let server = Router::new()
         .route("/", get(move || async move { own_name }))
+        // As an application that works for its answer: connections live for a while.
+        .route("/slow/{millis}", get(late))
         // Whole segments in both directions, for what depends on the path's MTU.
         .route(
             "/bytes/{count}",

@@ -24,7 +24,7 @@ pub(crate) const EDGE_V6: &str = "fd00:1::2";
 /// An agent that runs, and the namespace of its instance.
 pub(crate) struct Site {
     host: Namespace,
-    instance: Namespace,
+    pub(crate) instance: Namespace,
     _agent: Agent,
     world: World,
 }
@@ -49,6 +49,7 @@ impl Site {
         ))?;
         let config = format!(
             "edges = [\"10.1.0.0/28\", \"fd00:1::/124\"]\n\
+             peers = [\"10.1.0.0/24\", \"fd00:1::/64\"]\n\
              [[instance]]\nname = \"one\"\nnetns = \"{}\"\nvips = [\"{VIP_V4}\", \"{VIP_V6}\"]\n",
             instance.path().display()
         );
@@ -65,12 +66,17 @@ impl Site {
             attached == u64::from(decap),
             "decap {decap} is not what runs"
         );
-        let clamp = ProgramInfo::from_pin(site.pin("clamp"))?.id();
-        let (_, egress) = site
-            .instance
-            .enter(|| SchedClassifier::query_tcx("eth0", TcAttachType::Egress))??;
-        let attached = egress.iter().any(|program| program.id() == clamp);
-        ensure!(attached, "clamp {clamp} is not what runs");
+        for (name, direction) in [
+            ("clamp", TcAttachType::Egress),
+            ("hand_on", TcAttachType::Ingress),
+        ] {
+            let id = ProgramInfo::from_pin(site.pin(name))?.id();
+            let (_, present) = site
+                .instance
+                .enter(|| SchedClassifier::query_tcx("eth0", direction))??;
+            let attached = present.iter().any(|program| program.id() == id);
+            ensure!(attached, "{name} {id} is not what runs");
+        }
         Ok(site)
     }
 
@@ -103,6 +109,27 @@ impl Bench for Decap {
 
     fn judge(&self, frame: &[u8], ran: &Ran) -> Result<(), String> {
         oracle::judge_opened(frame, ran)
+    }
+}
+
+/// The program `hand_on`.
+pub(crate) struct HandOn(pub(crate) Site);
+
+impl Bench for HandOn {
+    fn run(&self, frames: &[Vec<u8>]) -> Result<Vec<Ran>> {
+        let HandOn(site) = self;
+        run::classifier(&site.instance, &site.pin("hand_on"), frames)
+    }
+
+    fn counts(&self) -> Result<Counts> {
+        self.0.counts()
+    }
+
+    fn judge(&self, frame: &[u8], ran: &Ran) -> Result<(), String> {
+        match ran.frame == frame {
+            true => Ok(()),
+            false => Err("changed".to_owned()),
+        }
     }
 }
 

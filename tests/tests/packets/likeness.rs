@@ -9,7 +9,7 @@ use balancer::model::{Encapsulation, Health};
 use balancer::reconcile::{self, BackendRecord, NextHop, Plan};
 use balancer::state::{Change, State};
 use balancer::table::Table;
-use balancer_common::abi::{self, Service, ServiceKey, Slot, outer};
+use balancer_common::abi::{self, HistoryRow, Service, ServiceKey, Slot, outer};
 use balancer_common::edge::{self, Choice, Tables};
 use balancer_common::flow::HashKey;
 use balancer_common::outer::{GueIpv4, GueIpv6, Ipv4, Ipv6, Outer};
@@ -95,6 +95,8 @@ impl Likeness {
         match edge::choose(frame, self, &self.key) {
             Ok(choice) => {
                 self.check_owner(&choice);
+                // Nothing has moved since the configuration was read.
+                assert_eq!(choice.moved, None);
                 let (service, address) = &self.names[&choice.id];
                 Decided {
                     counted: Counts::backend(service, address, choice.inner.length),
@@ -120,6 +122,12 @@ impl Likeness {
             table.owners()[slot].0 == choice.id
         };
         assert!(self.plan.tables.values().any(owns), "{choice:?}");
+    }
+
+    fn table(&self, index: u32) -> Option<&Table> {
+        let mut tables = self.plan.tables.iter();
+        let (_, table) = tables.find(|(id, _)| u32::from(id.0) == index)?;
+        Some(table)
     }
 
     fn sent(&self, frame: &[u8], choice: &Choice<'_>) -> Ran {
@@ -153,16 +161,23 @@ impl Tables for Likeness {
     }
 
     fn slot(&self, table: u32, slot: u32) -> Option<Slot> {
-        let (_, table) = self
-            .plan
-            .tables
-            .iter()
-            .find(|(id, _)| u32::from(id.0) == table)?;
-        table.owners().get(slot as usize).map(|id| Slot(id.0))
+        let table = self.table(table)?;
+        let moved = match table.history().get(slot as usize)?[0].0 {
+            0 => 0,
+            _ => Slot::MOVED,
+        };
+        let owner = table.owners().get(slot as usize)?;
+        Some(Slot(owner.0 | moved))
     }
 
     fn backend(&self, id: u16) -> Option<&abi::Backend> {
         self.backends.get(&id).or(Some(&abi::Backend::EMPTY))
+    }
+
+    fn history(&self, table: u32, slot: u32) -> Option<HistoryRow> {
+        let table = self.table(table)?;
+        let [newest, second, third] = *table.history().get(slot as usize)?;
+        Some([newest.0, second.0, third.0, 0])
     }
 }
 

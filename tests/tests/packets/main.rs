@@ -6,6 +6,7 @@
 
 mod agent;
 mod agreement;
+mod alternates;
 mod clamp;
 mod counts;
 mod decap;
@@ -23,4 +24,5 @@ mod oracle;
 mod outer;
 mod row;
 mod run;
+mod second_chance;
 mod truncation;

@@ -3,10 +3,11 @@
 use std::net::IpAddr;
 
 use etherparse::{
-    Ethernet2Slice, IpNumber, IpSlice, Ipv4Slice, Ipv6HeaderSlice, SlicedPacket, TcpSlice,
-    TransportSlice, UdpSlice,
+    Ethernet2Slice, IpNumber, IpSlice, Ipv4HeaderSlice, Ipv4Slice, Ipv6HeaderSlice, SlicedPacket,
+    TcpSlice, TransportSlice, UdpSlice,
 };
 
+use crate::frame::{put, summed};
 use crate::run::{Ran, Verdict};
 
 /// An encapsulated packet, taken apart.
@@ -16,6 +17,8 @@ pub(crate) struct Outer {
     pub(crate) tos: u8,
     /// Of UDP, where there is any.
     pub(crate) source_port: Option<u16>,
+    /// GUE's private data.
+    pub(crate) private: Vec<u8>,
     /// The inner IP packet.
     pub(crate) inner: Vec<u8>,
 }
@@ -25,7 +28,9 @@ pub(crate) struct Outer {
 pub(crate) fn judge(frame: &[u8], ran: &Ran) -> Result<(), String> {
     match ran.verdict {
         Verdict::Pass | Verdict::Drop if ran.frame == frame => Ok(()),
-        Verdict::Pass | Verdict::Drop => Err("changed, and yet not sent".to_owned()),
+        Verdict::Pass | Verdict::Drop | Verdict::Mark => {
+            Err("changed, and yet not sent".to_owned())
+        }
         Verdict::Transmit | Verdict::Redirect => {
             let outer = encapsulated(&ran.frame)?;
             let packet = ip_packet(frame)?;
@@ -33,6 +38,9 @@ pub(crate) fn judge(frame: &[u8], ran: &Ran) -> Result<(), String> {
                 return Err("the inner packet is not the one that came".to_owned());
             }
             sound(packet)?;
+            if outer.source_port.is_some_and(|port| port < 0xc000) {
+                return Err(format!("UDP source port of {outer:?}"));
+            }
             if outer.ttl != 64 || outer.tos != tos(packet) {
                 return Err(format!("TTL {}, TOS {:#x}", outer.ttl, outer.tos));
             }
@@ -46,6 +54,9 @@ pub(crate) fn judge(frame: &[u8], ran: &Ran) -> Result<(), String> {
 pub(crate) fn judge_opened(frame: &[u8], ran: &Ran) -> Result<(), String> {
     if ran.frame == frame {
         return Ok(());
+    }
+    if ran.frame.len() == frame.len() {
+        return judge_handed_on(frame, ran);
     }
     if ran.verdict != Verdict::Pass {
         return Err("changed, and yet dropped".to_owned());
@@ -83,6 +94,37 @@ pub(crate) fn judge_opened(frame: &[u8], ran: &Ran) -> Result<(), String> {
         return Err(format!("{padding} bytes of padding"));
     }
     Ok(())
+}
+
+/// Whether a packet that goes on is what it was but for its outer addresses and alternates, and leaves from where it came.
+fn judge_handed_on(frame: &[u8], ran: &Ran) -> Result<(), String> {
+    let (before, after) = (encapsulated(&tidied(frame))?, encapsulated(&ran.frame)?);
+    if ran.verdict != Verdict::Mark || ran.frame[..14] != frame[..14] {
+        return Err("other MAC addresses, or not left to the classifier".to_owned());
+    }
+    if (after.ttl, after.tos) != (64, before.tos) || after.source_port != before.source_port {
+        return Err(format!("TTL, TOS or port of {after:?}"));
+    }
+    if after.inner != before.inner || after.private.len() != before.private.len() {
+        return Err("another inner packet".to_owned());
+    }
+    let addresses = |frame: &[u8]| -> Result<_, String> {
+        let ip = IpSlice::from_slice(ip_packet(frame)?).map_err(|e| e.to_string())?;
+        Ok((ip.source_addr(), ip.destination_addr()))
+    };
+    let ((_, own), (source, _)) = (addresses(frame)?, addresses(&ran.frame)?);
+    match own == source {
+        true => Ok(()),
+        false => Err(format!("from {source}, not {own}")),
+    }
+}
+
+/// The frame with what an agent writes anew as an edge sends it: identification, fragmentation and checksums.
+fn tidied(frame: &[u8]) -> Vec<u8> {
+    match frame[12] {
+        8 => summed(put(put(frame.to_vec(), 18, &[0, 0, 0x40, 0]), 40, &[0; 2])),
+        _ => put(frame.to_vec(), 60, &[0; 2]),
+    }
 }
 
 /// Whether a SYN-ACK is what it was but for its MSS, and its checksum is right.
@@ -131,6 +173,7 @@ pub(crate) fn encapsulated(frame: &[u8]) -> Result<Outer, String> {
         ttl,
         tos,
         source_port: None,
+        private: Vec::new(),
         inner: payload.to_vec(),
     };
     let protocol = match protocol {
@@ -142,13 +185,14 @@ pub(crate) fn encapsulated(frame: &[u8]) -> Result<Outer, String> {
             if udp.checksum() != 0 || udp.destination_port() != 6080 {
                 return Err("a UDP checksum, or another port".to_owned());
             }
-            if udp.source_port() < 0xc000 {
-                return Err(format!("UDP source port {}", udp.source_port()));
-            }
-            let [0, protocol, 0, 0, inner @ ..] = udp.payload() else {
-                return Err("no GUE header without private data".to_owned());
+            let [words @ 0..32, protocol, 0, 0, rest @ ..] = udp.payload() else {
+                return Err("no GUE header without flags".to_owned());
             };
+            let (private, inner) = rest
+                .split_at_checked(usize::from(*words) * 4)
+                .ok_or("private data beyond the packet")?;
             outer.source_port = Some(udp.source_port());
+            outer.private = private.to_vec();
             outer.inner = inner.to_vec();
             IpNumber(*protocol)
         }
@@ -167,9 +211,9 @@ pub(crate) fn ip_packet(frame: &[u8]) -> Result<&[u8], String> {
     let packet = ethernet.payload_slice();
     let version = packet.first().map(|first| first >> 4);
     let length = match (ethernet.ether_type().0, version) {
-        (0x0800, Some(4)) => Ipv4Slice::from_slice(packet)
+        // The header alone: what follows may be broken, and is the stack's business.
+        (0x0800, Some(4)) => Ipv4HeaderSlice::from_slice(packet)
             .map_err(|e| e.to_string())?
-            .header()
             .total_len()
             .into(),
         (0x86dd, Some(6)) => {

@@ -19,6 +19,8 @@ pub(crate) struct Ran {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     Pass,
+    /// Passed, with a mark in front for the classifier behind.
+    Mark,
     Drop,
     /// Out of the interface that it came in by.
     Transmit,
@@ -29,6 +31,9 @@ pub(crate) enum Verdict {
 impl Verdict {
     /// What becomes of a packet that meets `reason`.
     pub(crate) fn of(reason: Reason) -> Verdict {
+        if [Reason::HandedOn, Reason::ReturnedHome].contains(&reason) {
+            return Verdict::Mark;
+        }
         match reason.verdict() {
             reason::Verdict::Pass => Verdict::Pass,
             reason::Verdict::Drop => Verdict::Drop,
@@ -60,19 +65,23 @@ pub(crate) fn xdp(
         let mut data = vec![0; arrival.metadata];
         data.extend_from_slice(frame);
         let context = context(arrival, data.len());
+        let mut left = context.clone();
         let result = program
             .test_run(TestRunOptions {
                 data_in: Some(&data),
                 data_out: Some(&mut out),
                 ctx_in: Some(&context),
+                ctx_out: Some(&mut left),
                 ..TestRunOptions::default()
             })
             .with_context(|| format!("cannot run on {} bytes", frame.len()))?;
         out.truncate(result.data_size_out as usize);
-        out.drain(..arrival.metadata);
+        let metadata = u32::from_ne_bytes(left[..4].try_into()?) as usize;
+        let mark: Vec<u8> = out.drain(..metadata).collect();
         Ok(Ran {
             verdict: match result.return_value {
                 1 => Verdict::Drop,
+                2 if mark.starts_with(b"lbho") => Verdict::Mark,
                 2 => Verdict::Pass,
                 3 => Verdict::Transmit,
                 4 => Verdict::Redirect,
@@ -106,8 +115,10 @@ pub(crate) fn classifier(
         out.truncate(result.data_size_out as usize);
         Ok(Ran {
             verdict: match result.return_value {
-                0 => Verdict::Pass,
+                // Done, and left to the next program.
+                0 | u32::MAX => Verdict::Pass,
                 2 => Verdict::Drop,
+                7 => Verdict::Redirect,
                 other => bail!("the program returned {other}"),
             },
             frame: out,

@@ -35,6 +35,10 @@ fn an_agent_file_that_cannot_be_right() {
         "edges = [\"10.1.0.0\"]<-",
         "key `edges[0]`: \"10.1.0.0\": invalid IP address syntax; expected a prefix such as \"10.1.0.0/24\"",
     );
+    agent(
+        "edges = [\"10.1.0.0/24\"]\npeers = [\"10.1.0.5/24\"]<-",
+        "key `peers[0]`: 10.1.0.5/24 has bits set behind its prefix; expected \"10.1.0.0/24\"",
+    );
     instance(
         "netns = \"web-1\"<-",
         "key `instance[0].netns`: \"web-1\"; expected a path that begins with `/`",

@@ -1,13 +1,11 @@
-//! The demo: one edge, three instances, ten curls, and what happens to them when things break.
+//! The demos: what Balancer does, shown on this machine and checked.
 //!
-//! The story runs in a process of its own, so that however it ends, by Ctrl-C or a failure too, this
+//! Each runs in a process of its own, so that however it ends, by Ctrl-C or a failure too, this
 //! one looks at what is left of it.
 
-mod acts;
+mod job;
 mod kept;
 mod narrate;
-mod stage;
-mod story;
 
 use std::env;
 use std::fs;
@@ -19,102 +17,128 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use testbed::Traces;
 
 /// Shows Balancer at work in network namespaces of this machine.
 #[derive(Parser)]
 struct Arguments {
+    /// What to show
+    #[arg(value_enum, default_value_t = Show::Job)]
+    show: Show,
     /// Leave the topology up and say what to try in it
     #[arg(long)]
     keep: bool,
     /// Remove what --keep left
     #[arg(long, conflicts_with = "keep")]
     clean: bool,
-    /// Tell the story itself, in this process
+    /// Show it in this process, unwatched
     #[arg(long, hide = true)]
-    story: bool,
+    unwatched: bool,
 }
 
-/// Where the story leaves its last line, below its temporary directory.
+/// What can be shown.
+#[derive(Clone, Copy, ValueEnum)]
+enum Show {
+    /// The main job: one edge, three instances, ten curls
+    Job,
+}
+
+impl Show {
+    fn name(self) -> &'static str {
+        match self {
+            Show::Job => "job",
+        }
+    }
+}
+
+/// Where a demo leaves its last line, below its temporary directory.
 const SUMMARY: &str = "summary";
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    let done = if arguments.clean {
+    let Arguments {
+        show,
+        keep,
+        clean,
+        unwatched,
+    } = Arguments::parse();
+    let done = if clean {
         kept::clean()
-    } else if arguments.story {
-        story::tell(arguments.keep, &env::temp_dir().join(SUMMARY))
+    } else if unwatched {
+        let summary = env::temp_dir().join(SUMMARY);
+        match show {
+            Show::Job => job::tell(keep, &summary),
+        }
     } else {
-        watch(arguments.keep)
+        watch(show, keep)
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let who = if arguments.story { "story" } else { "demo" };
+            let who = if unwatched { show.name() } else { "demo" };
             eprintln!("{who}: failed: {error:#}");
             ExitCode::FAILURE
         }
     }
 }
 
-/// Has the story told, then makes sure that nothing of it is left.
-fn watch(keep: bool) -> Result<()> {
+/// Has it shown, then makes sure that nothing of it is left.
+fn watch(show: Show, keep: bool) -> Result<()> {
     kept::refuse_second()?;
     let before = Traces::take()?;
     let interrupted = Arc::new(AtomicBool::new(false));
     let seen = Arc::clone(&interrupted);
     ctrlc::set_handler(move || seen.store(true, Ordering::Relaxed))
         .context("cannot listen for Ctrl-C")?;
-    // Everything that the story writes outside its own mounts.
+    // Everything that it writes outside its own mounts.
     let files = tempfile::Builder::new()
         .prefix("balancer-demo-")
         .tempdir()?;
-    let told = have_told(keep, files.path(), &interrupted);
+    let shown = have_shown(show, keep, files.path(), &interrupted);
     let summary = fs::read_to_string(files.path().join(SUMMARY)).unwrap_or_default();
-    match (told, keep) {
+    match (shown, keep) {
         (Ok(()), true) => {
             kept::record_directory(&files.keep())?;
             println!("demo: {summary}; `cargo xtask clean` removes it");
             Ok(())
         }
-        (told, _) => {
+        (shown, _) => {
             kept::clean()?;
             files.close()?;
             before.nothing_new()?;
-            told.context("nothing is left behind")?;
+            shown.context("nothing is left behind")?;
             println!("demo: {summary}; nothing left behind");
             Ok(())
         }
     }
 }
 
-fn have_told(keep: bool, files: &Path, interrupted: &AtomicBool) -> Result<()> {
+fn have_shown(show: Show, keep: bool, files: &Path, interrupted: &AtomicBool) -> Result<()> {
     // Dies with us, and everything in its world with it.
-    let mut teller = Command::new("setpriv");
-    teller
+    let mut player = Command::new("setpriv");
+    player
         .args(["--pdeathsig", "KILL"])
         .arg(env::current_exe()?)
-        .arg("--story");
+        .args([show.name(), "--unwatched"]);
     if keep {
-        teller.arg("--keep");
+        player.arg("--keep");
     }
-    let mut teller = teller
+    let mut player = player
         .env("TMPDIR", files)
         .spawn()
         .context("cannot start setpriv")?;
     loop {
-        if let Some(status) = teller.try_wait()? {
+        if let Some(status) = player.try_wait()? {
             if interrupted.load(Ordering::Relaxed) {
                 bail!("interrupted");
             }
             if !status.success() {
-                bail!("the story ended early ({status})");
+                bail!("it ended early ({status})");
             }
             return Ok(());
         }
         if interrupted.load(Ordering::Relaxed) {
-            end(&mut teller)?;
+            end(&mut player)?;
             bail!("interrupted");
         }
         thread::sleep(Duration::from_millis(50));
@@ -122,8 +146,8 @@ fn have_told(keep: bool, files: &Path, interrupted: &AtomicBool) -> Result<()> {
 }
 
 /// Its children end with it: the kernel sees to that.
-fn end(teller: &mut Child) -> Result<()> {
-    teller.kill()?;
-    teller.wait()?;
+fn end(player: &mut Child) -> Result<()> {
+    player.kill()?;
+    player.wait()?;
     Ok(())
 }

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail, ensure};
 use testbed::Load;
 
+use super::stage::{FOURTH, INSTANCES, Stage};
 use crate::narrate::{act, shown, step};
-use crate::stage::{FOURTH, INSTANCES, Stage};
 
 /// Of 300 requests each of three instances gets at least this many.
 const FEWEST: usize = 70;

@@ -1,4 +1,8 @@
-//! The story from its beginning to its end; what happens in between is in `acts`.
+//! The main job from its beginning to its end: one edge, three instances, ten curls, and what happens to
+//! them when things break.
+
+mod acts;
+mod stage;
 
 use std::fs;
 use std::path::Path;
@@ -6,10 +10,9 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use testbed::{Site, Topology, World, assert_native_xdp, program};
 
-use crate::acts;
 use crate::kept;
 use crate::narrate::{act, step};
-use crate::stage::{INSTANCES, Stage};
+use stage::{INSTANCES, Stage};
 
 /// Tells it all, and writes the last line to `summary`.
 pub(crate) fn tell(keep: bool, summary: &Path) -> Result<()> {
