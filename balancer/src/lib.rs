@@ -1,9 +1,10 @@
 //! Balancer's user space: the daemon `lbd` and the operator's tool `lbctl`.
 //!
 //! Four rings; a ring imports only inward (`cargo xtask lint` checks it):
-//! pure (`model`, `config`, `table`, `state`, `reconcile`, `workload`), ports (`health`, `nexthop`, `netns`, `store`,
-//! `dataplane`), faces (`api`, `metrics`, `lbctl`), and `daemon`, which nothing imports.
+//! pure (`model`, `config`, `table`, `state`, `reconcile`, `workload`), ports (`announce`, `health`, `nexthop`,
+//! `netns`, `runtime`, `store`, `dataplane`), faces (`api`, `metrics`, `lbctl`), and `daemon`, which nothing imports.
 
+pub mod announce;
 pub mod api;
 pub mod config;
 pub mod daemon;
@@ -15,6 +16,7 @@ pub mod model;
 pub mod netns;
 pub mod nexthop;
 pub mod reconcile;
+pub mod runtime;
 pub mod state;
 pub mod store;
 pub mod table;

@@ -132,6 +132,25 @@ impl Edge {
     }
 }
 
+/// `lbd guard` beside an edge.
+pub struct Guard {
+    process: Rc<RefCell<Process>>,
+}
+
+impl Guard {
+    /// Starts it with the edge's configuration, and waits until it is ready.
+    pub fn start(world: &World, edge: &Edge) -> Result<Guard> {
+        let name = format!("{}-guard", edge.name);
+        let (process, _) = launch(world, &name, &edge.namespace, "guard", &edge.config())?;
+        Ok(Guard { process })
+    }
+
+    /// Its log so far.
+    pub fn log(&self) -> String {
+        self.process.borrow().log()
+    }
+}
+
 /// `lbd agent` for the instances of a topology, in the router's network namespace: their host's.
 pub struct Agent {
     config: PathBuf,

@@ -4,10 +4,12 @@
 //! instances inside it; [`Edge`], [`Agent`] and [`lbctl`](Edge::lbctl) are the real programs run there;
 //! a [`Site`] is all of these with one [`Workload`] on it.
 
+pub mod bgp;
 mod capture;
 mod cities;
 mod connection;
 mod control;
+mod engine;
 mod lb;
 mod load;
 mod namespace;
@@ -27,7 +29,8 @@ pub use capture::Capture;
 pub use cities::{Cities, City};
 pub use connection::Connection;
 pub use control::{Reply, lbd, lbd_as};
-pub use lb::{Agent, Edge, EdgeOptions};
+pub use engine::{Engine, find, image_context};
+pub use lb::{Agent, Edge, EdgeOptions, Guard};
 pub use load::{Load, Request, Running};
 pub use namespace::Namespace;
 pub use ports::ask_from_ports;

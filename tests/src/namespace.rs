@@ -29,6 +29,16 @@ impl Namespace {
         Ok(namespace)
     }
 
+    /// Gives the namespace that is at `path` a name here.
+    pub fn adopt(name: &str, path: &Path) -> Result<Namespace> {
+        let place = Path::new(NAMESPACES).join(name);
+        File::create(&place)?;
+        output(Command::new("mount").arg("--bind").arg(path).arg(&place))?;
+        Ok(Namespace {
+            name: name.to_owned(),
+        })
+    }
+
     pub(crate) fn delete(&self) -> Result<()> {
         output(Command::new("ip").args(["netns", "delete", &self.name])).map(drop)
     }

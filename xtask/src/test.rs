@@ -1,6 +1,7 @@
 //! `cargo xtask test`: every test, streamed, and one count at the end.
 
 use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
 use std::process::Stdio;
 
 use anyhow::{Context, Result, bail};
@@ -10,7 +11,10 @@ use crate::{setup, workspace};
 /// Runs the tests of the default members; `arguments` go to `cargo test`.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
     setup::run()?;
-    let promtool = setup::promtool::find_or_unpack()?;
+    let tools: Vec<PathBuf> = setup::promtool::find_or_unpack()?
+        .into_iter()
+        .chain(setup::engine::find_or_unpack()?)
+        .collect();
     if !workspace::is_root() {
         eprintln!(
             "test: you are not root: the network tests will fail, \
@@ -26,9 +30,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         bail!("the build failed");
     }
     let mut test = workspace::cargo();
-    if let Some(directory) = promtool {
-        test.env("PATH", setup::promtool::path_with(&directory)?);
-    }
+    test.env("PATH", setup::path_with(&tools)?);
     let mut tests = test
         .args(["test", "--no-fail-fast"])
         .args(arguments)

@@ -1,9 +1,9 @@
 //! What the faces ask of the daemon.
 
 use thiserror::Error;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
-use super::views::Snapshot;
+use super::views::{Board, Snapshot};
 use crate::state::{Change, Outcome, Refusal};
 
 /// One thing asked of the task that owns the state; each carries the way back for its answer.
@@ -19,6 +19,11 @@ pub enum Command {
         dry_run: bool,
         /// Where the outcome goes once the data plane has it.
         reply: oneshot::Sender<Result<Outcome, ChangeError>>,
+    },
+    /// Let the drains be followed.
+    Operations {
+        /// Where the board goes that the drains are posted on, now and when they change.
+        reply: oneshot::Sender<watch::Receiver<Board>>,
     },
     /// Show everything.
     Snapshot {

@@ -3,12 +3,17 @@
 //! [`views`] is what it shows, [`requests`] what it takes, [`replies`] the frame around both;
 //! [`server`] and [`client`] are its two ends.
 
+pub mod agent;
 pub mod client;
 pub mod command;
+pub(crate) mod door;
+pub mod endpoint;
+pub mod event;
 pub mod replies;
 pub mod requests;
 pub mod server;
 pub mod socket;
+pub mod token;
 pub mod views;
 
 #[cfg(test)]

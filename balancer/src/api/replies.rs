@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::views::OutcomeView;
-use crate::state::Refusal;
+use crate::state::{OperationId, Refusal};
 
 /// The version of the interface that this crate speaks.
 pub const API_VERSION: &str = "v1";
@@ -55,6 +55,20 @@ impl ChangeReply {
     }
 }
 
+/// The reply to an event.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventReply {
+    /// Always [`API_VERSION`].
+    pub api_version: String,
+    /// The generation after the event.
+    pub generation: u64,
+    /// What the event changed.
+    pub outcome: OutcomeView,
+    /// The drain that a `backend.terminating` began, for `GET /v1/operations/ID`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operation: Option<OperationId>,
+}
+
 /// The reply to anything that did not work.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ErrorReply {
@@ -83,6 +97,10 @@ impl ErrorReply {
 pub enum ErrorCode {
     /// A path, query or body that is not what the route takes, or a value that cannot be.
     Invalid,
+    /// Without the right token.
+    Unauthorized,
+    /// The body is of a kind that the route does not read.
+    UnsupportedMediaType,
     /// No such service or backend.
     NotFound,
     /// No such route; the daemon may be older than the client.
@@ -111,6 +129,8 @@ impl ErrorCode {
     pub fn http_status(self) -> u16 {
         match self {
             Self::Invalid => 400,
+            Self::Unauthorized => 401,
+            Self::UnsupportedMediaType => 415,
             Self::NotFound | Self::NoRoute => 404,
             Self::MethodNotAllowed => 405,
             Self::Conflict => 409,
@@ -124,12 +144,13 @@ impl ErrorCode {
     /// The exit code of `lbctl` that goes with it.
     pub fn exit_code(self) -> u8 {
         match self {
-            Self::Unavailable => 3,
+            Self::Unavailable | Self::Unauthorized => 3,
             Self::NotFound => 4,
             Self::Conflict => 5,
             Self::Unsafe => 6,
             Self::PartlyDone => 7,
             Self::Invalid
+            | Self::UnsupportedMediaType
             | Self::NoRoute
             | Self::MethodNotAllowed
             | Self::TooLarge

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     model::{BackendState, Encapsulation, Protocol, ServiceName},
-    state::Outcome,
+    state::{DoneReason, Operation, OperationId, Outcome},
 };
 
 /// Everything that the daemon shows, taken at one moment.
@@ -47,6 +47,34 @@ pub struct StatusView {
     pub reasons: Vec<ReasonCount>,
     /// What an operator should know, a sentence each.
     pub warnings: Vec<String>,
+    /// Whether the operator has drained the edge: then no VIP is announced.
+    #[serde(default)]
+    pub drained: bool,
+    /// How announcing is going; `None` if routers are not told of VIPs.
+    #[serde(default)]
+    pub announce: Option<AnnounceView>,
+}
+
+/// How routers are told of the VIPs.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AnnounceView {
+    /// Who tells them, such as `gobgp at 127.0.0.1:50051`.
+    pub speaker: String,
+    /// Why it is not as wanted, a sentence; tried again all the time.
+    pub error: Option<String>,
+    /// The VIPs of the services.
+    pub vips: Vec<VipView>,
+}
+
+/// One VIP and its announcement.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VipView {
+    /// The anycast address.
+    pub vip: IpAddr,
+    /// Whether the speaker is known to announce it for this edge.
+    pub announced: bool,
+    /// Why it is not to be announced; `None` if it is.
+    pub withheld: Option<String>,
 }
 
 /// How many packets met one fate.
@@ -121,6 +149,111 @@ impl BackendView {
     pub fn is_up(&self) -> bool {
         matches!(self.health.as_str(), "up" | "unchecked")
     }
+}
+
+/// Every drain that is remembered.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Board {
+    /// The generation that the data plane has.
+    pub generation: u64,
+    /// Whether it has the newest one.
+    pub published: bool,
+    /// In the order of service and address.
+    pub operations: Vec<OperationView>,
+}
+
+/// A drain that a `backend.terminating` event began.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OperationView {
+    /// `SERVICE~ADDRESS~INCARNATION`.
+    pub id: OperationId,
+    /// The backend's service.
+    pub service: ServiceName,
+    /// The backend's address.
+    pub address: IpAddr,
+    /// What packets call the service.
+    pub vip: IpAddr,
+    /// The service's port.
+    pub port: u16,
+    /// The service's protocol.
+    pub protocol: Protocol,
+    /// Whether it is over.
+    pub state: OperationState,
+    /// Why it is over; `None` while it is not.
+    pub reason: Option<DoneReason>,
+    /// How many sockets of the service the backend had when its agent was last asked; `None` when nobody could tell.
+    pub sockets: Option<u64>,
+    /// The generation that the data plane had.
+    pub generation: u64,
+    /// When it is over at the latest, in milliseconds since 1970.
+    pub deadline_unix_ms: Option<u64>,
+    /// The agent that is asked; without one only the deadline, or the backend's end, ends the drain.
+    pub agent: Option<String>,
+    /// What that agent calls the backend.
+    pub instance: Option<String>,
+}
+
+/// Whether a drain is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OperationState {
+    /// It goes on.
+    Running,
+    /// It is over; the backend may be stopped.
+    Done,
+}
+
+impl OperationView {
+    /// A drain as people see it; `generation` is the data plane's.
+    pub fn new(operation: Operation, generation: u64) -> Self {
+        let Operation { id, key, done, .. } = operation;
+        Self {
+            service: id.service.clone(),
+            address: id.address,
+            id,
+            vip: key.vip,
+            port: key.port,
+            protocol: key.protocol,
+            state: match done {
+                Some(_) => OperationState::Done,
+                None => OperationState::Running,
+            },
+            reason: done,
+            sockets: None,
+            generation,
+            deadline_unix_ms: operation.deadline_unix_ms,
+            agent: operation.agent,
+            instance: operation.instance,
+        }
+    }
+}
+
+/// What an instance's sockets are asked for: the query of the agent's `GET /v1/sockets`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SocketQuery {
+    /// The VIP.
+    pub vip: IpAddr,
+    /// The service's port.
+    pub port: u16,
+    /// The service's protocol; `tcp` when left out.
+    #[serde(default = "tcp")]
+    pub protocol: Protocol,
+}
+
+fn tcp() -> Protocol {
+    Protocol::Tcp
+}
+
+/// How many sockets of a service an instance has.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SocketView {
+    /// What the agent calls the instance.
+    pub instance: String,
+    /// An address of its interface; an instance with several has an item for each.
+    pub address: IpAddr,
+    /// Sockets on the VIP and port that are established, or are closing and may still carry data.
+    pub established: u64,
 }
 
 /// What a change did, or would do.

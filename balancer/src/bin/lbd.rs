@@ -2,7 +2,10 @@
 
 use std::{io::IsTerminal, path::PathBuf, process::ExitCode};
 
-use balancer::daemon::{Failure, agent, edge};
+use balancer::{
+    daemon::{Failure, agent, edge, guard},
+    runtime,
+};
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
@@ -32,6 +35,14 @@ enum Role {
         #[arg(long, short, default_value = "/etc/balancer/agent.toml")]
         config: PathBuf,
     },
+    /// Withdraw the VIPs of an edge whose daemon stays dead; runs beside `lbd edge`.
+    ///
+    /// Example: lbd guard --config /etc/balancer/edge.toml
+    Guard {
+        /// The configuration file of `lbd edge`.
+        #[arg(long, short, default_value = "/etc/balancer/edge.toml")]
+        config: PathBuf,
+    },
     /// Take the programs that a stopped daemon left off their interfaces, and remove their pins.
     ///
     /// Example: lbd detach edge --config /etc/balancer/edge.toml
@@ -42,6 +53,12 @@ enum Role {
         /// That daemon's configuration file.
         #[arg(long, short)]
         config: PathBuf,
+    },
+    /// Run a container of the built-in runtime, which starts this itself.
+    #[command(hide = true)]
+    Supervise {
+        /// The container's directory.
+        directory: PathBuf,
     },
 }
 
@@ -56,6 +73,15 @@ enum DetachRole {
 #[tokio::main]
 async fn main() -> ExitCode {
     let cli = Cli::parse();
+    if let Role::Supervise { directory } = &cli.role {
+        return match runtime::supervise(directory) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("{error}");
+                ExitCode::FAILURE
+            }
+        };
+    }
     let filter = EnvFilter::try_from_env("LBD_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
@@ -75,15 +101,17 @@ async fn main() -> ExitCode {
 async fn run(role: Role) -> Result<(), Failure> {
     let detached = match role {
         Role::Edge { config } => return edge::run(&config).await,
+        Role::Guard { config } => return guard::run(&config).await,
         Role::Agent { config } => return agent::run(&config).await,
         Role::Detach {
             role: DetachRole::Edge,
             config,
-        } => edge::detach(&config)?,
+        } => edge::detach(&config).await?,
         Role::Detach {
             role: DetachRole::Agent,
             config,
         } => agent::detach(&config)?,
+        Role::Supervise { .. } => return Ok(()),
     };
     println!(
         "{}",

@@ -10,6 +10,7 @@ use ipnet::IpNet;
 
 use super::{
     ConfigError, XdpMode,
+    api::{ApiListen, api_listen},
     edge::{absolute, interface, metrics_listen, path, xdp_mode},
     section::{Section, Source, Value},
 };
@@ -28,6 +29,10 @@ pub struct AgentConfig {
     pub peers: Vec<IpNet>,
     /// The backends on this host.
     pub instances: Vec<Instance>,
+    /// Where more instances are declared, a file each; nowhere if `None`.
+    pub instance_dir: Option<PathBuf>,
+    /// Where sockets are counted for edges; nowhere if `None`.
+    pub api_listen: Option<ApiListen>,
     /// Where Prometheus finds the daemon; nowhere if `None`.
     pub metrics_listen: Option<SocketAddr>,
 }
@@ -46,6 +51,7 @@ pub struct Instance {
 }
 
 const PIN_DIR: &str = "/sys/fs/bpf/balancer-agent";
+const INSTANCE_KEYS: [&str; 4] = ["name", "netns", "interface", "vips"];
 const INTERFACE: &str = "eth0";
 
 impl AgentConfig {
@@ -55,7 +61,7 @@ impl AgentConfig {
     ///
     /// When the text is no such file.
     pub fn parse(text: &str, file: &str) -> Result<AgentConfig, ConfigError> {
-        const KEYS: [&str; 7] = [
+        const KEYS: [&str; 10] = [
             "version",
             "pin_dir",
             "xdp_mode",
@@ -63,6 +69,9 @@ impl AgentConfig {
             "peers",
             "metrics_listen",
             "instance",
+            "instance_dir",
+            "api_listen",
+            "api_token_file",
         ];
         let source = Source { text, file };
         let table = source.parse()?;
@@ -80,8 +89,28 @@ impl AgentConfig {
                 None => Vec::new(),
             },
             instances,
+            instance_dir: match file.get("instance_dir") {
+                Some(value) => Some(absolute(&value)?),
+                None => None,
+            },
+            api_listen: api_listen(&file)?,
             metrics_listen: metrics_listen(&file)?,
         })
+    }
+}
+
+impl Instance {
+    /// Reads the text of a file in `instance_dir`: the keys of one `[[instance]]`, and `version = 1`, which may be
+    /// left out; `file` is its name in errors.
+    ///
+    /// # Errors
+    ///
+    /// When the text is no such file.
+    pub fn parse(text: &str, file: &str) -> Result<Instance, ConfigError> {
+        let keys: Vec<&str> = ["version"].into_iter().chain(INSTANCE_KEYS).collect();
+        let source = Source { text, file };
+        let table = source.parse()?;
+        instance(&Section::drop_in(source, &table, &keys)?)
     }
 }
 
@@ -114,8 +143,7 @@ fn instances(value: &Value<'_>) -> Result<Vec<Instance>, ConfigError> {
     let mut names = BTreeSet::new();
     let mut places = BTreeSet::new();
     for value in value.array("[[instance]] tables")? {
-        let keys = ["name", "netns", "interface", "vips"];
-        let section = value.section(&keys, "a table such as [[instance]]")?;
+        let section = value.section(&INSTANCE_KEYS, "a table such as [[instance]]")?;
         let instance = instance(&section)?;
         if !names.insert(instance.name.clone()) {
             let problem = format!("another instance is called {:?}", instance.name);

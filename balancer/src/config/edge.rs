@@ -8,6 +8,8 @@ use std::{
 
 use super::{
     ConfigError,
+    announce::{AnnounceConfig, announce},
+    api::{ApiListen, api_listen},
     digest::services_digest,
     section::{Section, Source, Value},
     services::services,
@@ -39,6 +41,10 @@ pub struct EdgeConfig {
     pub state_dir: PathBuf,
     /// Where `lbctl` finds the daemon.
     pub api_socket: PathBuf,
+    /// Where the API is served over TCP; nowhere if `None`.
+    pub api_listen: Option<ApiListen>,
+    /// The token that agents are shown.
+    pub agent_token_file: Option<PathBuf>,
     /// Where Prometheus finds the daemon; nowhere if `None`.
     pub metrics_listen: Option<SocketAddr>,
     /// The outer source towards IPv4 backends; the route's own if `None`.
@@ -53,6 +59,8 @@ pub struct EdgeConfig {
     pub services_digest: Option<String>,
     /// Whether the programs log packets, for debugging.
     pub debug_packets: bool,
+    /// How routers are told of the VIPs; nobody tells them if `None`.
+    pub announce: Option<AnnounceConfig>,
 }
 
 const PIN_DIR: &str = "/sys/fs/bpf/balancer";
@@ -66,7 +74,7 @@ impl EdgeConfig {
     ///
     /// When the text is no such file, or its services break a rule.
     pub fn parse(text: &str, file: &str) -> Result<EdgeConfig, ConfigError> {
-        const KEYS: [&str; 13] = [
+        const KEYS: [&str; 17] = [
             "version",
             "interface",
             "xdp_mode",
@@ -74,11 +82,15 @@ impl EdgeConfig {
             "pin_dir",
             "state_dir",
             "api_socket",
+            "api_listen",
+            "api_token_file",
+            "agent_token_file",
             "metrics_listen",
             "source_ipv4",
             "source_ipv6",
             "hash_key",
             "debug_packets",
+            "announce",
             "service",
         ];
         let source = Source { text, file };
@@ -95,6 +107,11 @@ impl EdgeConfig {
             pin_dir: path(&file, "pin_dir", PIN_DIR)?,
             state_dir: path(&file, "state_dir", STATE_DIR)?,
             api_socket: socket(&file)?,
+            api_listen: api_listen(&file)?,
+            agent_token_file: match file.get("agent_token_file") {
+                Some(value) => Some(absolute(&value)?),
+                None => None,
+            },
             metrics_listen: metrics_listen(&file)?,
             source_ipv4: source_address::<Ipv4Addr>(
                 &file,
@@ -110,6 +127,10 @@ impl EdgeConfig {
             services_digest: declared.as_deref().map(services_digest),
             services: declared.unwrap_or_default(),
             debug_packets: flag(&file, "debug_packets")?,
+            announce: file
+                .get("announce")
+                .map(|value| announce(&value))
+                .transpose()?,
         })
     }
 }
@@ -186,7 +207,7 @@ fn socket(file: &Section<'_>) -> Result<PathBuf, ConfigError> {
     Ok(socket)
 }
 
-fn source_address<T>(
+pub(super) fn source_address<T>(
     file: &Section<'_>,
     key: &str,
     expected: &str,

@@ -4,6 +4,8 @@
 //! wrong and what was expected. What services must fulfil is in [`crate::state::rules`].
 
 mod agent;
+mod announce;
+mod api;
 mod check;
 mod digest;
 mod edge;
@@ -18,6 +20,8 @@ mod services;
 mod tests;
 
 pub use agent::{AgentConfig, Instance};
+pub use announce::AnnounceConfig;
+pub use api::ApiListen;
 pub(crate) use digest::fnv1a;
 pub use digest::services_digest;
 pub use edge::{EdgeConfig, XdpMode};

@@ -72,6 +72,25 @@ impl<'a> Section<'a> {
         Ok(file)
     }
 
+    /// The whole of a file whose `version` may be left out.
+    pub(super) fn drop_in(
+        source: Source<'a>,
+        table: &'a DeTable<'a>,
+        keys: &[&str],
+    ) -> Result<Section<'a>, ConfigError> {
+        let file = Section {
+            source,
+            table,
+            path: String::new(),
+            offset: 0,
+        };
+        if file.get("version").is_some() {
+            super::check_version(&file)?;
+        }
+        file.knows(keys)?;
+        Ok(file)
+    }
+
     /// Refuses a key that is not among `keys`.
     fn knows(&self, keys: &[&str]) -> Result<(), ConfigError> {
         let unknown = |key: &&Spanned<_>| !keys.contains(&AsRef::<str>::as_ref(key.get_ref()));

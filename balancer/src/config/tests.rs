@@ -1,6 +1,7 @@
 //! Whole files, and each thing that can be wrong with one.
 
 mod agent_errors;
+mod announce;
 mod errors;
 mod fleet;
 mod service_errors;
@@ -107,6 +108,8 @@ fn a_short_edge_file_has_defaults() {
         pin_dir: "/sys/fs/bpf/balancer".into(),
         state_dir: "/var/lib/balancer".into(),
         api_socket: "/run/balancer/lbd.sock".into(),
+        api_listen: None,
+        agent_token_file: None,
         metrics_listen: None,
         source_ipv4: None,
         source_ipv6: None,
@@ -114,6 +117,7 @@ fn a_short_edge_file_has_defaults() {
         services: Vec::new(),
         services_digest: None,
         debug_packets: false,
+        announce: None,
     };
     assert_eq!(config, expected);
 }

@@ -7,7 +7,7 @@ use super::keeper::Keeper;
 use crate::{
     config::XdpMode,
     dataplane::{Attached, DataplaneError, EdgePlane, PinDir, Present},
-    nexthop::{self, AttachedMode, AttachedXdp},
+    nexthop::{self, AttachedMode, AttachedXdp, NextHopError},
 };
 
 impl Keeper {
@@ -17,7 +17,10 @@ impl Keeper {
         let view = match nexthop::interface(&name).await {
             Ok(view) => view,
             Err(error) => {
-                self.attachment = None;
+                // Any other error says nothing of the program, and must not move traffic.
+                if matches!(error, NextHopError::NoInterface { .. }) {
+                    self.attachment = None;
+                }
                 self.faults.insert("attachment", error.to_string());
                 return;
             }
@@ -56,10 +59,17 @@ impl Keeper {
         }
     }
 
-    pub(super) fn detach(&mut self) -> Result<(), String> {
-        let pins = PinDir::new(&self.config.pin_dir);
-        block_in_place(|| EdgePlane::detach(&pins)).map_err(|error| error.to_string())?;
+    /// Takes the program off, after routers were told to send nothing any more.
+    pub(super) async fn detach(&mut self) -> Result<(), String> {
+        let before = self.detached;
         self.detached = true;
+        self.withdraw().await;
+        let pins = PinDir::new(&self.config.pin_dir);
+        if let Err(error) = block_in_place(|| EdgePlane::detach(&pins)) {
+            self.detached = before;
+            self.announce();
+            return Err(error.to_string());
+        }
         self.attachment = None;
         warn!(
             "detached from {} as asked: packets pass untouched until lbd starts again",

@@ -13,17 +13,20 @@ use tokio::{
     net::{TcpListener, UnixListener},
     signal::unix::{SignalKind, signal},
     sync::{mpsc, watch},
-    time::timeout,
+    time::{sleep, timeout},
 };
 use tracing::{error, info, warn};
 
 use super::{
     Failure,
+    announcer::Announcing,
     attachment::present,
     keeper::{Keeper, Sources, Wishes, unix_ms},
+    operations::watch_drains,
 };
 use crate::{
-    api::{self, command::Command},
+    announce,
+    api::{self, command::Command, token::Token},
     config::EdgeConfig,
     dataplane::{EdgePlane, EdgeSettings, PinDir, check_kernel},
     health, metrics,
@@ -31,7 +34,7 @@ use crate::{
     nexthop,
     reconcile::{NextHop, Plan, Warming},
     state::{Change, State},
-    store::Store,
+    store::{self, Store},
 };
 
 /// How long the first look at routes and neighbours may take before the maps are written without it.
@@ -91,11 +94,13 @@ pub async fn run(file: &Path) -> Result<(), Failure> {
         met: Plan::default(),
         owners: BTreeMap::new(),
         retired: BTreeMap::new(),
+        announcing: None,
         attachment: None,
         taken_over: false,
         detached: false,
         faults: BTreeMap::new(),
         started: Instant::now(),
+        board: watch::Sender::default(),
         config,
         state,
         store,
@@ -103,24 +108,35 @@ pub async fn run(file: &Path) -> Result<(), Failure> {
     };
     // All that can be refused is asked for before anything is published.
     let sockets = Sockets::open(&keeper.config).await?;
+    let announcing = Announcing::start(&keeper.config).await?;
     keeper.store.save(&keeper.state)?;
     // The maps may serve packets already: they are written once the next hops are known, not before.
     keeper.wish();
     keeper.next_hops = first_look(&keeper, &mut next_hops).await;
     keeper.publish();
+    keeper.post();
     if let Err(error) = keeper.attach(interface.xdp) {
         keeper.clear_away();
         let _ = fs::remove_file(&keeper.config.api_socket);
         return Err(error.into());
     }
 
+    // Not before: what an earlier daemon announced stays until this one is in its place.
+    keeper.announcing = announcing;
     let (stop, stopped) = watch::channel(());
+    tokio::spawn(watch_drains(
+        keeper.board.clone(),
+        commands_in.clone(),
+        sockets.agent_token.clone(),
+        stopped.clone(),
+    ));
     sockets.serve(commands_in, &stopped);
     let (interface, socket) = (
         keeper.config.interface.clone(),
         keeper.config.api_socket.clone(),
     );
     info!("balancing on {interface}; lbctl: {}", socket.display());
+    let _alive = store::show_alive(&keeper.config.state_dir)?;
     let _ = sd_notify::notify(&[NotifyState::Ready]);
     keeper
         .run(
@@ -142,7 +158,10 @@ pub async fn run(file: &Path) -> Result<(), Failure> {
 /// Where the faces are found.
 struct Sockets {
     api: UnixListener,
+    api_tcp: Option<(TcpListener, Option<Token>)>,
     metrics: Option<TcpListener>,
+    /// What agents are shown.
+    agent_token: Option<Token>,
 }
 
 impl Sockets {
@@ -154,7 +173,16 @@ impl Sockets {
             Some(listen) => Some(metrics::bind(listen).await?),
             None => None,
         };
+        let api_tcp = match &config.api_listen {
+            Some(listen) => Some((
+                api::server::bind_tcp(listen.address).await?,
+                token(listen.token_file.as_deref())?,
+            )),
+            None => None,
+        };
         Ok(Self {
+            api_tcp,
+            agent_token: token(config.agent_token_file.as_deref())?,
             api: api::socket::bind(&config.api_socket)?,
             metrics,
         })
@@ -174,6 +202,13 @@ impl Sockets {
                 async move { said("/metrics", metrics::serve(metrics, commands, over).await) },
             );
         }
+        if let Some((listener, token)) = self.api_tcp {
+            let (commands, over) = (commands.clone(), over(stopped.clone()));
+            tokio::spawn(async move {
+                let served = api::server::serve_tcp(listener, commands, token, over).await;
+                said("the API over TCP", served);
+            });
+        }
         let over = over(stopped.clone());
         tokio::spawn(async move {
             said(
@@ -184,14 +219,34 @@ impl Sockets {
     }
 }
 
+/// The token in a file, if there is to be one.
+pub(super) fn token(file: Option<&Path>) -> io::Result<Option<Token>> {
+    let Some(file) = file else { return Ok(None) };
+    let (token, warning) = Token::read(file)?;
+    if let Some(warning) = warning {
+        warn!("{warning}");
+    }
+    Ok(Some(token))
+}
+
 /// Takes the program off the interface and removes its pins, when no daemon runs.
-pub fn detach(file: &Path) -> Result<bool, Failure> {
-    let pins = PinDir::new(&read(file)?.pin_dir);
+pub async fn detach(file: &Path) -> Result<bool, Failure> {
+    let config = read(file)?;
+    let pins = PinDir::new(&config.pin_dir);
     if !pins.exists() {
         return Ok(false);
     }
     // Held meanwhile, so that no daemon starts in between.
     let _lock = pins.lock()?;
+    match announce::withdraw_remembered(&config.state_dir).await {
+        Ok(vips) if vips.is_empty() => {}
+        Ok(_) => {
+            let grace = config.announce.map(|announce| announce.stop_grace_seconds);
+            sleep(Duration::from_secs(grace.unwrap_or_default().into())).await;
+        }
+        // Whoever takes the program off by hand has a reason.
+        Err(error) => warn!("VIPs may still be announced: {error}"),
+    }
     Ok(EdgePlane::detach(&pins)?)
 }
 
@@ -248,7 +303,7 @@ pub(super) fn terminated() -> io::Result<impl Future<Output = ()>> {
     })
 }
 
-fn read(file: &Path) -> Result<EdgeConfig, Failure> {
+pub(super) fn read(file: &Path) -> Result<EdgeConfig, Failure> {
     let text = fs::read_to_string(file).map_err(|source| Failure::Unreadable {
         path: file.to_owned(),
         source,

@@ -5,8 +5,8 @@ use std::{io::ErrorKind::PermissionDenied, path::PathBuf};
 use thiserror::Error;
 
 use crate::{
-    config::ConfigError, dataplane::DataplaneError, netns::NetnsError, nexthop::NextHopError,
-    state::Refusal, store::StoreError,
+    announce::AnnounceError, config::ConfigError, dataplane::DataplaneError, netns::NetnsError,
+    nexthop::NextHopError, state::Refusal, store::StoreError,
 };
 
 /// Why a daemon did not start.
@@ -40,6 +40,15 @@ pub enum Failure {
     /// An instance's network namespace can't be entered or changed.
     #[error(transparent)]
     Netns(#[from] NetnsError),
+    /// What was announced can't be read.
+    #[error(transparent)]
+    Announce(#[from] AnnounceError),
+    /// The guard has nothing to guard.
+    #[error("{} has no section [announce], so there is nothing to guard: add one, or do not run the guard", path.display())]
+    NothingToGuard {
+        /// The file.
+        path: PathBuf,
+    },
     /// The state file is damaged or in use.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -64,7 +73,10 @@ impl Failure {
     /// runs, 6 refused by a safety rule, 9 no permission, 10 the kernel is too old.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Unreadable { .. } | Self::Config(_) | Self::Refused(_) => 2,
+            Self::Unreadable { .. }
+            | Self::Config(_)
+            | Self::Refused(_)
+            | Self::NothingToGuard { .. } => 2,
             Self::NextHop(NextHopError::NoInterface { .. }) => 4,
             Self::Store(StoreError::InUse { .. }) => 5,
             Self::Netns(NetnsError::Denied { .. }) => NO_PERMISSION,

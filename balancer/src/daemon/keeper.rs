@@ -16,8 +16,12 @@ use tokio::{
 };
 use tracing::{error, info, warn};
 
+use super::announcer::Announcing;
 use crate::{
-    api::command::{ChangeError, Command},
+    api::{
+        command::{ChangeError, Command},
+        views::Board,
+    },
     config::EdgeConfig,
     dataplane::EdgePlane,
     health::{Report, Target},
@@ -71,6 +75,8 @@ pub(super) struct Keeper {
     pub(super) owners: BTreeMap<BackendId, ServiceName>,
     /// What backends were sent that are gone since, so that a service's total never shrinks.
     pub(super) retired: BTreeMap<ServiceName, Traffic>,
+    /// The VIPs that routers are told of, if they are to be told.
+    pub(super) announcing: Option<Announcing>,
     /// How the program is attached, as the kernel last said.
     pub(super) attachment: Option<AttachedXdp>,
     pub(super) taken_over: bool,
@@ -79,6 +85,8 @@ pub(super) struct Keeper {
     /// What goes wrong now, a sentence each; mended on the next tick, or by the operator.
     pub(super) faults: BTreeMap<&'static str, String>,
     pub(super) started: Instant,
+    /// Where drains are posted for those who wait for them.
+    pub(super) board: watch::Sender<Board>,
 }
 
 /// A change that was made and is yet to be answered.
@@ -94,11 +102,12 @@ impl Keeper {
         tokio::pin!(shutdown);
         // Before the first question: `status` says how the kernel has the program.
         self.look_after_attachment().await;
+        self.announce();
         loop {
             tokio::select! {
                 () = &mut shutdown => break,
                 command = from.commands.recv() => match command {
-                    Some(command) => self.commands(command, &mut from.commands),
+                    Some(command) => self.commands(command, &mut from.commands).await,
                     None => break,
                 },
                 Some(report) = from.reports.recv() => self.report(report),
@@ -116,20 +125,23 @@ impl Keeper {
                 },
                 _ = tick.tick() => {
                     self.end_drains();
+                    self.post();
                     self.look_after_attachment().await;
                     if self.published.is_none() {
                         self.publish();
                     }
+                    self.announce();
                     if let Some(log) = &mut log {
                         log.flush();
                     }
                 }
             }
         }
+        self.withdraw_to_stop().await;
     }
 
     /// Carries out a command and all that wait behind it.
-    fn commands(&mut self, first: Command, waiting: &mut mpsc::Receiver<Command>) {
+    async fn commands(&mut self, first: Command, waiting: &mut mpsc::Receiver<Command>) {
         let mut batch = vec![first];
         while batch.len() < BATCH {
             match waiting.try_recv() {
@@ -161,7 +173,8 @@ impl Keeper {
         for question in questions {
             match question {
                 Command::Snapshot { reply } => drop(reply.send(self.snapshot())),
-                Command::Detach { reply } => drop(reply.send(self.detach())),
+                Command::Detach { reply } => drop(reply.send(self.detach().await)),
+                Command::Operations { reply } => drop(reply.send(self.board.subscribe())),
                 Command::Change { .. } => {}
             }
         }
@@ -185,6 +198,7 @@ impl Keeper {
             }
             self.publish();
             self.wish();
+            self.post();
         }
         let partly = match &self.published {
             Some(_) => None,
@@ -265,6 +279,7 @@ impl Keeper {
                 self.met = plan;
             }
         }
+        self.announce();
     }
 
     /// A backend's health as its probes have it.

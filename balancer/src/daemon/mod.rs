@@ -1,10 +1,15 @@
-//! Puts rings together into `lbd edge` and `lbd agent`; nothing imports it but the binary.
+//! Puts rings together into `lbd edge`, `lbd guard` and `lbd agent`; nothing imports it but the binary.
 
 pub mod agent;
+mod announcer;
 mod attachment;
+mod attendant;
 pub mod edge;
 mod failure;
+pub mod guard;
 mod keeper;
+mod operations;
+mod roster;
 mod snapshot;
 
 pub use failure::Failure;

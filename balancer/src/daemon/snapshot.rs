@@ -55,6 +55,8 @@ impl Keeper {
             backends: snapshot.backends.len(),
             reasons: reasons.into_iter().map(reason_count).collect(),
             warnings: self.warnings(snapshot),
+            drained: self.state.drained,
+            announce: self.announce_view(),
         }
     }
 
@@ -74,6 +76,14 @@ impl Keeper {
             warnings.push(format!(
                 "{interface} runs generic XDP, which is several times slower than native"
             ));
+        }
+        if self.state.drained {
+            warnings.push(
+                "drained as asked: no VIP is announced until `lbctl edge undrain`".to_owned(),
+            );
+        }
+        if let Some(error) = self.announce_view().and_then(|view| view.error) {
+            warnings.push(format!("VIPs are not announced as wanted: {error}"));
         }
         for service in snapshot
             .services

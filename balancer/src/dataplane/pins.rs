@@ -44,6 +44,23 @@ impl PinDir {
         }
     }
 
+    /// The names of the directories within it.
+    pub fn names(&self) -> Result<Vec<String>, DataplaneError> {
+        let names = || -> io::Result<Vec<String>> {
+            let mut names = Vec::new();
+            for entry in fs::read_dir(&self.path)? {
+                let entry = entry?;
+                if entry.file_type()?.is_dir()
+                    && let Ok(name) = entry.file_name().into_string()
+                {
+                    names.push(name);
+                }
+            }
+            Ok(names)
+        };
+        names().map_err(|source| self.error(&self.path, source))
+    }
+
     /// Makes the directory, which must be on a bpffs.
     pub fn create(&self) -> Result<(), DataplaneError> {
         // Looked at before anything is made, so that nothing is left behind.

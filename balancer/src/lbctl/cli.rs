@@ -8,11 +8,12 @@ use super::{
     apply::Apply,
     backends::Backends,
     detach::Detach,
+    edge::Edge,
     paper::{Completions, Man},
     services::Services,
     status::Status,
 };
-use crate::api::DEFAULT_SOCKET;
+use crate::api::{DEFAULT_SOCKET, endpoint::Endpoint};
 
 /// The heading of the options that every command has.
 const EVERYWHERE: &str = "Options of every command";
@@ -35,9 +36,13 @@ Exit codes:
   6 refused by a safety rule, 7 partly done, 8 timed out waiting"
 )]
 pub(super) struct Cli {
-    /// The unix socket that lbd listens on
-    #[arg(long, global = true, help_heading = EVERYWHERE, env = "LBCTL_SOCKET", value_name = "PATH", default_value = DEFAULT_SOCKET)]
-    pub(super) socket: PathBuf,
+    /// Where lbd listens: a unix socket's path, unix:/path or http://host:port
+    #[arg(long, global = true, help_heading = EVERYWHERE, env = "LBCTL_SOCKET", value_name = "WHERE", default_value = DEFAULT_SOCKET)]
+    pub(super) socket: Endpoint,
+
+    /// The file with the token that lbd asks for over TCP
+    #[arg(long, global = true, help_heading = EVERYWHERE, env = "LBCTL_TOKEN_FILE", value_name = "PATH")]
+    pub(super) token_file: Option<PathBuf>,
 
     /// How to print what comes back
     #[arg(short, long, global = true, help_heading = EVERYWHERE, value_enum, value_name = "FORMAT", default_value_t = Format::Table)]
@@ -66,6 +71,7 @@ pub(super) enum Noun {
     Services(Services),
     Backends(Backends),
     Apply(Apply),
+    Edge(Edge),
     Detach(Detach),
     Completions(Completions),
     Man(Man),

@@ -25,6 +25,12 @@ pub(super) enum Failure {
         address: IpAddr,
         seconds: u64,
     },
+    #[error("{0}")]
+    Token(io::Error),
+    #[error(
+        "VIPs are still announced after {seconds} s; `lbctl edge status` shows which, and what the speaker says"
+    )]
+    StillAnnounced { seconds: u32 },
     #[error("cannot print: {0}")]
     Output(#[from] io::Error),
 }
@@ -33,9 +39,10 @@ impl Failure {
     pub(super) fn exit_code(&self) -> u8 {
         match self {
             Self::Client(error) => error.exit_code(),
-            Self::StillThere { .. } => 8,
+            Self::StillThere { .. } | Self::StillAnnounced { .. } => 8,
             Self::Output(_) if self.is_quiet() => 0,
             Self::Config(_)
+            | Self::Token(_)
             | Self::Unreadable { .. }
             | Self::Unwritable { .. }
             | Self::Output(_) => 1,

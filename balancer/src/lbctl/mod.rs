@@ -4,6 +4,7 @@ mod apply;
 mod backends;
 mod cli;
 mod detach;
+mod edge;
 mod failure;
 mod paper;
 mod phrase;
@@ -30,6 +31,7 @@ use self::{
 use crate::api::{
     client::{Client, How},
     replies::ChangeReply,
+    token::Token,
 };
 
 /// Runs `lbctl` with these arguments, the program's name first; returns its exit code.
@@ -77,8 +79,12 @@ impl Cli {
             Noun::Man(man) => return man.run(out),
             noun => noun,
         };
+        let token = match self.token_file {
+            Some(path) => Some(Token::read(&path).map_err(Failure::Token)?.0),
+            None => None,
+        };
         let mut desk = Desk {
-            client: Client::new(self.socket),
+            client: Client::new(self.socket).with_token(token),
             format: self.output,
             dry_run: self.dry_run,
             out,
@@ -92,6 +98,7 @@ impl Cli {
                 Noun::Services(services) => services.run(&mut desk).await,
                 Noun::Backends(backends) => backends.run(&mut desk).await,
                 Noun::Apply(apply) => apply.run(&mut desk).await,
+                Noun::Edge(edge) => edge.run(&mut desk).await,
                 Noun::Detach(detach) => detach.run(&mut desk).await,
                 Noun::Completions(_) | Noun::Man(_) => Ok(()),
             }

@@ -51,6 +51,7 @@ fn one(status: &StatusView, all: bool) -> String {
         ("uptime", duration(status.uptime_seconds)),
         ("services", count(status.services as u64)),
         ("backends", count(status.backends as u64)),
+        ("announced", announced(status)),
         (
             "version",
             format!("{} (ABI {})", status.version, status.abi_version),
@@ -76,6 +77,19 @@ fn attached(status: &StatusView) -> String {
     format!(
         "{}, program {}{taken_over}",
         status.xdp_mode, status.program_id
+    )
+}
+
+fn announced(status: &StatusView) -> String {
+    let Some(announce) = &status.announce else {
+        return "nothing: there is no section [announce]".to_owned();
+    };
+    let announced = announce.vips.iter().filter(|vip| vip.announced).count();
+    format!(
+        "{} of {} VIPs, by {}",
+        count(announced as u64),
+        count(announce.vips.len() as u64),
+        announce.speaker
     )
 }
 

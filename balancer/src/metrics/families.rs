@@ -51,6 +51,27 @@ fn edge(registry: &Registry, status: &StatusView) -> prometheus::Result<()> {
         gauge.set(flag(status.xdp_mode == mode));
     }
 
+    let drained = IntGauge::new(
+        "lb_edge_drained",
+        "Whether the operator has drained the edge.",
+    )?;
+    drained.set(flag(status.drained));
+    keep(registry, &drained)?;
+
+    if let Some(announce) = &status.announce {
+        let announced = gauges(
+            registry,
+            "lb_vip_announced",
+            "Whether the speaker is known to announce the VIP for this edge.",
+            &["vip"],
+        )?;
+        for vip in &announce.vips {
+            announced
+                .get_metric_with_label_values(&[vip.vip.to_string()])?
+                .set(flag(vip.announced));
+        }
+    }
+
     let build = gauges(
         registry,
         "lb_build_info",

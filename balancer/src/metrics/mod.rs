@@ -1,7 +1,6 @@
 //! What Prometheus scrapes: the snapshot in its classic text format.
 
 pub mod agent;
-mod door;
 mod families;
 mod server;
 

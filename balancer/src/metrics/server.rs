@@ -14,9 +14,10 @@ use axum::{
 };
 use tokio::{net::TcpListener, sync::mpsc};
 
-use super::{door::Door, render};
+use super::render;
 use crate::api::{
     command::Command,
+    door::Door,
     server::{Daemon, serve_router},
 };
 

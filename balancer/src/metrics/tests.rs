@@ -16,7 +16,8 @@ use tokio::{
     time::timeout,
 };
 
-use super::{bind, door::Door, render, serve};
+use super::{bind, render, serve};
+use crate::api::door::Door;
 use crate::api::{command::Command, server::serve_router, tests::samples::busy, views::Snapshot};
 
 const BUSY: &str = include_str!("tests/busy.prom");

@@ -1,10 +1,12 @@
 //! What a service is made of, as people and the fleet agree on it. No clock, no I/O.
 
+mod announce;
 mod backend;
 mod check;
 mod health;
 mod service;
 
+pub use announce::{Community, Gobgp, OnStop, Speaker, WhenUnhealthy};
 pub use backend::{AdminState, Backend, BackendId, BackendState, Weight};
 pub use check::{Check, CheckKind};
 pub use health::{Health, HealthState};

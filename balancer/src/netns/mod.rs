@@ -6,8 +6,10 @@ mod enter;
 mod error;
 #[cfg(test)]
 pub(crate) mod scratch;
+mod sockets;
 mod vip;
 
 pub use enter::{Identity, block_on_netns, identity, on_netns};
 pub use error::NetnsError;
-pub use vip::add_vips;
+pub use sockets::{addresses, count_sockets};
+pub use vip::{add_vips, remove_vips};

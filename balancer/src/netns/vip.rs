@@ -2,12 +2,54 @@
 
 use std::{io, net::IpAddr, path::Path};
 
-use rtnetlink::{Handle, LinkUnspec, packet_route::address::AddressHeaderFlags};
+use futures::TryStreamExt;
+use rtnetlink::{
+    Handle, LinkUnspec,
+    packet_route::address::{AddressAttribute, AddressHeaderFlags, AddressProtocol},
+};
 
 use super::{NetnsError, block_on_netns};
 
 /// Linux gives `lo` this number in every network namespace.
 const LOOPBACK: u32 = 1;
+
+/// Marks the addresses that we put there (`IFA_PROTO`; Linux keeps it from 5.18 on): a number that nobody else claims.
+const OURS: AddressProtocol = AddressProtocol::Other(0xb1);
+
+/// Takes those of the VIPs off `lo` of the namespace at `path` that [`add_vips`] put there; others stay.
+///
+/// Returns those that went. Blocks for a few round trips to the kernel.
+pub fn remove_vips(path: &Path, vips: &[IpAddr]) -> Result<Vec<IpAddr>, NetnsError> {
+    let netlink = |source| NetnsError::Netlink {
+        path: path.to_owned(),
+        source,
+    };
+    block_on_netns(path, || async {
+        let (connection, handle, _) = rtnetlink::new_connection().map_err(netlink)?;
+        tokio::spawn(connection);
+        let on_lo = handle.address().get().set_link_index_filter(LOOPBACK);
+        let on_lo: Vec<_> = on_lo
+            .execute()
+            .try_collect()
+            .await
+            .map_err(|error| netlink(io_error(error)))?;
+        let mut removed = Vec::new();
+        for message in on_lo {
+            let has = |attribute| message.attributes.contains(&attribute);
+            let vip = vips
+                .iter()
+                .find(|&&vip| has(AddressAttribute::Address(vip)));
+            if let Some(&vip) = vip
+                && has(AddressAttribute::Protocol(OURS))
+            {
+                let done = handle.address().del(message.clone()).execute().await;
+                done.map_err(|error| netlink(io_error(error)))?;
+                removed.push(vip);
+            }
+        }
+        Ok(removed)
+    })?
+}
 
 /// Puts each VIP on `lo` of the namespace at `path`, as a /32 or /128, and sets `lo` up.
 ///
@@ -54,6 +96,8 @@ async fn add(handle: &Handle, vip: IpAddr) -> io::Result<bool> {
     let mut request = handle.address().add(LOOPBACK, vip, bits);
     // Anycast has duplicates by design; and without this nobody can bind to an IPv6 VIP at first.
     request.message_mut().header.flags |= AddressHeaderFlags::Nodad;
+    let ours = AddressAttribute::Protocol(OURS);
+    request.message_mut().attributes.push(ours);
     match request.execute().await.map_err(io_error) {
         Ok(()) => Ok(true),
         Err(error) if error.raw_os_error() == Some(libc::EEXIST) => Ok(false),
@@ -109,6 +153,21 @@ mod tests {
         let before = netns.ip("-o addr show dev lo");
         assert!(add_vips(netns.path(), &vips()).expect("again").is_empty());
         assert_eq!(netns.ip("-o addr show dev lo"), before);
+    }
+
+    #[test]
+    fn only_vips_that_were_put_there_are_taken_away() {
+        let netns = ScratchNetns::new();
+        netns.ip("address add 198.51.100.11/32 dev lo");
+        add_vips(netns.path(), &vips()).expect("add");
+        let others: IpAddr = "198.51.100.11".parse().expect("v4");
+        let all: Vec<IpAddr> = vips().into_iter().chain([others]).collect();
+        assert_eq!(remove_vips(netns.path(), &all).expect("remove"), vips());
+        let shown = netns.ip("-o addr show dev lo");
+        assert!(shown.contains("198.51.100.11/32"), "{shown}");
+        assert!(!shown.contains("198.51.100.10/32"), "{shown}");
+        assert!(!shown.contains("2001:db8::10/128"), "{shown}");
+        assert!(remove_vips(netns.path(), &all).expect("again").is_empty());
     }
 
     #[test]

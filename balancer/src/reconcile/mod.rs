@@ -1,5 +1,6 @@
 //! From what an edge is to do to what its data plane holds, and the steps from one to the other.
 
+mod announcement;
 mod overlay;
 mod plan;
 mod steps;
@@ -8,6 +9,7 @@ mod warming;
 #[cfg(test)]
 mod tests;
 
+pub use announcement::{Circumstances, Withheld, announcement};
 pub use overlay::{backend_state, fails_open, overlay};
 pub use plan::{BackendRecord, NextHop, Plan, plan};
 pub use steps::{Step, steps};

@@ -28,8 +28,17 @@ pub fn fails_open(
     health: &dyn Fn(BackendId) -> Health,
     next_hops: &BTreeMap<IpAddr, NextHop>,
 ) -> bool {
-    let some = |weights: BTreeMap<BackendId, u16>| weights.values().any(|&weight| weight > 0);
-    some(service.weights()) && !some(usable(service, health, next_hops))
+    service.weights().values().any(|&weight| weight > 0) && !has_usable(service, health, next_hops)
+}
+
+/// Whether a backend that takes new flows is usable.
+pub(super) fn has_usable(
+    service: &ServiceState,
+    health: &dyn Fn(BackendId) -> Health,
+    next_hops: &BTreeMap<IpAddr, NextHop>,
+) -> bool {
+    let weights = usable(service, health, next_hops);
+    weights.values().any(|&weight| weight > 0)
 }
 
 /// What a backend is to the data plane; down if the service has no such backend.

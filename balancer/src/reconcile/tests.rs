@@ -1,3 +1,4 @@
+mod announcement;
 mod memory;
 mod warming;
 

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+use super::Event;
 use crate::model::{Backend, Service, ServiceName, Weight};
 
 /// One change that an operator, a configuration file or the passing of time asks for.
@@ -66,6 +67,23 @@ pub enum Change {
         /// Also when services with backends go, or no backend of a service takes new flows then.
         force: bool,
     },
+    /// A service is there with this check and drain time, whatever backends it has; those named here do not count.
+    DeclareService(Service),
+    /// Something happened to a backend.
+    Hear(Event),
+    /// A backend that is to be terminated has no socket left.
+    Drained {
+        /// Of which service.
+        service: ServiceName,
+        /// Which.
+        address: IpAddr,
+        /// Which life of it.
+        incarnation: u64,
+    },
+    /// The edge's VIPs are withdrawn from routers until it is undrained; packets are balanced meanwhile.
+    DrainEdge,
+    /// The edge's VIPs are announced again.
+    UndrainEdge,
     /// Draining backends whose deadline has passed go.
     EndDrains,
 }

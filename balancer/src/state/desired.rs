@@ -1,6 +1,6 @@
 //! A whole desired set of services.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Refusal, ServiceState, rules, transition::Draft};
 use crate::model::{AdminState, Service, ServiceName};
@@ -39,6 +39,35 @@ impl Draft {
     }
 }
 
+impl Draft {
+    /// Declares one service without a word on its backends.
+    pub(super) fn declare_service(&mut self, service: &Service) -> Result<(), Refusal> {
+        let Some(state) = self.services.get_mut(&service.name) else {
+            return self.add_service(&Service {
+                backends: BTreeMap::new(),
+                ..service.clone()
+            });
+        };
+        let known = &mut state.service;
+        if (known.key, known.encapsulation) != (service.key, service.encapsulation) {
+            return Err(Refusal::Conflict {
+                problem: format!(
+                    "service `{}` is {} by {} already",
+                    known.name, known.key, known.encapsulation
+                ),
+                remedy: "declare it under another name, or remove it first".into(),
+            });
+        }
+        known.check.clone_from(&service.check);
+        known.drain_timeout_ms = service.drain_timeout_ms;
+        if std::mem::take(&mut state.removed_when_drained) {
+            self.notes
+                .push(format!("service `{}` was to go and stays", service.name));
+        }
+        Ok(())
+    }
+}
+
 impl ServiceState {
     /// Becomes what `desired` says; backends that it does not name drain to the end.
     fn declare(&mut self, desired: &Service, now_unix_ms: u64) -> Vec<String> {
@@ -62,6 +91,10 @@ impl ServiceState {
                         "{address} is no longer declared and went, for {} cannot carry packets to it",
                         desired.encapsulation
                     ));
+                }
+                // Whoever launched it says when it goes.
+                None if self.lives(address) => {
+                    self.service.backends.insert(address, backend);
                 }
                 None => {
                     self.service.backends.insert(address, backend);

@@ -6,6 +6,8 @@ mod change;
 mod desired;
 mod drain;
 mod ids;
+mod lifecycle;
+mod operation;
 mod refusal;
 pub mod rules;
 mod settle;
@@ -19,6 +21,8 @@ use std::{collections::BTreeMap, net::IpAddr};
 use serde::{Deserialize, Serialize};
 
 pub use change::{Change, Outcome};
+pub use lifecycle::{Event, Happened, Life, MAX_REMEMBERED, Phase, REMEMBERED_MS};
+pub use operation::{DoneReason, Operation, OperationId};
 pub use refusal::Refusal;
 
 use crate::{
@@ -38,6 +42,10 @@ pub struct State {
     pub config_digest: Option<String>,
     /// The services by name.
     pub services: BTreeMap<ServiceName, ServiceState>,
+    /// No VIP is announced to routers until the operator takes it back.
+    // Absent while it is false, so that programs before it read the file.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub drained: bool,
     /// The last known health of backends, so that it survives a restart.
     pub health: BTreeMap<BackendId, Health>,
     /// Where the search for a free service id begins: ids are used in turn, so that one rests before it is used again.
@@ -62,6 +70,8 @@ pub struct ServiceState {
     pub table: Table,
     /// When draining backends are removed, in milliseconds since 1970; one that drains without an end is not here.
     pub drain_deadline_unix_ms: BTreeMap<IpAddr, u64>,
+    /// What events said of its backends, also of those that are gone.
+    pub lives: BTreeMap<IpAddr, Life>,
     /// The service goes with the last of its draining backends.
     pub removed_when_drained: bool,
 }
@@ -74,6 +84,7 @@ impl State {
             hash_key,
             config_digest: None,
             services: BTreeMap::new(),
+            drained: false,
             health: BTreeMap::new(),
             next_service_id: 0,
             next_backend_id: 1,

@@ -3,6 +3,7 @@
 mod applies;
 mod fixture;
 mod invariants;
+mod lifecycle;
 mod refusals;
 
 use fixture::*;
@@ -298,4 +299,29 @@ fn a_state_reads_back_from_json_as_it_was() {
     let (state, _) = state.done(&remove(2));
     let json = serde_json::to_string(&state).unwrap();
     assert_eq!(serde_json::from_str::<State>(&json).unwrap(), state);
+}
+
+#[test]
+fn a_drained_edge_keeps_its_services_and_comes_back() {
+    let state = edge(&[service("web", 10, &[1, 2])]);
+    let (drained, outcome) = state.done(&Change::DrainEdge);
+    assert!(drained.drained && outcome.changed);
+    assert_eq!((outcome.generation, outcome.moved_slots), (2, 0));
+    assert_eq!(drained.services, state.services);
+    let (same, outcome) = drained.done(&Change::DrainEdge);
+    assert!(!outcome.changed);
+    assert_eq!(same, drained);
+    let (back, outcome) = drained.done(&Change::UndrainEdge);
+    assert!(!back.drained && outcome.changed);
+    assert_eq!(back.services, state.services);
+}
+
+#[test]
+fn an_edge_that_is_not_drained_writes_what_programs_before_it_read() {
+    let state = edge(&[]);
+    let json = serde_json::to_string(&state).unwrap();
+    assert!(!json.contains("drained"), "{json}");
+    let (drained, _) = state.done(&Change::DrainEdge);
+    let json = serde_json::to_string(&drained).unwrap();
+    assert_eq!(serde_json::from_str::<State>(&json).unwrap(), drained);
 }

@@ -16,6 +16,11 @@ impl State {
     /// A [`Refusal`] when the change names what is not there or is there already, breaks one of the
     /// [rules](super::rules), or would leave a service without a backend and does not insist.
     pub fn change(&self, change: &Change, now_unix_ms: u64) -> Result<(State, Outcome), Refusal> {
+        match change {
+            Change::DrainEdge => return Ok(self.with_drained(true)),
+            Change::UndrainEdge => return Ok(self.with_drained(false)),
+            _ => {}
+        }
         let mut draft = Draft {
             ids: Ids::free(self),
             services: self.services.clone(),
@@ -24,6 +29,21 @@ impl State {
         };
         let force = draft.edit(change)?;
         settle::settle(self, draft, force)
+    }
+
+    fn with_drained(&self, drained: bool) -> (State, Outcome) {
+        let changed = self.drained != drained;
+        let state = State {
+            generation: self.generation + u64::from(changed),
+            drained,
+            ..self.clone()
+        };
+        let outcome = Outcome {
+            changed,
+            generation: state.generation,
+            ..Outcome::default()
+        };
+        (state, outcome)
     }
 }
 
@@ -98,8 +118,28 @@ impl Draft {
             }
             Change::EndDrains => {
                 self.end_drains();
+                self.bury();
                 Ok(Force::Yes)
             }
+            Change::DeclareService(service) => {
+                self.declare_service(service)?;
+                Ok(Force::No)
+            }
+            Change::Hear(event) => {
+                self.hear(event)?;
+                // Whoever terminates a backend does not ask whether it may.
+                Ok(Force::Yes)
+            }
+            Change::Drained {
+                service,
+                address,
+                incarnation,
+            } => {
+                self.drained(service, *address, *incarnation);
+                Ok(Force::Yes)
+            }
+            // These touch no service.
+            Change::DrainEdge | Change::UndrainEdge => Ok(Force::No),
         }
     }
 
@@ -136,6 +176,7 @@ impl Draft {
             ids: BTreeMap::new(),
             table: Table::empty(slots_for(0)),
             drain_deadline_unix_ms: BTreeMap::new(),
+            lives: BTreeMap::new(),
             removed_when_drained: false,
         };
         self.services.insert(service.name.clone(), state);

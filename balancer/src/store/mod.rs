@@ -3,6 +3,7 @@
 //! The directory holds `state` and the one before it, `state.previous`. A new state is written whole to
 //! `state.new`, made durable, and moved into place, so that a crash at any moment leaves a whole one.
 
+mod alive;
 mod envelope;
 mod error;
 
@@ -16,6 +17,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+pub use alive::{is_alive, show_alive};
 pub use error::StoreError;
 
 use crate::state::State;

@@ -1,14 +1,16 @@
 //! An instance's server: HTTP and UDP on one port, both answer the instance's name.
 
+use std::hint::spin_loop;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{Ipv6Addr, SocketAddr};
 use std::os::fd::AsRawFd;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::Path;
+use axum::extract::{Path, Query, Request};
+use axum::middleware::map_request;
 use axum::routing::{get, post};
 use clap::Parser;
 use nix::cmsg_space;
@@ -17,6 +19,7 @@ use nix::sys::socket::sockopt::Ipv6RecvPacketInfo;
 use nix::sys::socket::{
     ControlMessage, ControlMessageOwned, MsgFlags, SockaddrIn6, recvmsg, sendmsg, setsockopt,
 };
+use serde::Deserialize;
 use tokio::io::Interest;
 use tokio::net::{TcpListener, UdpSocket};
 
@@ -28,11 +31,19 @@ struct Arguments {
     /// TCP and UDP port, on every address
     #[arg(long, default_value_t = 8000)]
     port: u16,
+    /// Write a line to standard output for each HTTP request
+    #[arg(long)]
+    log: bool,
+}
+
+#[derive(Deserialize)]
+struct Burn {
+    ms: u64,
 }
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
-    let Arguments { name, port } = Arguments::parse();
+    let Arguments { name, port, log } = Arguments::parse();
     // Every address of both families.
     let address = SocketAddr::from((Ipv6Addr::UNSPECIFIED, port));
     let listener = TcpListener::bind(address)
@@ -48,6 +59,7 @@ async fn main() -> Result<()> {
         tokio::time::sleep(Duration::from_millis(millis)).await;
         late_name
     };
+    let burner = own_name.clone();
     let server = Router::new()
         .route("/", get(move || async move { own_name }))
         // As an application that works for its answer: connections live for a while.
@@ -60,7 +72,24 @@ async fn main() -> Result<()> {
         .route(
             "/upload",
             post(|body: Bytes| async move { body.len().to_string() }),
-        );
+        )
+        // Processor time, for what measures it.
+        .route(
+            "/burn",
+            get(move |Query(Burn { ms }): Query<Burn>| async move {
+                let end = Instant::now() + Duration::from_millis(ms);
+                while Instant::now() < end {
+                    spin_loop();
+                }
+                burner
+            }),
+        )
+        .layer(map_request(move |request: Request| async move {
+            if log {
+                println!("{} {}", request.method(), request.uri());
+            }
+            request
+        }));
     tokio::select! {
         ended = axum::serve(listener, server) => ended.context("the web server ended"),
         ended = answer(socket, name.as_bytes()) => ended.context("the UDP server ended"),

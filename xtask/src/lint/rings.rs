@@ -18,18 +18,20 @@ pub(super) enum Ring {
     Outermost,
 }
 
-const MODULES: [(&str, Ring); 15] = [
+const MODULES: [(&str, Ring); 17] = [
     ("model", Ring::Pure),
     ("config", Ring::Pure),
     ("table", Ring::Pure),
     ("state", Ring::Pure),
     ("reconcile", Ring::Pure),
     ("workload", Ring::Pure),
+    ("announce", Ring::Port),
     ("store", Ring::Port),
     ("health", Ring::Port),
     ("nexthop", Ring::Port),
     ("netns", Ring::Port),
     ("dataplane", Ring::Port),
+    ("runtime", Ring::Port),
     ("api", Ring::Face),
     ("metrics", Ring::Face),
     ("lbctl", Ring::Face),

@@ -1,11 +1,16 @@
 //! `cargo xtask setup`: everything that building and testing need. Idempotent; says what it installs first.
 
+pub(crate) mod engine;
 mod linker;
 mod packages;
 pub(crate) mod promtool;
+mod speakers;
 mod toolchain;
+mod unpack;
 
-use std::fs;
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::{env, fs};
 
 use anyhow::{Context, Result};
 
@@ -18,6 +23,7 @@ const LLVM_MAJOR: u32 = 22;
 pub(crate) fn run() -> Result<()> {
     let cache = cache::directory()?;
     packages::install_missing(&packages::TOOLS)?;
+    speakers::find_or_unpack()?;
     let toolchain = toolchain::find_or_install()?;
     let linker = linker::find_or_build(&cache, &toolchain)?;
     write_down(&cache, &toolchain, &linker)?;
@@ -53,4 +59,14 @@ fn write_down(
         return Ok(());
     }
     fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))
+}
+
+/// `PATH`, with directories of our own behind it: what a machine has comes first.
+pub(crate) fn path_with(own: &[PathBuf]) -> Result<OsString> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let sbin = ["/usr/sbin", "/sbin"].map(PathBuf::from);
+    let directories = env::split_paths(&path)
+        .chain(sbin)
+        .chain(own.iter().cloned());
+    Ok(env::join_paths(directories)?)
 }

@@ -1,37 +1,38 @@
 //! Why there is no good answer.
 
-use std::{io, path::PathBuf, time::Duration};
+use std::{io, time::Duration};
 
 use thiserror::Error;
 
-use crate::api::replies::ErrorCode;
+use crate::api::{endpoint::Endpoint, replies::ErrorCode};
 
 /// Why there is no good answer.
 #[derive(Debug, Error)]
 pub enum ClientError {
     /// Nobody listens there.
-    #[error("lbd does not answer on {}: {source}; is it running? (systemctl status lbd)", socket.display())]
+    #[error("lbd does not answer on {endpoint}: {source}; is it running? (systemctl status lbd)")]
     Unreachable {
-        /// The socket asked.
-        socket: PathBuf,
+        /// Who was asked.
+        endpoint: Endpoint,
         /// What the kernel said.
         source: io::Error,
     },
     /// The socket is not ours to use.
-    #[error("may not use {}: permission denied; run lbctl as root or as a member of the socket's group", socket.display())]
+    #[error(
+        "may not use {endpoint}: permission denied; run lbctl as root or as a member of the socket's group"
+    )]
     Forbidden {
-        /// The socket asked.
-        socket: PathBuf,
+        /// Who was asked.
+        endpoint: Endpoint,
     },
     /// The daemon took too long.
     #[error(
-        "lbd on {} did not answer within {} s; a change may or may not have been made: look with `lbctl status`",
-        socket.display(),
+        "lbd on {endpoint} did not answer within {} s; a change may or may not have been made: look with `lbctl status`",
         timeout.as_secs_f32()
     )]
     TimedOut {
-        /// The socket asked.
-        socket: PathBuf,
+        /// Who was asked.
+        endpoint: Endpoint,
         /// How long it was waited for.
         timeout: Duration,
     },
@@ -44,10 +45,12 @@ pub enum ClientError {
         error: String,
     },
     /// The answer is none of this interface's.
-    #[error("the answer on {} makes no sense: {why}; are lbctl and lbd of the same version?", socket.display())]
+    #[error(
+        "the answer on {endpoint} makes no sense: {why}; are lbctl and lbd of the same version?"
+    )]
     Garbled {
-        /// The socket asked.
-        socket: PathBuf,
+        /// Who was asked.
+        endpoint: Endpoint,
         /// What is wrong with it.
         why: String,
     },
@@ -55,10 +58,10 @@ pub enum ClientError {
 
 impl ClientError {
     /// What it means that there is no connection.
-    pub(in crate::api) fn without_connection(socket: PathBuf, source: io::Error) -> Self {
+    pub(in crate::api) fn without_connection(endpoint: Endpoint, source: io::Error) -> Self {
         match source.kind() {
-            io::ErrorKind::PermissionDenied => Self::Forbidden { socket },
-            _ => Self::Unreachable { socket, source },
+            io::ErrorKind::PermissionDenied => Self::Forbidden { endpoint },
+            _ => Self::Unreachable { endpoint, source },
         }
     }
 

@@ -7,13 +7,15 @@ use hyper::{Method, Request, body::Bytes, header};
 use hyper_util::rt::TokioIo;
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::{
-    net::UnixStream,
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpStream, UnixStream},
     time::{sleep, timeout},
 };
 
 use super::{Answer, Client, ClientError, How};
 use crate::api::{
     BODY_LIMIT_BYTES,
+    endpoint::Endpoint,
     replies::{ErrorCode, ErrorReply},
 };
 
@@ -25,6 +27,11 @@ const CROWDED: Duration = Duration::from_millis(10);
 
 /// Requests that need none have no body.
 pub(super) const NO_BODY: Option<&()> = None;
+
+/// A connection of either kind.
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
 impl Client {
     pub(super) async fn get<T: DeserializeOwned>(&self, path: &str) -> Answer<T> {
@@ -45,7 +52,19 @@ impl Client {
         if body.len() > BODY_LIMIT_BYTES {
             return Err(too_large(body.len()));
         }
-        let (ok, answer) = self.exchange(method, &format!("{path}{how}"), body).await?;
+        self.answer(method, &format!("{path}{how}"), "application/json", body)
+            .await
+    }
+
+    /// One request with a body of any kind, and the answer as JSON.
+    pub(super) async fn answer<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        content: &str,
+        body: Vec<u8>,
+    ) -> Answer<T> {
+        let (ok, answer) = self.exchange(method, path, content, body).await?;
         if ok {
             return serde_json::from_slice(&answer).map_err(|error| self.garbled(error));
         }
@@ -55,20 +74,33 @@ impl Client {
     }
 
     /// One request and its whole answer, with whether it is a good one.
-    async fn exchange(&self, method: Method, path: &str, body: Vec<u8>) -> Answer<(bool, Bytes)> {
+    async fn exchange(
+        &self,
+        method: Method,
+        path: &str,
+        content: &str,
+        body: Vec<u8>,
+    ) -> Answer<(bool, Bytes)> {
         timeout(self.timeout, async {
             let stream = self.connect().await?;
-            let request = Request::builder()
+            let host = match &self.endpoint {
+                Endpoint::Unix(_) => "lbd",
+                Endpoint::Http { authority } => authority,
+            };
+            let mut request = Request::builder()
                 .method(method)
                 .uri(path)
-                .header(header::HOST, "lbd")
-                .header(header::CONTENT_TYPE, "application/json")
+                .header(header::HOST, host)
+                .header(header::CONTENT_TYPE, content);
+            if let Some(token) = &self.token {
+                request = request.header(header::AUTHORIZATION, token.header());
+            }
+            let request = request
                 .body(Full::new(Bytes::from(body)))
                 .map_err(|error| self.garbled(error))?;
-            let (mut sender, connection) =
-                hyper::client::conn::http1::handshake(TokioIo::new(stream))
-                    .await
-                    .map_err(|error| self.garbled(error))?;
+            let (mut sender, connection) = hyper::client::conn::http1::handshake(stream)
+                .await
+                .map_err(|error| self.garbled(error))?;
             let driver = tokio::spawn(connection);
             let response = sender
                 .send_request(request)
@@ -84,27 +116,39 @@ impl Client {
         .await
         .unwrap_or_else(|_| {
             Err(ClientError::TimedOut {
-                socket: self.socket.clone(),
+                endpoint: self.endpoint.clone(),
                 timeout: self.timeout,
             })
         })
     }
 
-    async fn connect(&self) -> Answer<UnixStream> {
+    async fn connect(&self) -> Answer<TokioIo<Box<dyn Stream>>> {
         loop {
-            let socket = self.socket.clone();
-            match UnixStream::connect(&socket).await {
-                Ok(stream) => return Ok(stream),
+            let connected: io::Result<Box<dyn Stream>> = match &self.endpoint {
+                Endpoint::Unix(path) => {
+                    let stream = UnixStream::connect(path).await;
+                    stream.map(|stream| Box::new(stream) as _)
+                }
+                Endpoint::Http { authority } => {
+                    let stream = TcpStream::connect(authority).await;
+                    stream.map(|stream| Box::new(stream) as _)
+                }
+            };
+            match connected {
+                Ok(stream) => return Ok(TokioIo::new(stream)),
                 // The kernel's queue of waiting connections is full; the caller's limit ends this.
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => sleep(CROWDED).await,
-                Err(source) => return Err(ClientError::without_connection(socket, source)),
+                Err(source) => {
+                    let endpoint = self.endpoint.clone();
+                    return Err(ClientError::without_connection(endpoint, source));
+                }
             }
         }
     }
 
     fn garbled(&self, why: impl fmt::Display) -> ClientError {
         ClientError::Garbled {
-            socket: self.socket.clone(),
+            endpoint: self.endpoint.clone(),
             why: why.to_string(),
         }
     }

@@ -4,40 +4,46 @@ mod error;
 mod exchange;
 mod how;
 
-use std::{
-    net::IpAddr,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{net::IpAddr, time::Duration};
 
 use hyper::Method;
 
 use self::exchange::NO_BODY;
 pub use self::{error::ClientError, how::How};
 use super::{
-    replies::{ChangeReply, ListReply},
-    requests::{BackendBody, DesiredBody, ServiceBody, WeightBody},
-    views::{BackendView, ServiceView, StatusView},
+    endpoint::Endpoint,
+    replies::{ChangeReply, EventReply, ListReply},
+    requests::{BackendBody, DeclarationBody, DesiredBody, ServiceBody, WeightBody},
+    token::Token,
+    views::{BackendView, OperationView, ServiceView, SocketQuery, SocketView, StatusView},
 };
-use crate::model::{ServiceName, Weight};
+use crate::{
+    model::{ServiceName, Weight},
+    state::OperationId,
+};
 
 /// How long one question may take, from the connection to the whole answer.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How much longer a detach may take: the speaker's confirmation, and the longest grace for packets under way.
+const WITHDRAWAL: Duration = Duration::from_secs(70);
+
 /// Asks one daemon; every question has its own connection.
 #[derive(Clone, Debug)]
 pub struct Client {
-    socket: PathBuf,
+    endpoint: Endpoint,
+    token: Option<Token>,
     timeout: Duration,
 }
 
 type Answer<T> = Result<T, ClientError>;
 
 impl Client {
-    /// A client of the daemon on this socket.
-    pub fn new(socket: impl Into<PathBuf>) -> Self {
+    /// A client of the daemon on this socket or address.
+    pub fn new(endpoint: impl Into<Endpoint>) -> Self {
         Self {
-            socket: socket.into(),
+            endpoint: endpoint.into(),
+            token: None,
             timeout: TIMEOUT,
         }
     }
@@ -48,9 +54,58 @@ impl Client {
         Self { timeout, ..self }
     }
 
-    /// The socket that is asked.
-    pub fn socket(&self) -> &Path {
-        &self.socket
+    /// The same, showing a token.
+    #[must_use]
+    pub fn with_token(self, token: Option<Token>) -> Self {
+        Self { token, ..self }
+    }
+
+    /// Who is asked.
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    /// Declares a service without a word on its backends; idempotent.
+    pub async fn declare_service(
+        &self,
+        name: &ServiceName,
+        service: &DeclarationBody,
+    ) -> Answer<ChangeReply> {
+        let path = format!("/v1/services/{name}");
+        self.send(Method::PUT, &path, How::default(), Some(service))
+            .await
+    }
+
+    /// Sends a CloudEvent in structured mode: a JSON object.
+    pub async fn send_event(&self, event: &serde_json::Value) -> Answer<EventReply> {
+        let content = "application/cloudevents+json";
+        let body = event.to_string().into_bytes();
+        self.answer(Method::POST, "/v1/events", content, body).await
+    }
+
+    /// Every drain that is remembered.
+    pub async fn operations(&self) -> Answer<ListReply<OperationView>> {
+        self.get("/v1/operations").await
+    }
+
+    /// A drain, when it is over or `wait` has passed; a minute at most. The client's own limit has to be longer.
+    pub async fn operation(&self, id: &OperationId, wait: Duration) -> Answer<OperationView> {
+        let seconds = wait.as_secs();
+        self.get(&format!("/v1/operations/{id}?wait={seconds}s"))
+            .await
+    }
+
+    /// How many sockets of a service an agent's instances have.
+    pub async fn sockets(&self, query: &SocketQuery) -> Answer<ListReply<SocketView>> {
+        let SocketQuery {
+            vip,
+            port,
+            protocol,
+        } = query;
+        self.get(&format!(
+            "/v1/sockets?vip={vip}&port={port}&protocol={protocol}"
+        ))
+        .await
     }
 
     /// The edge as a whole: one item.
@@ -155,9 +210,22 @@ impl Client {
             .await
     }
 
-    /// Takes the XDP program off the interface.
+    /// Withdraws every VIP of the edge from routers.
+    pub async fn drain_edge(&self, how: How) -> Answer<ChangeReply> {
+        self.send(Method::POST, "/v1/edge/drain", how, NO_BODY)
+            .await
+    }
+
+    /// Takes a drained edge back.
+    pub async fn undrain_edge(&self, how: How) -> Answer<ChangeReply> {
+        self.send(Method::POST, "/v1/edge/undrain", how, NO_BODY)
+            .await
+    }
+
+    /// Takes the XDP program off the interface, once the VIPs are withdrawn from routers.
     pub async fn detach(&self, how: How) -> Answer<ChangeReply> {
-        self.send(Method::POST, "/v1/detach", how, NO_BODY).await
+        let patient = self.clone().with_timeout(self.timeout + WITHDRAWAL);
+        patient.send(Method::POST, "/v1/detach", how, NO_BODY).await
     }
 }
 

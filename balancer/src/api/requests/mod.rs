@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     check::{CheckBody, CheckType},
-    service::{DEFAULT_DRAIN_TIMEOUT_MS, ServiceBody},
+    service::{DEFAULT_DRAIN_TIMEOUT_MS, DeclarationBody, ServiceBody},
 };
 use crate::model::{AdminState, Backend, Weight};
 

@@ -37,6 +37,49 @@ pub struct ServiceBody {
     pub backends: Vec<BackendBody>,
 }
 
+/// A service without its backends: the body of `PUT /v1/services/NAME`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeclarationBody {
+    /// The anycast address.
+    pub vip: IpAddr,
+    /// The destination port.
+    pub port: u16,
+    /// The protocol above IP; `tcp` when left out.
+    #[serde(default = "tcp")]
+    pub protocol: Protocol,
+    /// How packets travel to its backends; `gue` when left out.
+    #[serde(default)]
+    pub encapsulation: Encapsulation,
+    /// How its backends' health is asked for; not at all when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub check: Option<CheckBody>,
+    /// How long a draining backend stays, in milliseconds; 30,000 when left out.
+    #[serde(default = "default_drain_timeout_ms")]
+    pub drain_timeout_ms: u32,
+}
+
+impl DeclarationBody {
+    /// The service of this name, without backends.
+    ///
+    /// # Errors
+    ///
+    /// A sentence, when the check cannot be.
+    pub fn into_service(self, name: ServiceName) -> Result<Service, String> {
+        ServiceBody {
+            name,
+            vip: self.vip,
+            port: self.port,
+            protocol: self.protocol,
+            encapsulation: self.encapsulation,
+            check: self.check,
+            drain_timeout_ms: self.drain_timeout_ms,
+            backends: Vec::new(),
+        }
+        .try_into()
+    }
+}
+
 fn tcp() -> Protocol {
     Protocol::Tcp
 }

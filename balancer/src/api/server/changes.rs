@@ -13,11 +13,11 @@ use crate::{
     api::{
         command::Command,
         replies::ChangeReply,
-        requests::{BackendBody, DesiredBody, ServiceBody, WeightBody},
+        requests::{BackendBody, DeclarationBody, DesiredBody, ServiceBody, WeightBody},
         views::OutcomeView,
     },
     model::Service,
-    state::Change,
+    state::{Change, Outcome},
 };
 
 /// The query of changes that nothing needs to be forced for.
@@ -53,6 +53,16 @@ pub(super) async fn add_service(
 ) -> Changed {
     let service = Service::try_from(body).map_err(Failure::invalid)?;
     change(&daemon, Change::AddService(service), dry_run).await
+}
+
+pub(super) async fn declare_service(
+    State(daemon): State<Daemon>,
+    InService(name): InService,
+    Asked(Plain { dry_run }): Asked<Plain>,
+    Body(body): Body<DeclarationBody>,
+) -> Changed {
+    let service = body.into_service(name).map_err(Failure::invalid)?;
+    change(&daemon, Change::DeclareService(service), dry_run).await
 }
 
 pub(super) async fn remove_service(
@@ -154,6 +164,20 @@ pub(super) async fn apply(
     change(&daemon, Change::Apply { services, force }, dry_run).await
 }
 
+pub(super) async fn drain_edge(
+    State(daemon): State<Daemon>,
+    Asked(Plain { dry_run }): Asked<Plain>,
+) -> Changed {
+    change(&daemon, Change::DrainEdge, dry_run).await
+}
+
+pub(super) async fn undrain_edge(
+    State(daemon): State<Daemon>,
+    Asked(Plain { dry_run }): Asked<Plain>,
+) -> Changed {
+    change(&daemon, Change::UndrainEdge, dry_run).await
+}
+
 pub(super) async fn detach(
     State(daemon): State<Daemon>,
     Asked(Plain { dry_run }): Asked<Plain>,
@@ -174,6 +198,19 @@ pub(super) async fn detach(
 }
 
 async fn change(daemon: &Daemon, change: Change, dry_run: bool) -> Changed {
+    let outcome = outcome_of(daemon, change, dry_run).await?;
+    Ok(Json(ChangeReply::new(
+        outcome.generation,
+        dry_run,
+        OutcomeView::from(&outcome),
+    )))
+}
+
+pub(super) async fn outcome_of(
+    daemon: &Daemon,
+    change: Change,
+    dry_run: bool,
+) -> Result<Outcome, Failure> {
     let outcome = daemon
         .ask(|reply| Command::Change {
             change,
@@ -181,10 +218,5 @@ async fn change(daemon: &Daemon, change: Change, dry_run: bool) -> Changed {
             reply,
         })
         .await;
-    let outcome = outcome.ok_or_else(Failure::unavailable)??;
-    Ok(Json(ChangeReply::new(
-        outcome.generation,
-        dry_run,
-        OutcomeView::from(&outcome),
-    )))
+    Ok(outcome.ok_or_else(Failure::unavailable)??)
 }

@@ -10,12 +10,26 @@ use axum::{
 use serde::de::DeserializeOwned;
 
 use super::failure::Failure;
-use crate::{api::BODY_LIMIT_BYTES, model::ServiceName};
+use crate::{api::BODY_LIMIT_BYTES, model::ServiceName, state::OperationId};
 
 /// A JSON body; the content type does not matter.
 pub(super) struct Body<T>(pub(super) T);
 
+/// A body of whatever kind.
+pub(super) struct Raw(pub(super) Bytes);
+
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Failure> {
+        let Raw(bytes) = Raw::from_request(request, state).await?;
+        serde_json::from_slice(&bytes).map(Self).map_err(|error| {
+            Failure::invalid(format!("the body is not what this route takes: {error}"))
+        })
+    }
+}
+
+impl<S: Send + Sync> FromRequest<S> for Raw {
     type Rejection = Failure;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Failure> {
@@ -38,14 +52,12 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
                         Failure::invalid(format!("the body did not arrive whole: {rejection}"))
                     }
                 })?;
-        serde_json::from_slice(&bytes).map(Self).map_err(|error| {
-            Failure::invalid(format!("the body is not what this route takes: {error}"))
-        })
+        Ok(Self(bytes))
     }
 }
 
 /// The query's parameters.
-pub(super) struct Asked<T>(pub(super) T);
+pub(in crate::api) struct Asked<T>(pub(in crate::api) T);
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Asked<T> {
     type Rejection = Failure;
@@ -71,6 +83,19 @@ impl<S: Send + Sync> FromRequestParts<S> for InService {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
         let segments = segments(parts, state).await?;
         name(&segments).map(Self)
+    }
+}
+
+/// The operation in the path.
+pub(super) struct InOperation(pub(super) OperationId);
+
+impl<S: Send + Sync> FromRequestParts<S> for InOperation {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
+        let segments = segments(parts, state).await?;
+        let id = segment(&segments, "id").parse();
+        id.map(Self).map_err(Failure::invalid)
     }
 }
 

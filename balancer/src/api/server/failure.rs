@@ -23,11 +23,19 @@ impl Failure {
         Self(ErrorReply::new(ErrorCode::Invalid, error))
     }
 
+    pub(super) fn unauthorized(error: impl Into<String>) -> Self {
+        Self(ErrorReply::new(ErrorCode::Unauthorized, error))
+    }
+
+    pub(super) fn unsupported(error: impl Into<String>) -> Self {
+        Self(ErrorReply::new(ErrorCode::UnsupportedMediaType, error))
+    }
+
     pub(super) fn not_found(error: impl Into<String>) -> Self {
         Self(ErrorReply::new(ErrorCode::NotFound, error))
     }
 
-    pub(super) fn no_route(error: impl Into<String>) -> Self {
+    pub(in crate::api) fn no_route(error: impl Into<String>) -> Self {
         Self(ErrorReply::new(ErrorCode::NoRoute, error))
     }
 

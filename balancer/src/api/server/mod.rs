@@ -1,8 +1,10 @@
 //! The daemon's end of the control interface.
 
 mod changes;
+mod events;
 mod extract;
 mod failure;
+mod guard;
 mod reads;
 
 use std::{future::Future, io, time::Duration};
@@ -17,7 +19,8 @@ use tokio::{
     sync::{mpsc, oneshot, watch},
 };
 
-use self::failure::Failure;
+pub use self::guard::{bind_tcp, serve_tcp};
+pub(in crate::api) use self::{extract::Asked, failure::Failure, guard::serve_guarded};
 use super::BODY_LIMIT_BYTES;
 pub use super::{
     command::{ChangeError, Command},
@@ -30,7 +33,7 @@ const SHUTDOWN_GRACE: Duration = Duration::from_secs(2);
 const ROUTES: &str = "GET /v1/status, /v1/services, /v1/backends; POST /v1/services; DELETE /v1/services/NAME; \
 POST /v1/services/NAME/backends; DELETE /v1/services/NAME/backends/ADDRESS; \
 POST /v1/services/NAME/backends/ADDRESS/drain; PUT /v1/services/NAME/backends/ADDRESS/weight; \
-PUT /v1/desired; POST /v1/detach";
+PUT /v1/services/NAME, /v1/desired; POST /v1/events; GET /v1/operations, /v1/operations/ID; POST /v1/detach, /v1/edge/drain, /v1/edge/undrain";
 
 /// Serves the control interface until `shutdown` is ready; requests under way have two seconds more.
 ///
@@ -82,7 +85,10 @@ fn router(commands: mpsc::Sender<Command>) -> Router {
             "/v1/services",
             get(reads::services).post(changes::add_service),
         )
-        .route("/v1/services/{name}", delete(changes::remove_service))
+        .route(
+            "/v1/services/{name}",
+            delete(changes::remove_service).put(changes::declare_service),
+        )
         .route("/v1/services/{name}/backends", post(changes::add_backend))
         .route(
             "/v1/services/{name}/backends/{address}",
@@ -96,8 +102,13 @@ fn router(commands: mpsc::Sender<Command>) -> Router {
             "/v1/services/{name}/backends/{address}/weight",
             put(changes::set_weight),
         )
+        .route("/v1/events", post(events::post))
+        .route("/v1/operations", get(events::list))
+        .route("/v1/operations/{id}", get(events::one))
         .route("/v1/backends", get(reads::backends))
         .route("/v1/desired", put(changes::apply))
+        .route("/v1/edge/drain", post(changes::drain_edge))
+        .route("/v1/edge/undrain", post(changes::undrain_edge))
         .route("/v1/detach", post(changes::detach))
         .fallback(no_route)
         .method_not_allowed_fallback(method_not_allowed)

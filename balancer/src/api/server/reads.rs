@@ -16,7 +16,7 @@ use crate::{
 /// A query without parameters.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Nothing {}
+pub(in crate::api) struct Nothing {}
 
 /// The query of `GET /v1/backends`.
 #[derive(Deserialize)]

@@ -18,6 +18,7 @@ use super::{
 use crate::{
     api::{
         client::{Client, ClientError, How},
+        endpoint::Endpoint,
         replies::ErrorCode,
         requests::{BackendBody, ServiceBody},
     },
@@ -153,7 +154,8 @@ async fn given_up(client: Client) -> ClientError {
 #[test]
 fn a_socket_of_others_is_told_with_what_to_do() {
     let denied = io::ErrorKind::PermissionDenied.into();
-    let error = ClientError::without_connection("/run/balancer/lbd.sock".into(), denied);
+    let error =
+        ClientError::without_connection(Endpoint::Unix("/run/balancer/lbd.sock".into()), denied);
     assert_eq!(error.exit_code(), 3);
     assert_eq!(
         error.to_string(),

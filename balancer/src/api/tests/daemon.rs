@@ -11,7 +11,7 @@ use std::{
 };
 
 use tempfile::TempDir;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{
     api::{
@@ -19,7 +19,7 @@ use crate::{
         command::{ChangeError, Command},
         server::{bind, serve},
         tests::samples::{snapshot, status},
-        views::Snapshot,
+        views::{Board, OperationView, Snapshot},
     },
     state::{Change, State},
 };
@@ -40,6 +40,8 @@ pub(crate) enum Manner {
     Owns(Vec<Change>),
     /// Shows always the same.
     Shows(Snapshot),
+    /// Shows always the same, and takes every change.
+    Announces(Snapshot),
     /// Cannot persist anything.
     Fails,
     /// Persists, and cannot write the maps.
@@ -128,8 +130,21 @@ async fn answer(mut inbox: mpsc::Receiver<Command>, manner: Manner, detached: Ar
                 detached.store(true, Ordering::SeqCst);
                 let _ = reply.send(Ok(()));
             }
-            (Manner::Shows(snapshot), Command::Snapshot { reply }) => {
+            (
+                Manner::Shows(snapshot) | Manner::Announces(snapshot),
+                Command::Snapshot { reply },
+            ) => {
                 let _ = reply.send(snapshot.clone());
+            }
+            (_, Command::Operations { reply }) => {
+                let operations = state.operations(now_unix_ms());
+                let view = |operation| OperationView::new(operation, state.generation);
+                let board = Board {
+                    generation: state.generation,
+                    published: true,
+                    operations: operations.into_iter().map(view).collect(),
+                };
+                let _ = reply.send(watch::Sender::new(board).subscribe());
             }
             (_, Command::Snapshot { reply }) => {
                 if let Ok((next, _)) = state.change(&Change::EndDrains, now_unix_ms()) {

@@ -183,6 +183,7 @@ async fn a_dry_run_of_any_change_changes_nothing() {
         client
             .apply(vec![dns(&[])], How { force: true, ..DRY })
             .await,
+        client.drain_edge(DRY).await,
         client.detach(DRY).await,
     ];
     for (nth, reply) in replies.into_iter().enumerate() {

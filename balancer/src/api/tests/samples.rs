@@ -5,7 +5,9 @@ use std::net::IpAddr;
 use crate::{
     api::{
         requests::{BackendBody, CheckBody, CheckType, ServiceBody},
-        views::{BackendView, ReasonCount, ServiceView, Snapshot, StatusView},
+        views::{
+            AnnounceView, BackendView, ReasonCount, ServiceView, Snapshot, StatusView, VipView,
+        },
     },
     model::{AdminState, BackendState, Encapsulation, Protocol, Service, ServiceName, Weight},
     state::{Change, State},
@@ -117,6 +119,7 @@ pub(crate) fn status(state: &State) -> StatusView {
         xdp_mode: "native".to_owned(),
         program_id: 42,
         services: state.services.len(),
+        drained: state.drained,
         ..StatusView::default()
     }
 }
@@ -146,6 +149,23 @@ pub(crate) fn busy() -> Snapshot {
                 count("port_not_declared", "drop", 0),
             ],
             warnings: vec!["backend 10.1.0.11 has no next hop".to_owned()],
+            drained: false,
+            announce: Some(AnnounceView {
+                speaker: "gobgp at 127.0.0.1:50051".to_owned(),
+                error: None,
+                vips: vec![
+                    VipView {
+                        vip: ip("198.51.100.10"),
+                        announced: true,
+                        withheld: None,
+                    },
+                    VipView {
+                        vip: ip("2001:db8::53"),
+                        announced: false,
+                        withheld: Some("none of its services has a usable backend".to_owned()),
+                    },
+                ],
+            }),
         },
         services: vec![
             ServiceView {

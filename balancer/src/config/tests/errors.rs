@@ -62,8 +62,8 @@ fn a_key_that_there_is_not() {
     edge(
         "zone = 1<-\nalpha = \"native\"",
         "key `zone`: there is no such key; expected only version, interface, xdp_mode, \
-         allow_default_route_interface, pin_dir, state_dir, api_socket, metrics_listen, source_ipv4, \
-         source_ipv6, hash_key, debug_packets, service",
+         allow_default_route_interface, pin_dir, state_dir, api_socket, api_listen, api_token_file, agent_token_file, metrics_listen, source_ipv4, \
+         source_ipv6, hash_key, debug_packets, announce, service",
     );
     service(
         "checks = 1<-",

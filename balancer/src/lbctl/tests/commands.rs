@@ -23,6 +23,7 @@ generation  1,007
 uptime      3 h 12 min
 services    2
 backends    3
+announced   1 of 2 VIPs, by gobgp at 127.0.0.1:50051
 version     0.1.0 (ABI 1)
 
 REASON     VERDICT    PACKETS
@@ -306,6 +307,56 @@ address = \"10.1.0.10\"
     );
     let says = daemon.prints(&format!("apply -f {file}"));
     assert_eq!(says, format!("{file}: nothing to change, generation 2\n"));
+}
+
+#[test]
+fn a_drained_edge_says_so_and_waits_until_nothing_is_announced() {
+    let daemon = Daemon::with(vec![]);
+    assert_eq!(
+        daemon.prints("edge drain --wait 10"),
+        "edge: drained, routers are told of no VIP any more, generation 1, no slots move\n\
+         edge: every VIP is withdrawn\n"
+    );
+    assert_eq!(
+        daemon.prints("edge status"),
+        "drained     yes\n\
+         speaker     none; add a section [announce] to edge.toml, and routers are told of VIPs\n"
+    );
+    assert_eq!(
+        daemon.prints("edge drain"),
+        "edge: nothing to change, generation 1\n"
+    );
+    assert_eq!(
+        daemon.prints("edge undrain"),
+        "edge: undrained, routers are told of the VIPs that it can serve, generation 2, no slots move\n"
+    );
+    let stubborn = Daemon::start(Manner::Announces(busy()));
+    let ran = stubborn.lbctl("edge drain --wait 1");
+    assert_eq!(ran.code, 8, "{ran:?}");
+    assert!(
+        ran.err.contains("VIPs are still announced after 1 s"),
+        "{ran:?}"
+    );
+}
+
+#[test]
+fn every_vip_is_shown_with_why_it_is_not_announced() {
+    let mut snapshot = busy();
+    if let Some(announce) = &mut snapshot.status.announce {
+        announce.error = Some("no answer within 2 s".to_owned());
+    }
+    assert_eq!(
+        Daemon::start(Manner::Shows(snapshot)).prints("edge status"),
+        "\
+drained     no
+speaker     gobgp at 127.0.0.1:50051
+error       no answer within 2 s
+
+VIP            ANNOUNCED  WHY NOT
+198.51.100.10  yes        -
+2001:db8::53   no         none of its services has a usable backend
+"
+    );
 }
 
 #[test]

@@ -5,7 +5,11 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 
 use super::*;
-use crate::table::slots_for;
+use crate::{
+    model::Weight,
+    state::{Event, Happened},
+    table::slots_for,
+};
 
 fn change() -> impl Strategy<Value = Change> {
     let n = 1..9u8;
@@ -22,6 +26,16 @@ fn change() -> impl Strategy<Value = Change> {
             apply(&[service("web", 10, &web), service("other", 11, &other)], force)
         }),
         2 => Just(Change::EndDrains),
+        3 => (1..9u8, 0..3u64, 0..3u8).prop_map(|(n, incarnation, what)| Change::Hear(Event {
+            service: name("web"),
+            address: address(n),
+            incarnation,
+            happened: match what {
+                0 => Happened::Launched { weight: Weight::default(), agent: None, instance: None },
+                1 => Happened::Terminating { deadline_unix_ms: NOW + 60_000 },
+                _ => Happened::Terminated,
+            },
+        })),
     ]
 }
 

@@ -1,4 +1,4 @@
-//! Who may ask for metrics, and for how long: the port may face anyone, and the daemon's file
+//! Who may ask over TCP, and for how long: the port may face anyone, and the daemon's file
 //! descriptors are for health checks first.
 
 use std::{
@@ -19,14 +19,14 @@ use tokio::{
 };
 
 /// A listener that lets in so many connections at once, each for so long.
-pub(super) struct Door {
+pub(crate) struct Door {
     listener: TcpListener,
     seats: Arc<Semaphore>,
     stay: Duration,
 }
 
 impl Door {
-    pub(super) fn new(listener: TcpListener, seats: usize, stay: Duration) -> Self {
+    pub(crate) fn new(listener: TcpListener, seats: usize, stay: Duration) -> Self {
         let seats = Arc::new(Semaphore::new(seats));
         Self {
             listener,
@@ -61,7 +61,7 @@ impl Listener for Door {
 }
 
 /// A connection that fails when its time is over, and then gives its seat back.
-pub(super) struct Guest {
+pub(crate) struct Guest {
     stream: TcpStream,
     leaves: Pin<Box<Sleep>>,
     _seat: Option<OwnedSemaphorePermit>,

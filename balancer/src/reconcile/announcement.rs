@@ -1,0 +1,114 @@
+//! Which VIPs an edge lets routers know of.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    net::IpAddr,
+};
+
+use super::{NextHop, overlay::has_usable};
+use crate::{
+    model::{BackendId, Health, WhenUnhealthy},
+    state::State,
+};
+
+/// What counts for all VIPs of an edge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Circumstances<'a> {
+    /// Whether the program is on the interface.
+    pub attached: bool,
+    /// Whether the daemon is about to stop, and withdraws for it.
+    pub stopping: bool,
+    /// What becomes of VIPs without a usable backend.
+    pub when_unhealthy: WhenUnhealthy,
+    /// The VIPs that the maps were last written for in full.
+    pub served: &'a BTreeSet<IpAddr>,
+    /// The VIPs that were announced until now.
+    pub announced: &'a BTreeSet<IpAddr>,
+}
+
+/// Why a VIP is not announced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Withheld {
+    /// The operator has drained the edge.
+    Drained,
+    /// The daemon is about to stop.
+    Stopping,
+    /// The program is not on the interface.
+    Detached,
+    /// The maps do not have it yet.
+    NotServed,
+    /// None of its services has a usable backend.
+    NoBackend,
+}
+
+impl fmt::Display for Withheld {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Drained => "the edge is drained",
+            Self::Stopping => "lbd is stopping",
+            Self::Detached => "no program is on the interface",
+            Self::NotServed => "the maps do not have it yet",
+            Self::NoBackend => "none of its services has a usable backend",
+        })
+    }
+}
+
+/// Every VIP of the state's services: announced, or why not.
+///
+/// A VIP of several services is announced as long as one of them has a usable backend: an address can
+/// only be announced whole, and the services that work must not go with one that does not.
+///
+/// `known` is a backend's health as probes have it, `trusted` as the maps have it. A VIP begins to be
+/// announced once a probe has passed, and stays as long as the maps have a usable backend: an edge
+/// attracts no packets on trust, and does not give up those that it has for a lack of knowledge.
+pub fn announcement(
+    state: &State,
+    known: &dyn Fn(BackendId) -> Health,
+    trusted: &dyn Fn(BackendId) -> Health,
+    next_hops: &BTreeMap<IpAddr, NextHop>,
+    circumstances: Circumstances<'_>,
+) -> BTreeMap<IpAddr, Result<(), Withheld>> {
+    let mut able: BTreeMap<IpAddr, bool> = BTreeMap::new();
+    for service in state.services.values() {
+        let vip = service.service.key.vip;
+        let health = match circumstances.announced.contains(&vip) {
+            true => trusted,
+            false => known,
+        };
+        let usable = has_usable(service, health, next_hops);
+        *able.entry(vip).or_default() |= usable;
+    }
+    able.into_iter()
+        .map(|(vip, able)| (vip, judge(vip, able, state.drained, circumstances)))
+        .collect()
+}
+
+fn judge(
+    vip: IpAddr,
+    able: bool,
+    drained: bool,
+    circumstances: Circumstances<'_>,
+) -> Result<(), Withheld> {
+    let Circumstances {
+        attached,
+        stopping,
+        when_unhealthy,
+        served,
+        ..
+    } = circumstances;
+    let causes = [
+        (drained, Withheld::Drained),
+        (stopping, Withheld::Stopping),
+        (!attached, Withheld::Detached),
+        (!served.contains(&vip), Withheld::NotServed),
+        (
+            !able && when_unhealthy == WhenUnhealthy::Withdraw,
+            Withheld::NoBackend,
+        ),
+    ];
+    match causes.into_iter().find(|(holds, _)| *holds) {
+        Some((_, why)) => Err(why),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,62 @@
+//! Addresses of a subnet, handed out.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use crate::runtime::{Network, RuntimeError};
+
+/// The first of the range that is free: neither taken, nor the gateway's, nor the subnet's first or last.
+pub(super) fn choose(network: &Network, taken: &[Ipv4Addr]) -> Result<Ipv4Addr, RuntimeError> {
+    let range = network.range.unwrap_or(network.subnet);
+    let (first, last) = (u32::from(range.network()), u32::from(range.broadcast()));
+    let unusable = [
+        network.gateway,
+        network.subnet.network(),
+        network.subnet.broadcast(),
+    ];
+    (first..=last)
+        .map(Ipv4Addr::from)
+        .find(|address| !unusable.contains(address) && !taken.contains(address))
+        .ok_or_else(|| RuntimeError::NoAddress {
+            range: range.to_string(),
+        })
+}
+
+/// The IPv6 address with the same place in its subnet.
+pub(super) fn ipv6_beside(network: &Network, address: Ipv4Addr) -> Option<Ipv6Addr> {
+    let subnet = network.subnet6?;
+    let place = u32::from(address) - u32::from(network.subnet.network());
+    let address = Ipv6Addr::from(u128::from(subnet.network()) | (1 << 16) | u128::from(place));
+    (subnet.contains(&address) && Some(address) != network.gateway6).then_some(address)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn network(subnet: &str) -> Network {
+        let json = format!(r#"{{"bridge": "lb0", "subnet": "{subnet}", "gateway": "10.0.0.1"}}"#);
+        serde_json::from_str(&json).expect("a network")
+    }
+
+    #[test]
+    fn addresses_are_handed_out_once_and_never_the_gateways() {
+        let network = network("10.0.0.0/29");
+        let mut taken = Vec::new();
+        while let Ok(address) = choose(&network, &taken) {
+            taken.push(address);
+        }
+        let last: Vec<u8> = taken.iter().map(|address| address.octets()[3]).collect();
+        assert_eq!(last, [2, 3, 4, 5, 6]);
+    }
+
+    #[test]
+    fn a_full_range_is_named() {
+        let error = choose(&network("10.0.0.0/31"), &[]).expect_err("full");
+        assert!(
+            error
+                .to_string()
+                .starts_with("no address is left in 10.0.0.0/31"),
+            "{error}"
+        );
+    }
+}

@@ -1,0 +1,194 @@
+//! Docker's engine, started by hand: its own data, socket and network namespace, and gone with its world.
+
+use std::cell::RefCell;
+use std::env;
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::rc::Rc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+
+use crate::namespace::{Namespace, output};
+use crate::process::Process;
+use crate::world::World;
+use crate::{program, wait_for};
+
+/// The first start on a busy machine.
+const START: Duration = Duration::from_secs(30);
+/// With all containers removed.
+const STOP: Duration = Duration::from_secs(20);
+
+/// An engine in a namespace. Its containers, and it itself, end when it is dropped.
+pub struct Engine {
+    socket: PathBuf,
+    process: Rc<RefCell<Process>>,
+}
+
+impl Engine {
+    /// Starts one and waits until it answers. Its forwarding is on, and it leaves packet filters alone.
+    pub fn start(world: &World, namespace: &Namespace) -> Result<Engine> {
+        let name = format!("engine-{}", namespace.name());
+        let directory = world.directory().join(&name);
+        fs::create_dir(&directory)?;
+        let socket = directory.join("docker.sock");
+        let path = |file: &str| directory.join(file).display().to_string();
+        let host = format!("unix://{}", socket.display());
+        let search = format!("PATH={}", search_path().to_string_lossy());
+        let arguments = [
+            &search,
+            "dockerd",
+            "--data-root",
+            &path("data"),
+            "--exec-root",
+            &path("exec"),
+            "--pidfile",
+            &path("pid"),
+            "--host",
+            &host,
+            "--bridge=none",
+            "--iptables=false",
+            "--ip6tables=false",
+            "--userland-proxy=false",
+        ];
+        find("dockerd")?;
+        let process = world.start(&name, namespace, "env", &arguments)?;
+        let engine = Engine { socket, process };
+        wait_for("the container engine", START, || {
+            if !engine.process.borrow_mut().is_running() {
+                bail!("it ended: {}", engine.process.borrow().log_tail());
+            }
+            engine.ask("GET", "/_ping").map(drop)
+        })?;
+        Ok(engine)
+    }
+
+    /// Where it listens, as a host's `engine` is written.
+    pub fn address(&self) -> String {
+        format!("unix:{}", self.socket.display())
+    }
+
+    /// Its socket.
+    pub fn socket(&self) -> &Path {
+        &self.socket
+    }
+
+    /// Every container that it has, also ended ones, as its API lists them.
+    pub fn containers(&self) -> Result<Vec<Value>> {
+        Ok(serde_json::from_str(
+            &self.ask("GET", "/v1.41/containers/json?all=1")?,
+        )?)
+    }
+
+    /// One request; the answer's body.
+    pub fn ask(&self, method: &str, path: &str) -> Result<String> {
+        self.request(&["--request", method], path)
+    }
+
+    /// Posts JSON; the answer's body.
+    pub fn post(&self, path: &str, body: &Value) -> Result<String> {
+        let header = "Content-Type: application/json";
+        self.request(&["--header", header, "--data", &body.to_string()], path)
+    }
+
+    fn request(&self, arguments: &[&str], path: &str) -> Result<String> {
+        output(
+            Command::new("curl")
+                .args([
+                    "--silent",
+                    "--show-error",
+                    "--fail-with-body",
+                    "--max-time",
+                    "30",
+                ])
+                .args(arguments)
+                .arg("--unix-socket")
+                .arg(&self.socket)
+                .arg(format!("http://engine{path}")),
+        )
+    }
+
+    fn end(&self) -> Result<()> {
+        for container in self.containers()? {
+            let id = container["Id"].as_str().context("a container has an id")?;
+            self.ask("DELETE", &format!("/v1.41/containers/{id}?force=1&v=1"))?;
+        }
+        self.process.borrow_mut().terminate(STOP).map(drop)
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        if let Err(error) = self.end() {
+            eprintln!("the container engine did not end well: {error:#}");
+        }
+    }
+}
+
+/// A build context for the image of the tests, a tar: `busybox`, and the testbed's web server `/instance`.
+pub fn image_context(world: &World) -> Result<Vec<u8>> {
+    let root = world.directory().join("image");
+    if !root.is_dir() {
+        fs::create_dir_all(root.join("bin"))?;
+        fs::copy(find("busybox")?, root.join("bin/busybox"))?;
+        symlink("busybox", root.join("bin/sh"))?;
+        let server = program("instance")?;
+        fs::copy(&server, root.join("instance"))?;
+        for library in libraries(&server)? {
+            let place = root.join(library.strip_prefix("/")?);
+            fs::create_dir_all(place.parent().context("a library is in a directory")?)?;
+            fs::copy(&library, place)?;
+        }
+        fs::write(
+            root.join("Dockerfile"),
+            "FROM scratch\nCOPY . /\nENTRYPOINT [\"/instance\"]\n",
+        )?;
+    }
+    let tar = Command::new("tar")
+        .arg("-C")
+        .arg(&root)
+        .args(["-c", "."])
+        .output()?;
+    if !tar.status.success() {
+        bail!("tar: {}", String::from_utf8_lossy(&tar.stderr));
+    }
+    Ok(tar.stdout)
+}
+
+/// What a program is linked with, by the loader's own words.
+fn libraries(program: &Path) -> Result<Vec<PathBuf>> {
+    let listed = output(Command::new("ldd").arg(program))?;
+    let paths = listed
+        .lines()
+        .filter_map(|line| line.split_whitespace().find(|word| word.starts_with('/')));
+    Ok(paths.map(PathBuf::from).collect())
+}
+
+/// A program on the search path.
+pub fn find(name: &str) -> Result<PathBuf> {
+    env::split_paths(&search_path())
+        .map(|directory| directory.join(name))
+        .find(|candidate| candidate.is_file())
+        .with_context(|| format!("{name} is missing: `cargo xtask test` installs what tests need"))
+}
+
+/// `PATH`, where root's programs are, and where set-up unpacks the engine.
+fn search_path() -> OsString {
+    let variable = |name: &str| env::var_os(name).filter(|value| !value.is_empty());
+    let cache = variable("BALANCER_CACHE").map(PathBuf::from).or_else(|| {
+        let caches = variable("XDG_CACHE_HOME").map(PathBuf::from);
+        let caches = caches.or_else(|| Some(PathBuf::from(variable("HOME")?).join(".cache")))?;
+        Some(caches.join("balancer"))
+    });
+    let own = cache
+        .map(|cache| ["usr/bin", "usr/sbin", "bin"].map(|part| cache.join("engine").join(part)));
+    let path = env::var_os("PATH").unwrap_or_default();
+    let places = env::split_paths(&path)
+        .chain(["/usr/sbin".into(), "/sbin".into()])
+        .chain(own.into_iter().flatten());
+    env::join_paths(places).unwrap_or(path)
+}

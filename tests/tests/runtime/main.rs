@@ -1,0 +1,36 @@
+//! What every runtime of instances must do, asked of each of them.
+
+mod bed;
+mod contract;
+
+use bed::Bed;
+
+/// The same tests for both runtimes.
+macro_rules! contract {
+    ($($name:ident),* $(,)?) => {
+        mod docker {
+            use super::{Bed, contract};
+            $(#[test] fn $name() { contract::$name(&Bed::docker().expect("an engine")); })*
+        }
+        mod builtin {
+            use super::{Bed, contract};
+            $(#[test] fn $name() { contract::$name(&Bed::builtin().expect("a host")); })*
+        }
+    };
+}
+
+contract! {
+    a_launched_instance_is_found_and_answers,
+    command_and_environment_are_the_containers_own,
+    requests_become_limits,
+    an_ended_instance_is_seen_with_its_code_and_restarted,
+    logs_are_followed_across_a_restart,
+    cpu_time_grows_with_work,
+    removal_leaves_nothing_and_may_be_repeated,
+    a_new_daemon_finds_everything_again,
+    an_interrupted_launch_is_made_whole_by_the_next,
+    containers_of_an_instance_share_its_network,
+    what_cannot_run_is_named_and_leaves_nothing,
+    another_specification_does_not_take_a_name,
+    an_instance_takes_a_native_program,
+}
