@@ -154,6 +154,8 @@ mod tests {
         straight("name = “app”", "name = \"app\"", 2);
         straight("name = „app“", "name = \"app\"", 2);
         straight("name = ‘app’", "name = \"app\"", 2);
+        // One that is not closed goes no further than its line.
+        straight("a = “b\nc = \"x “y” z\"", "a = \"b\nc = \"x “y” z\"", 1);
         // As word processors break them.
         straight("name = “app\"", "name = \"app\"", 1);
         straight("name = ”app”", "name = \"app\"", 2);
