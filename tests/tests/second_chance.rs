@@ -144,7 +144,7 @@ fn several_changes_at_once_break_no_connection_over_ipv6() -> Result<()> {
 /// Connections on substitutes of a backend that was down, when it is up again.
 fn a_backend_that_comes_back_breaks_no_connection(vip: impl Into<IpAddr>) -> Result<()> {
     let world = World::new()?;
-    let site = site(&world, vip)?;
+    let mut site = site(&world, vip)?;
     let address = site.address("two")?;
     site.topology.instance("two")?.kill();
     site.wait_until_out(address)?;
@@ -153,7 +153,11 @@ fn a_backend_that_comes_back_breaks_no_connection(vip: impl Into<IpAddr>) -> Res
     site.wait_until_up(address)?;
     ensure_alive(&mut connections)?;
     ensure_some_moved(&site)?;
-    site.answered(300)?.ensure_balanced(&NAMES, 70)
+    site.answered(300)?.ensure_balanced(&NAMES, 70)?;
+    // Nor does a daemon that does not know that it was ever down.
+    site.edge.kill();
+    site.edge.start_again(&world)?;
+    ensure_alive(&mut connections)
 }
 
 #[test]

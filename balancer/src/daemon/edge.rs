@@ -113,6 +113,7 @@ pub async fn run(file: &Path) -> Result<(), Failure> {
     // The maps may serve packets already: they are written once the next hops are known, not before.
     keeper.wish();
     keeper.next_hops = first_look(&keeper, &mut next_hops).await;
+    keeper.remember();
     keeper.publish();
     keeper.post();
     if let Err(error) = keeper.attach(interface.xdp) {

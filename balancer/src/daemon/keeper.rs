@@ -244,6 +244,15 @@ impl Keeper {
         }
     }
 
+    /// Takes over the memory of what an earlier daemon published, before the first plan.
+    pub(super) fn remember(&mut self) {
+        let plan = reconcile::plan(&self.state, &|id| self.trusted(id), &self.next_hops);
+        match self.plane.met(&plan) {
+            Ok(met) => self.met = met,
+            Err(error) => warn!("connections on substitutes may break, for {error}"),
+        }
+    }
+
     /// Makes the maps equal to what state, health and next hops say.
     pub(super) fn publish(&mut self) {
         let health = &self.health;

@@ -15,6 +15,31 @@ use crate::{
 };
 
 impl EdgePlane {
+    /// What packets meet now of the services and backends that `plan` has: what an earlier daemon published last.
+    pub fn met(&self, plan: &Plan) -> Result<Plan, DataplaneError> {
+        let mut met = Plan::default();
+        for (key, &id) in &plan.services {
+            let Ok(service) = self.services.get(&record::service_key(key), 0) else {
+                continue;
+            };
+            let slots = 1 << (64 - service.shift.clamp(33, 64));
+            if let Some(table) = self.tables.read(service.table, slots)? {
+                met.tables.insert(id, table);
+            }
+        }
+        for (&id, backend) in &plan.backends {
+            let record = self
+                .backends
+                .get(&u32::from(id.0), 0)
+                .map_err(kernel("read a backend"))?;
+            // Of another daemon's state, the id may have meant somebody else.
+            if record.destination == Address::from(backend.address) {
+                met.backends.insert(id, *backend);
+            }
+        }
+        Ok(met)
+    }
+
     /// Makes the maps equal to `plan`, whatever an earlier daemon left in them, and without a
     /// moment in which a service that is in both would be missing.
     pub fn adopt(&mut self, plan: &Plan) -> Result<(), DataplaneError> {

@@ -6,7 +6,7 @@ use aya::maps::{Array, ArrayOfMaps, MapData};
 use balancer_common::abi::{HistoryRow, LINE_SLOTS, MAX_TABLES, Slot, SlotLine};
 
 use super::error::{DataplaneError, kernel};
-use crate::table::Table;
+use crate::{model::BackendId, table::Table};
 
 /// What the inner arrays are made with; as the program declares them.
 const INNER_FLAGS: u32 = 1 << 12;
@@ -45,6 +45,27 @@ impl Tables {
             .map_err(kernel("publish a table"))?;
         self.used.insert(index);
         Ok(index)
+    }
+
+    /// Reads a table that packets meet.
+    pub(super) fn read(&self, index: u32, slots: usize) -> Result<Option<Table>, DataplaneError> {
+        let reading = "read a table";
+        let lines = self.tables.get(&index, 0).map_err(kernel(reading))?;
+        let rows = self.histories.get(&index, 0).map_err(kernel(reading))?;
+        let (mut owners, mut history) = (Vec::new(), Vec::new());
+        for line in 0..slots.div_ceil(LINE_SLOTS) {
+            for slot in lines.get(&(line as u32), 0).map_err(kernel(reading))? {
+                let row: HistoryRow = match Slot(slot).has_moved() {
+                    true => rows
+                        .get(&(owners.len() as u32), 0)
+                        .map_err(kernel(reading))?,
+                    false => [0; 4],
+                };
+                owners.push(BackendId(Slot(slot).owner()));
+                history.push([row[0], row[1], row[2]].map(BackendId));
+            }
+        }
+        Ok(Table::held(owners, history))
     }
 
     /// Gives back an index that no service names any more.

@@ -4,6 +4,12 @@ use super::{HISTORY, NOBODY, Table};
 use crate::model::BackendId;
 
 impl Table {
+    /// A table as a data plane holds it, to be remembered; `None` unless it has a power of two of slots, and a history for each.
+    pub fn held(owners: Vec<BackendId>, history: Vec<[BackendId; HISTORY]>) -> Option<Table> {
+        let fits = owners.len().is_power_of_two() && owners.len() == history.len();
+        fits.then_some(Table { owners, history })
+    }
+
     /// The same owners. Each slot's history begins with who owned it in `before`, the table that packets have met so far, and
     /// with its history there, as far as `is_known` holds; then comes the slot's own.
     ///
