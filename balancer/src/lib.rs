@@ -2,7 +2,7 @@
 //!
 //! Four rings; a ring imports only inward (`cargo xtask lint` checks it):
 //! pure (`model`, `config`, `table`, `state`, `reconcile`, `workload`), ports (`announce`, `health`, `nexthop`,
-//! `netns`, `runtime`, `store`, `dataplane`), faces (`api`, `metrics`, `lbctl`), and `daemon`, which nothing imports.
+//! `netns`, `runtime`, `store`, `dataplane`), faces (`api`, `site_api`, `metrics`, `lbctl`), and `daemon`, which nothing imports.
 
 pub mod announce;
 pub mod api;
@@ -17,6 +17,7 @@ pub mod netns;
 pub mod nexthop;
 pub mod reconcile;
 pub mod runtime;
+pub mod site_api;
 pub mod state;
 pub mod store;
 pub mod table;

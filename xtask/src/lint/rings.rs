@@ -18,7 +18,7 @@ pub(super) enum Ring {
     Outermost,
 }
 
-const MODULES: [(&str, Ring); 17] = [
+const MODULES: [(&str, Ring); 18] = [
     ("model", Ring::Pure),
     ("config", Ring::Pure),
     ("table", Ring::Pure),
@@ -33,6 +33,7 @@ const MODULES: [(&str, Ring); 17] = [
     ("dataplane", Ring::Port),
     ("runtime", Ring::Port),
     ("api", Ring::Face),
+    ("site_api", Ring::Face),
     ("metrics", Ring::Face),
     ("lbctl", Ring::Face),
     ("daemon", Ring::Daemon),
@@ -93,7 +94,7 @@ fn allowed(own: &str, ring: Ring, other: &str) -> bool {
             Ring::Outermost => true,
             Ring::Daemon => *inner != Ring::Daemon,
             // metrics and lbctl show the views of the api
-            Ring::Face => *inner == Ring::Pure || other == "api",
+            Ring::Face => *inner == Ring::Pure || ["api", "site_api"].contains(&other),
             Ring::Port | Ring::Pure => *inner == Ring::Pure,
         }
 }
