@@ -1,11 +1,12 @@
 //! Balancer's user space: the daemon `lbd` and the operator's tool `lbctl`.
 //!
 //! Four rings; a ring imports only inward (`cargo xtask lint` checks it):
-//! pure (`model`, `config`, `table`, `state`, `reconcile`, `workload`), ports (`announce`, `health`, `nexthop`,
+//! pure (`model`, `config`, `table`, `state`, `reconcile`, `workload`, `autoscale`, `site`), ports (`announce`, `health`, `nexthop`,
 //! `netns`, `runtime`, `store`, `dataplane`), faces (`api`, `site_api`, `metrics`, `lbctl`), and `daemon`, which nothing imports.
 
 pub mod announce;
 pub mod api;
+pub mod autoscale;
 pub mod config;
 pub mod daemon;
 pub mod dataplane;
@@ -17,6 +18,7 @@ pub mod netns;
 pub mod nexthop;
 pub mod reconcile;
 pub mod runtime;
+pub mod site;
 pub mod site_api;
 pub mod state;
 pub mod store;

@@ -18,13 +18,15 @@ pub(super) enum Ring {
     Outermost,
 }
 
-const MODULES: [(&str, Ring); 18] = [
+const MODULES: [(&str, Ring); 20] = [
     ("model", Ring::Pure),
     ("config", Ring::Pure),
     ("table", Ring::Pure),
     ("state", Ring::Pure),
     ("reconcile", Ring::Pure),
     ("workload", Ring::Pure),
+    ("autoscale", Ring::Pure),
+    ("site", Ring::Pure),
     ("announce", Ring::Port),
     ("store", Ring::Port),
     ("health", Ring::Port),
