@@ -1,1 +1,132 @@
 //! What a site does next: from the workloads that it is to run and what there is, to the next actions.
+//!
+//! Level-triggered: [`plan`] looks at everything each time, and gives what is missing. An action that failed, or was
+//! carried out by a daemon that crashed before it knew, is found again or found done.
+
+mod edges;
+mod instances;
+mod model;
+mod phase;
+mod services;
+
+#[cfg(test)]
+mod tests;
+
+pub use model::{Backend, Edge, EdgeView, Instance, Life, Memory, Wanted, World};
+pub use phase::{Phase, is_converged, phase};
+pub use services::{CheckSpec, ServiceSpec, services};
+
+use std::net::IpAddr;
+
+use crate::{model::ServiceName, workload::Label};
+
+/// One thing to do. Every one of them may be done again.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    /// Start an instance of a target, or make an interrupted start whole.
+    Launch {
+        /// Its name.
+        name: String,
+        /// Its workload.
+        slug: Label,
+        /// Its target.
+        target: Label,
+    },
+    /// Start an instance's containers again.
+    Restart(String),
+    /// From now on an instance is on its way out: to be remembered before anybody hears of it.
+    Leave {
+        /// Its name.
+        name: String,
+        /// When its connections are cut at the latest, in milliseconds since 1970.
+        deadline_unix_ms: u64,
+    },
+    /// End an instance: its agent leaves it, then the runtime removes it.
+    Remove(String),
+    /// Have an edge know a service.
+    Declare {
+        /// The edge's name.
+        edge: String,
+        /// The service.
+        service: ServiceSpec,
+    },
+    /// Have an edge forget a service.
+    Withdraw {
+        /// The edge's name.
+        edge: String,
+        /// The service.
+        service: ServiceName,
+    },
+    /// Tell an edge of a backend.
+    Tell {
+        /// The edge's name.
+        edge: String,
+        /// What happened.
+        event: Event,
+    },
+    /// Nothing of a workload is left.
+    Forget(Label),
+}
+
+/// What an edge is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// What happened to the backend.
+    pub what: What,
+    /// Its service.
+    pub service: ServiceName,
+    /// Its address.
+    pub address: IpAddr,
+    /// Which life of it: later ones have larger numbers.
+    pub incarnation: u64,
+    /// The instance that it is, if there is one.
+    pub instance: Option<String>,
+}
+
+/// What happened to a backend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum What {
+    /// It is ready for packets.
+    Launched,
+    /// It will go.
+    Terminating {
+        /// At the latest then, in milliseconds since 1970.
+        deadline_unix_ms: u64,
+    },
+    /// It is gone.
+    Terminated,
+}
+
+/// What is to be done now.
+pub fn plan(world: &World<'_>) -> Vec<Action> {
+    let mut actions = Vec::new();
+    for (slug, wanted) in &world.memory.workloads {
+        instances::plan(world, slug, wanted, &mut actions);
+    }
+    for (name, edge) in world.edges {
+        if let Edge::Seen(view) = edge {
+            edges::plan(world, name, view, &mut actions);
+        }
+    }
+    for (slug, wanted) in &world.memory.workloads {
+        if wanted.removing && is_gone(world, slug, wanted) {
+            actions.push(Action::Forget(slug.clone()));
+        }
+    }
+    actions
+}
+
+/// Whether neither an instance nor, at any edge, a service of a workload is left.
+fn is_gone(world: &World<'_>, slug: &Label, wanted: &Wanted) -> bool {
+    let services = services(wanted);
+    world
+        .instances
+        .iter()
+        .all(|instance| &instance.slug != slug)
+        && world.edges.values().all(|edge| match edge {
+            Edge::Seen(view) => services
+                .iter()
+                .all(|service| !view.services.contains(&service.name)),
+            Edge::Pending | Edge::Unreachable => false,
+        })
+}

@@ -1,9 +1,10 @@
 //! What a site shows.
 
-use std::{fmt, net::IpAddr};
+use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::site::Phase;
 use crate::workload::{City, Label};
 
 /// A site: the one item of `GET /v1/site`.
@@ -74,32 +75,4 @@ pub struct InstanceView {
     pub restarts: u32,
     /// Why it is not further, in a sentence.
     pub reason: Option<String>,
-}
-
-/// How far an instance is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Phase {
-    /// Launched, and not ready yet, or not known to every edge yet.
-    Starting,
-    /// Ready, and every edge that can be reached sends it packets.
-    Serving,
-    /// It ended or does not answer, and will be restarted.
-    Failed,
-    /// It takes no new connections, and goes when the old ones have ended.
-    Draining,
-    /// It is being removed.
-    Stopping,
-}
-
-impl fmt::Display for Phase {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Starting => "starting",
-            Self::Serving => "serving",
-            Self::Failed => "failed",
-            Self::Draining => "draining",
-            Self::Stopping => "stopping",
-        })
-    }
 }

@@ -1,0 +1,122 @@
+//! Which instances are started, restarted, and sent on their way out.
+
+use super::{Action, Instance, Life, Wanted, World, edges, phase::is_serving};
+use crate::workload::{Label, Target};
+
+/// The longest wait before a restart, in milliseconds.
+const LONGEST_BACKOFF_MS: u64 = 300_000;
+
+pub(super) fn plan(world: &World<'_>, slug: &Label, wanted: &Wanted, actions: &mut Vec<Action>) {
+    let digest = wanted.workload.instance_digest();
+    let of_workload = || world.instances.iter().filter(|each| &each.slug == slug);
+    for target in wanted.targets(world.city) {
+        let there: Vec<&Instance> = of_workload()
+            .filter(|each| each.target == target.name && !world.is_leaving(each))
+            .collect();
+        for instance in &there {
+            mend(world, slug, instance, actions);
+        }
+        count(world, slug, wanted, target, &digest, &there, actions);
+    }
+    for instance in of_workload() {
+        let placed = wanted
+            .targets(world.city)
+            .any(|target| target.name == instance.target);
+        if world.is_leaving(instance) {
+            if edges::are_rid_of(world, instance) {
+                actions.push(Action::Remove(instance.name.clone()));
+            }
+        } else if !placed {
+            actions.push(leave(world, wanted, instance));
+        }
+    }
+}
+
+/// Restarts one that ended or does not answer, after a while that doubles with each restart.
+fn mend(world: &World<'_>, slug: &Label, instance: &Instance, actions: &mut Vec<Action>) {
+    let since = match instance.life {
+        Life::Incomplete => {
+            actions.push(Action::Launch {
+                name: instance.name.clone(),
+                slug: slug.clone(),
+                target: instance.target.clone(),
+            });
+            return;
+        }
+        Life::Ended(at) => at,
+        Life::Running if instance.dead => instance.incarnation,
+        Life::Running => return,
+    };
+    if world.now_unix_ms >= since.saturating_add(backoff_ms(instance.restarts)) {
+        actions.push(Action::Restart(instance.name.clone()));
+    }
+}
+
+/// None before the first restart, then 1 s, 2 s, 4 s and so on.
+pub(super) fn backoff_ms(restarts: u32) -> u64 {
+    match restarts {
+        0 => 0,
+        restarts => (1_000_u64 << (restarts - 1).min(16)).min(LONGEST_BACKOFF_MS),
+    }
+}
+
+/// Brings a target to its number of instances, all made of what they are to be made of: one more than wanted while
+/// old ones are replaced, and an old one goes only when all new ones serve.
+fn count(
+    world: &World<'_>,
+    slug: &Label,
+    wanted: &Wanted,
+    target: &Target,
+    digest: &str,
+    there: &[&Instance],
+    actions: &mut Vec<Action>,
+) {
+    let replicas = world.replicas(slug, target) as usize;
+    let (fresh, stale): (Vec<&Instance>, Vec<&Instance>) =
+        there.iter().partition(|each| each.digest == digest);
+    let surge = usize::from(!stale.is_empty());
+    let settled = fresh.iter().all(|each| is_serving(world, each));
+    let missing = match there.len() {
+        count if count < replicas => replicas - count,
+        count if count < replicas + surge && settled => 1,
+        _ => 0,
+    };
+    for name in free_names(world, wanted, target, missing) {
+        actions.push(Action::Launch {
+            name,
+            slug: slug.clone(),
+            target: target.name.clone(),
+        });
+    }
+    let spare = there.len().saturating_sub(replicas);
+    // Old ones go first, and of each kind the one that was numbered last.
+    let mut going: Vec<&Instance> = Vec::new();
+    if settled {
+        going.extend(newest_first(&stale).take(spare));
+    }
+    if stale.is_empty() {
+        going.extend(newest_first(&fresh).take(spare));
+    }
+    actions.extend(going.into_iter().map(|each| leave(world, wanted, each)));
+}
+
+fn newest_first<'a>(instances: &[&'a Instance]) -> impl Iterator<Item = &'a Instance> {
+    let mut sorted = instances.to_vec();
+    sorted.sort_by_key(|each| std::cmp::Reverse((each.name.len(), each.name.clone())));
+    sorted.into_iter()
+}
+
+fn free_names(world: &World<'_>, wanted: &Wanted, target: &Target, count: usize) -> Vec<String> {
+    (0..)
+        .map(|number| wanted.workload.instance_name(target, world.city, number))
+        .filter(|name| world.instances.iter().all(|each| &each.name != name))
+        .take(count)
+        .collect()
+}
+
+fn leave(world: &World<'_>, wanted: &Wanted, instance: &Instance) -> Action {
+    Action::Leave {
+        name: instance.name.clone(),
+        deadline_unix_ms: world.now_unix_ms.saturating_add(wanted.drain_timeout_ms),
+    }
+}

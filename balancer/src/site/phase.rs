@@ -1,0 +1,82 @@
+//! How far instances and workloads are.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Edge, Instance, Life, Wanted, World, services};
+use crate::workload::Label;
+
+/// How far an instance is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// Launched, and not ready yet, or not known to every edge yet.
+    Starting,
+    /// Ready, and every edge that can be reached sends it packets.
+    Serving,
+    /// It ended or does not answer, and will be restarted.
+    Failed,
+    /// It takes no new connections, and goes when the old ones have ended.
+    Draining,
+    /// It is being removed.
+    Stopping,
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Starting => "starting",
+            Self::Serving => "serving",
+            Self::Failed => "failed",
+            Self::Draining => "draining",
+            Self::Stopping => "stopping",
+        })
+    }
+}
+
+/// How far an instance is.
+pub fn phase(world: &World<'_>, instance: &Instance) -> Phase {
+    match instance.life {
+        _ if world.is_leaving(instance) => Phase::Draining,
+        Life::Ended(_) => Phase::Failed,
+        Life::Running if instance.dead => Phase::Failed,
+        Life::Running if is_serving(world, instance) => Phase::Serving,
+        Life::Running | Life::Incomplete => Phase::Starting,
+    }
+}
+
+/// Whether an instance is ready, and every edge that answers sends it packets.
+pub(super) fn is_serving(world: &World<'_>, instance: &Instance) -> bool {
+    let Some(wanted) = world.memory.workloads.get(&instance.slug) else {
+        return false;
+    };
+    let services = services(wanted);
+    let Some(address) = instance.address else {
+        return false;
+    };
+    instance.ready
+        && instance.life == Life::Running
+        && world.edges.values().all(|edge| match edge {
+            Edge::Seen(view) => services.iter().all(|service| {
+                let backend = view.backends.get(&(service.name.clone(), address));
+                backend.is_some_and(|backend| !backend.draining)
+            }),
+            Edge::Pending => false,
+            Edge::Unreachable => true,
+        })
+}
+
+/// Whether a workload is as it was asked for: as many instances as wanted serve, all made of what they are to be made
+/// of, and no others are there.
+pub fn is_converged(world: &World<'_>, slug: &Label, wanted: &Wanted) -> bool {
+    let digest = wanted.workload.instance_digest();
+    let instances = world.instances.iter().filter(|each| &each.slug == slug);
+    let good = |each: &&Instance| is_serving(world, each) && each.digest == digest;
+    let wished: usize = wanted
+        .targets(world.city)
+        .map(|target| world.replicas(slug, target) as usize)
+        .sum();
+    let count = instances.clone().count();
+    count == wished && instances.filter(good).count() == wished && !wanted.removing
+}
