@@ -250,6 +250,18 @@ fn launch(
     role: &str,
     config: &Path,
 ) -> Result<(Rc<RefCell<Process>>, UnixDatagram)> {
+    let config = config.to_str().context("a path of ours is text")?;
+    let arguments = [role, "--config", config].map(str::to_owned);
+    launch_with(world, name, namespace, &arguments)
+}
+
+/// The same with any arguments.
+pub(crate) fn launch_with(
+    world: &World,
+    name: &str,
+    namespace: &Namespace,
+    arguments: &[String],
+) -> Result<(Rc<RefCell<Process>>, UnixDatagram)> {
     let place = world.directory().join(format!("{name}.ready"));
     // A former process of this name may have left its own.
     let _ = fs::remove_file(&place);
@@ -261,14 +273,10 @@ fn launch(
             .map(str::to_owned)
     };
     let socket = format!("NOTIFY_SOCKET={}", text(&place)?);
-    let arguments = [
-        &socket,
-        &text(&program("lbd")?)?,
-        role,
-        "--config",
-        &text(config)?,
-    ];
-    let process = world.start(name, namespace, "env", &arguments)?;
+    let lbd = text(&program("lbd")?)?;
+    let mut all = vec![socket.as_str(), &lbd];
+    all.extend(arguments.iter().map(String::as_str));
+    let process = world.start(name, namespace, "env", &all)?;
     wait_for(&format!("{name} to be ready"), START, || {
         let mut message = [0; 256];
         if let Ok(length) = readiness.recv(&mut message)

@@ -3,8 +3,9 @@
 use std::{io::IsTerminal, path::PathBuf, process::ExitCode};
 
 use balancer::{
-    daemon::{Failure, agent, edge, guard},
+    daemon::{Failure, agent, edge, guard, site},
     runtime,
+    workload::City,
 };
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
@@ -42,6 +43,23 @@ enum Role {
         /// The configuration file of `lbd edge`.
         #[arg(long, short, default_value = "/etc/balancer/edge.toml")]
         config: PathBuf,
+    },
+    /// Run the instances of a city's workloads, and keep its edges told of them.
+    ///
+    /// Example: lbd site --fleet /etc/balancer/fleet.toml --city SEA
+    Site {
+        /// The fleet file.
+        #[arg(long, default_value = "/etc/balancer/fleet.toml")]
+        fleet: PathBuf,
+        /// Whose instances.
+        #[arg(long)]
+        city: City,
+        /// Where the workloads are remembered; /var/lib/balancer/site-CITY if left out.
+        #[arg(long)]
+        state_dir: Option<PathBuf>,
+        /// How long a lower load must last before instances go, in seconds.
+        #[arg(long, default_value_t = 300)]
+        scale_down_window: u32,
     },
     /// Take the programs that a stopped daemon left off their interfaces, and remove their pins.
     ///
@@ -103,6 +121,21 @@ async fn run(role: Role) -> Result<(), Failure> {
         Role::Edge { config } => return edge::run(&config).await,
         Role::Guard { config } => return guard::run(&config).await,
         Role::Agent { config } => return agent::run(&config).await,
+        Role::Site {
+            fleet,
+            city,
+            state_dir,
+            scale_down_window,
+        } => {
+            let default = || format!("/var/lib/balancer/site-{}", city.to_string().to_lowercase());
+            return site::run(&site::Options {
+                state_dir: state_dir.unwrap_or_else(|| default().into()),
+                fleet,
+                city,
+                scale_down_window_ms: u64::from(scale_down_window) * 1_000,
+            })
+            .await;
+        }
         Role::Detach {
             role: DetachRole::Edge,
             config,

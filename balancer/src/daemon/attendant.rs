@@ -1,6 +1,12 @@
 //! Looking after one instance: its VIPs and its programs.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use tokio::{
     sync::{mpsc, oneshot, watch},
@@ -30,6 +36,8 @@ pub(super) struct Attendant {
     pub(super) pins: PinDir,
     /// The namespace that the programs are in, and what holds them.
     pub(super) plane: Option<(Identity, AgentPlane)>,
+    /// Whether its programs are attached, for others to see.
+    pub(super) attached: Arc<AtomicBool>,
     /// What was last complained of, so that it is said once.
     pub(super) trouble: Option<String>,
 }
@@ -86,6 +94,7 @@ impl Attendant {
                 None
             }
             Err(trouble) => {
+                self.attached.store(false, Ordering::Relaxed);
                 // The same trouble differs from try to try in its numbers only.
                 let kind = trouble
                     .to_string()
@@ -123,6 +132,7 @@ impl Attendant {
         if self.plane.as_ref().is_some_and(ours) {
             return Ok(());
         }
+        self.attached.store(false, Ordering::Relaxed);
         let settings = AgentSettings {
             interface: view.name,
             mtu: view.mtu,
@@ -145,6 +155,7 @@ impl Attendant {
             ),
         }
         self.plane = Some((identity, plane));
+        self.attached.store(true, Ordering::Relaxed);
         Ok(())
     }
 }

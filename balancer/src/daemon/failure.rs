@@ -6,7 +6,7 @@ use thiserror::Error;
 
 use crate::{
     announce::AnnounceError, config::ConfigError, dataplane::DataplaneError, netns::NetnsError,
-    nexthop::NextHopError, state::Refusal, store::StoreError,
+    nexthop::NextHopError, runtime::RuntimeError, state::Refusal, store::StoreError,
 };
 
 /// Why a daemon did not start.
@@ -49,6 +49,19 @@ pub enum Failure {
         /// The file.
         path: PathBuf,
     },
+    /// The fleet file has no site for the city.
+    #[error("{}: no site for {city}; there are: {cities}", fleet.display())]
+    NoSite {
+        /// The fleet file.
+        fleet: PathBuf,
+        /// The city that was asked for.
+        city: String,
+        /// Those that it has.
+        cities: String,
+    },
+    /// The runtime of instances refuses.
+    #[error(transparent)]
+    Runtime(#[from] RuntimeError),
     /// The state file is damaged or in use.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -76,7 +89,8 @@ impl Failure {
             Self::Unreadable { .. }
             | Self::Config(_)
             | Self::Refused(_)
-            | Self::NothingToGuard { .. } => 2,
+            | Self::NothingToGuard { .. }
+            | Self::NoSite { .. } => 2,
             Self::NextHop(NextHopError::NoInterface { .. }) => 4,
             Self::Store(StoreError::InUse { .. }) => 5,
             Self::Netns(NetnsError::Denied { .. }) => NO_PERMISSION,

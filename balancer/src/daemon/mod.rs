@@ -1,4 +1,4 @@
-//! Puts rings together into `lbd edge`, `lbd guard` and `lbd agent`; nothing imports it but the binary.
+//! Puts rings together into `lbd edge`, `lbd guard`, `lbd agent` and `lbd site`; nothing imports it but the binary.
 
 pub mod agent;
 mod announcer;
@@ -10,6 +10,7 @@ pub mod guard;
 mod keeper;
 mod operations;
 mod roster;
+pub mod site;
 mod snapshot;
 
 pub use failure::Failure;

@@ -7,6 +7,10 @@ use std::{
     fs, io,
     net::IpAddr,
     path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use tokio::{
@@ -43,6 +47,8 @@ pub(super) struct Roster {
 struct Attended {
     instance: Instance,
     questions: mpsc::Sender<Question>,
+    /// Whether its programs are attached.
+    attached: Arc<AtomicBool>,
     /// Dropped, it ends the task.
     stop: watch::Sender<()>,
     task: JoinHandle<()>,
@@ -136,10 +142,14 @@ impl Roster {
         });
     }
 
-    /// Counts the sockets of every instance that has the VIP.
+    /// Counts the sockets of every instance that has the VIP and is attended: its programs are attached, packets reach it.
     pub(super) fn count_sockets(&self, question: SocketQuestion) {
         let SocketQuestion { query, reply } = question;
-        let attended = self.attended.values().map(|each| &each.instance);
+        let attended = self
+            .attended
+            .values()
+            .filter(|each| each.attached.load(Ordering::Relaxed))
+            .map(|each| &each.instance);
         let instances: Vec<Instance> = attended
             .filter(|instance| instance.vips.contains(&query.vip))
             .cloned()
@@ -180,14 +190,17 @@ impl Roster {
             instance: instance.clone(),
             config: self.config.clone(),
             plane: None,
+            attached: Arc::default(),
             trouble: None,
         };
+        let attached = Arc::clone(&attendant.attached);
         self.first_looks.retain_mut(|look| look.try_recv().is_err());
         self.first_looks.push(first_look);
         let attended = Attended {
             task: tokio::spawn(attendant.run(looked, asked, stopped)),
             instance: instance.clone(),
             questions,
+            attached,
             stop,
         };
         self.attended.insert(instance.name, attended);

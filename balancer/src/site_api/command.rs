@@ -1,6 +1,7 @@
 //! What the faces ask of `lbd site`.
 
 use axum::body::Bytes;
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 
@@ -56,7 +57,7 @@ pub enum SiteCommand {
 }
 
 /// A line that an instance wrote.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InstanceLine {
     /// The instance's name.
     pub instance: String,

@@ -64,6 +64,8 @@ async fn main() -> Result<()> {
         .route("/", get(move || async move { own_name }))
         // As an application that works for its answer: connections live for a while.
         .route("/slow/{millis}", get(late))
+        // As an application that fails.
+        .route("/exit", get(async || -> String { std::process::exit(3) }))
         // Whole segments in both directions, for what depends on the path's MTU.
         .route(
             "/bytes/{count}",

@@ -3,12 +3,17 @@
 use std::{fmt, io, time::Duration};
 
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::{Method, Request, body::Bytes, header};
+use hyper::{
+    Method, Request, Response,
+    body::{Bytes, Incoming},
+    header,
+};
 use hyper_util::rt::TokioIo;
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpStream, UnixStream},
+    task::JoinHandle,
     time::{sleep, timeout},
 };
 
@@ -26,7 +31,7 @@ const ANSWER_LIMIT_BYTES: usize = 256 << 20;
 const CROWDED: Duration = Duration::from_millis(10);
 
 /// Requests that need none have no body.
-pub(super) const NO_BODY: Option<&()> = None;
+pub(crate) const NO_BODY: Option<&()> = None;
 
 /// A connection of either kind.
 trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -34,11 +39,11 @@ trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
 impl Client {
-    pub(super) async fn get<T: DeserializeOwned>(&self, path: &str) -> Answer<T> {
+    pub(crate) async fn get<T: DeserializeOwned>(&self, path: &str) -> Answer<T> {
         self.send(Method::GET, path, How::default(), NO_BODY).await
     }
 
-    pub(super) async fn send<T: DeserializeOwned>(
+    pub(crate) async fn send<T: DeserializeOwned>(
         &self,
         method: Method,
         path: &str,
@@ -57,7 +62,7 @@ impl Client {
     }
 
     /// One request with a body of any kind, and the answer as JSON.
-    pub(super) async fn answer<T: DeserializeOwned>(
+    pub(crate) async fn answer<T: DeserializeOwned>(
         &self,
         method: Method,
         path: &str,
@@ -82,30 +87,7 @@ impl Client {
         body: Vec<u8>,
     ) -> Answer<(bool, Bytes)> {
         timeout(self.timeout, async {
-            let stream = self.connect().await?;
-            let host = match &self.endpoint {
-                Endpoint::Unix(_) => "lbd",
-                Endpoint::Http { authority } => authority,
-            };
-            let mut request = Request::builder()
-                .method(method)
-                .uri(path)
-                .header(header::HOST, host)
-                .header(header::CONTENT_TYPE, content);
-            if let Some(token) = &self.token {
-                request = request.header(header::AUTHORIZATION, token.header());
-            }
-            let request = request
-                .body(Full::new(Bytes::from(body)))
-                .map_err(|error| self.garbled(error))?;
-            let (mut sender, connection) = hyper::client::conn::http1::handshake(stream)
-                .await
-                .map_err(|error| self.garbled(error))?;
-            let driver = tokio::spawn(connection);
-            let response = sender
-                .send_request(request)
-                .await
-                .map_err(|error| self.garbled(error))?;
+            let (response, driver) = self.open(method, path, content, body).await?;
             let ok = response.status().is_success();
             let answer = Limited::new(response.into_body(), ANSWER_LIMIT_BYTES)
                 .collect()
@@ -114,12 +96,72 @@ impl Client {
             Ok((ok, answer.map_err(|error| self.garbled(error))?.to_bytes()))
         })
         .await
-        .unwrap_or_else(|_| {
-            Err(ClientError::TimedOut {
-                endpoint: self.endpoint.clone(),
-                timeout: self.timeout,
-            })
-        })
+        .unwrap_or_else(|_| Err(self.timed_out()))
+    }
+
+    /// One request, whose answer comes line by line and may never end; the client's limit is for its beginning.
+    pub(crate) async fn lines(
+        &self,
+        method: Method,
+        path: &str,
+        content: &str,
+        body: Vec<u8>,
+    ) -> Answer<Lines> {
+        let opened = timeout(self.timeout, self.open(method, path, content, body)).await;
+        let (response, driver) = opened.unwrap_or_else(|_| Err(self.timed_out()))?;
+        let lines = Lines {
+            client: self.clone(),
+            success: response.status().is_success(),
+            body: response.into_body(),
+            read: Vec::new(),
+            driver,
+        };
+        if lines.success {
+            return Ok(lines);
+        }
+        Err(lines.refusal().await)
+    }
+
+    /// One request and the head of its answer; the task drives the connection.
+    async fn open(
+        &self,
+        method: Method,
+        path: &str,
+        content: &str,
+        body: Vec<u8>,
+    ) -> Answer<(Response<Incoming>, JoinHandle<hyper::Result<()>>)> {
+        let stream = self.connect().await?;
+        let host = match &self.endpoint {
+            Endpoint::Unix(_) => "lbd",
+            Endpoint::Http { authority } => authority,
+        };
+        let mut request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::HOST, host)
+            .header(header::CONTENT_TYPE, content);
+        if let Some(token) = &self.token {
+            request = request.header(header::AUTHORIZATION, token.header());
+        }
+        let request = request
+            .body(Full::new(Bytes::from(body)))
+            .map_err(|error| self.garbled(error))?;
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(stream)
+            .await
+            .map_err(|error| self.garbled(error))?;
+        let driver = tokio::spawn(connection);
+        let response = sender
+            .send_request(request)
+            .await
+            .map_err(|error| self.garbled(error))?;
+        Ok((response, driver))
+    }
+
+    fn timed_out(&self) -> ClientError {
+        ClientError::TimedOut {
+            endpoint: self.endpoint.clone(),
+            timeout: self.timeout,
+        }
     }
 
     async fn connect(&self) -> Answer<TokioIo<Box<dyn Stream>>> {
@@ -151,6 +193,59 @@ impl Client {
             endpoint: self.endpoint.clone(),
             why: why.to_string(),
         }
+    }
+}
+
+/// An answer that comes line by line.
+#[derive(Debug)]
+pub(crate) struct Lines {
+    client: Client,
+    success: bool,
+    body: Incoming,
+    read: Vec<u8>,
+    driver: JoinHandle<hyper::Result<()>>,
+}
+
+impl Lines {
+    /// The next line, without its end; `None` when the answer has ended.
+    pub(crate) async fn next(&mut self) -> Answer<Option<String>> {
+        loop {
+            if let Some(end) = self.read.iter().position(|&byte| byte == b'\n') {
+                let line: Vec<u8> = self.read.drain(..=end).collect();
+                return Ok(Some(String::from_utf8_lossy(&line[..end]).into_owned()));
+            }
+            match self.body.frame().await {
+                Some(Ok(frame)) => {
+                    if let Ok(data) = frame.into_data() {
+                        self.read.extend_from_slice(&data);
+                    }
+                }
+                Some(Err(error)) => return Err(self.client.garbled(error)),
+                None if self.read.is_empty() => return Ok(None),
+                None => {
+                    let rest = std::mem::take(&mut self.read);
+                    return Ok(Some(String::from_utf8_lossy(&rest).into_owned()));
+                }
+            }
+        }
+    }
+
+    /// What an answer that is none says.
+    async fn refusal(mut self) -> ClientError {
+        let mut text = String::new();
+        while let Ok(Some(line)) = self.next().await {
+            text.push_str(&line);
+        }
+        match serde_json::from_str(&text) {
+            Ok(ErrorReply { error, code, .. }) => ClientError::Refused { code, error },
+            Err(error) => self.client.garbled(error),
+        }
+    }
+}
+
+impl Drop for Lines {
+    fn drop(&mut self) {
+        self.driver.abort();
     }
 }
 

@@ -8,7 +8,7 @@ use std::{net::IpAddr, time::Duration};
 
 use hyper::Method;
 
-use self::exchange::NO_BODY;
+pub(crate) use self::exchange::{Lines, NO_BODY};
 pub use self::{error::ClientError, how::How};
 use super::{
     endpoint::Endpoint,

@@ -13,7 +13,7 @@ use super::failure::Failure;
 use crate::{api::BODY_LIMIT_BYTES, model::ServiceName, state::OperationId};
 
 /// A JSON body; the content type does not matter.
-pub(super) struct Body<T>(pub(super) T);
+pub(crate) struct Body<T>(pub(crate) T);
 
 /// A body of whatever kind.
 pub(super) struct Raw(pub(super) Bytes);
@@ -57,7 +57,7 @@ impl<S: Send + Sync> FromRequest<S> for Raw {
 }
 
 /// The query's parameters.
-pub(in crate::api) struct Asked<T>(pub(in crate::api) T);
+pub(crate) struct Asked<T>(pub(crate) T);
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Asked<T> {
     type Rejection = Failure;

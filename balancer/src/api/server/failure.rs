@@ -19,36 +19,40 @@ use crate::{
 pub(crate) struct Failure(ErrorReply);
 
 impl Failure {
-    pub(super) fn invalid(error: impl Into<String>) -> Self {
+    pub(crate) fn invalid(error: impl Into<String>) -> Self {
         Self(ErrorReply::new(ErrorCode::Invalid, error))
     }
 
-    pub(super) fn unauthorized(error: impl Into<String>) -> Self {
+    pub(crate) fn unauthorized(error: impl Into<String>) -> Self {
         Self(ErrorReply::new(ErrorCode::Unauthorized, error))
     }
 
-    pub(super) fn unsupported(error: impl Into<String>) -> Self {
+    pub(crate) fn unsupported(error: impl Into<String>) -> Self {
         Self(ErrorReply::new(ErrorCode::UnsupportedMediaType, error))
     }
 
-    pub(super) fn not_found(error: impl Into<String>) -> Self {
+    pub(crate) fn not_found(error: impl Into<String>) -> Self {
         Self(ErrorReply::new(ErrorCode::NotFound, error))
     }
 
-    pub(in crate::api) fn no_route(error: impl Into<String>) -> Self {
+    pub(crate) fn no_route(error: impl Into<String>) -> Self {
         Self(ErrorReply::new(ErrorCode::NoRoute, error))
     }
 
-    pub(super) fn method_not_allowed(error: impl Into<String>) -> Self {
+    pub(crate) fn method_not_allowed(error: impl Into<String>) -> Self {
         Self(ErrorReply::new(ErrorCode::MethodNotAllowed, error))
     }
 
-    pub(super) fn too_large(error: impl Into<String>) -> Self {
+    pub(crate) fn too_large(error: impl Into<String>) -> Self {
         Self(ErrorReply::new(ErrorCode::TooLarge, error))
     }
 
-    pub(super) fn failed(error: impl Into<String>) -> Self {
+    pub(crate) fn failed(error: impl Into<String>) -> Self {
         Self(ErrorReply::new(ErrorCode::Failed, error))
+    }
+
+    pub(crate) fn conflict(error: impl Into<String>) -> Self {
+        Self(ErrorReply::new(ErrorCode::Conflict, error))
     }
 
     /// The daemon is stopping; nothing is known about a change that was under way.

@@ -49,7 +49,7 @@ pub async fn serve_tcp(
 }
 
 /// The same for any router.
-pub(in crate::api) async fn serve_guarded(
+pub(crate) async fn serve_guarded(
     listener: TcpListener,
     router: Router,
     token: Option<Token>,

@@ -20,7 +20,11 @@ use tokio::{
 };
 
 pub use self::guard::{bind_tcp, serve_tcp};
-pub(in crate::api) use self::{extract::Asked, failure::Failure, guard::serve_guarded};
+pub(crate) use self::{
+    extract::{Asked, Body},
+    failure::Failure,
+    guard::serve_guarded,
+};
 use super::BODY_LIMIT_BYTES;
 pub use super::{
     command::{ChangeError, Command},

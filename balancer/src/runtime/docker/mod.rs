@@ -11,8 +11,11 @@ mod logs;
 mod network;
 mod observe;
 
+use std::sync::Arc;
+
 use bollard::{ClientVersion, errors::Error};
 use futures::{FutureExt, future::BoxFuture, stream::BoxStream};
+use tokio::sync::Mutex;
 
 use super::{InstanceSpec, LogLine, Network, Observed, Runtime, RuntimeError};
 
@@ -32,6 +35,8 @@ pub struct Docker {
     /// The socket, for people.
     engine: String,
     network: Network,
+    /// Held while the network is looked for and made.
+    making_network: Arc<Mutex<()>>,
 }
 
 impl Docker {
@@ -56,6 +61,7 @@ impl Docker {
             client,
             engine: engine.to_owned(),
             network,
+            making_network: Arc::default(),
         })
     }
 

@@ -25,6 +25,8 @@ pub(super) fn name(network: &Network) -> String {
 impl Docker {
     pub(super) async fn ensure_network(&self) -> Result<(), RuntimeError> {
         let name = name(&self.network);
+        // Of two at the same time the engine would refuse one: its subnet is taken.
+        let _alone = self.making_network.lock().await;
         match self
             .client
             .inspect_network(&name, None::<InspectNetworkOptions>)
@@ -36,7 +38,7 @@ impl Docker {
         }
         let made = self.client.create_network(request(&self.network)).await;
         if let Err(error) = made {
-            // Two launches at the same time make it once.
+            // Somebody else may have made it meanwhile.
             let found = self
                 .client
                 .inspect_network(&name, None::<InspectNetworkOptions>)

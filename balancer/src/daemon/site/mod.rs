@@ -1,0 +1,187 @@
+//! `lbd site`: runs a city's instances, and keeps its edges told of them.
+
+mod dropins;
+mod edges;
+mod keeper;
+mod memory;
+mod probes;
+mod requests;
+mod scaling;
+mod view;
+mod work;
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use sd_notify::NotifyState;
+use tokio::sync::{mpsc, watch};
+use tracing::{info, warn};
+
+use self::{
+    dropins::DropIns,
+    edges::{EdgeLink, Speaker},
+    keeper::Keeper,
+    memory::MemoryFile,
+    probes::Probes,
+    scaling::Scaling,
+    work::Work,
+};
+use super::{
+    Failure,
+    edge::{terminated, token},
+};
+use crate::{
+    api::client::Client,
+    config::{Endpoint, FleetConfig, HostNetwork, RuntimeKind, Site, SiteHost},
+    runtime::{Builtin, Docker, Network, Runtime},
+    site_api,
+    workload::City,
+};
+
+/// How long an edge or an agent may take for an answer.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// What `lbd site` is told on the command line.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The fleet file.
+    pub fleet: PathBuf,
+    /// Whose instances it runs.
+    pub city: City,
+    /// Where its memory is kept.
+    pub state_dir: PathBuf,
+    /// How long a lower load must last before instances go, in milliseconds.
+    pub scale_down_window_ms: u64,
+}
+
+/// Runs until SIGTERM or SIGINT. The instances go on when it returns.
+pub async fn run(options: &Options) -> Result<(), Failure> {
+    let site = read(&options.fleet, &options.city)?;
+    let (file, memory) = MemoryFile::open(&options.state_dir)?;
+    let host = host(&site, &options.city);
+    let runtime = runtime(host, &options.state_dir)?;
+    let mut edges = BTreeMap::new();
+    for edge in &site.edges {
+        let client = client(&edge.api, edge.token_file.as_deref())?;
+        edges.insert(edge.name.clone(), EdgeLink::start(client));
+    }
+    let (probes, reports) = Probes::start();
+    let keeper = Keeper {
+        work: Work::new(
+            Arc::clone(&runtime),
+            Speaker {
+                city: options.city.clone(),
+                agent: host.agent.to_string(),
+            },
+        ),
+        agent: client(&host.agent, host.agent_token_file.as_deref())?,
+        dropins: DropIns::open(&host.instance_dir)?,
+        scaling: Scaling::new(options.scale_down_window_ms),
+        city: options.city.clone(),
+        runtime,
+        file,
+        memory,
+        edges,
+        probes,
+        observed: Vec::new(),
+        attended: Default::default(),
+        problems: BTreeMap::new(),
+        warnings: BTreeMap::new(),
+    };
+
+    let socket = site_api::server::Listeners::open(&site.api, site.token_file.as_deref()).await?;
+    let (commands_in, commands) = mpsc::channel(64);
+    let (stop, stopped) = watch::channel(());
+    let serving = tokio::spawn(socket.serve(commands_in, over(stopped)));
+    info!(
+        "running the instances of {} ({}); lbctl: {}",
+        options.city,
+        keeper.runtime.kind(),
+        site.api
+    );
+    let _ = sd_notify::notify(&[NotifyState::Ready]);
+    keeper.run(commands, reports, terminated()?).await;
+    let _ = sd_notify::notify(&[NotifyState::Stopping]);
+    drop(stop);
+    if let Ok(Err(error)) = serving.await {
+        warn!("the API: {error}");
+    }
+    info!("stopped; the instances of {} go on", options.city);
+    Ok(())
+}
+
+async fn over(mut stopped: watch::Receiver<()>) {
+    drop(stopped.changed().await);
+}
+
+fn read(fleet: &Path, city: &City) -> Result<Site, Failure> {
+    let text = fs::read_to_string(fleet).map_err(|source| Failure::Unreadable {
+        path: fleet.to_owned(),
+        source,
+    })?;
+    let config = FleetConfig::parse(&text, &fleet.display().to_string())?;
+    let site = config.site(city).cloned();
+    site.ok_or_else(|| Failure::NoSite {
+        fleet: fleet.to_owned(),
+        city: city.to_string(),
+        cities: config
+            .sites
+            .iter()
+            .map(|site| site.city.to_string())
+            .collect::<Vec<_>>()
+            .join(", "),
+    })
+}
+
+/// The host that runs the instances: the first one.
+fn host<'a>(site: &'a Site, city: &City) -> &'a SiteHost {
+    if site.hosts.len() > 1 {
+        warn!(
+            "{city} has {} hosts: all instances run on {}, the others have none yet",
+            site.hosts.len(),
+            site.hosts[0].name
+        );
+    }
+    // A fleet file's sites have one at least.
+    &site.hosts[0]
+}
+
+fn runtime(host: &SiteHost, state_dir: &Path) -> Result<Arc<dyn Runtime>, Failure> {
+    let network = network(&host.network);
+    Ok(match &host.runtime {
+        RuntimeKind::Docker { engine } => Arc::new(Docker::connect(&engine.to_string(), network)?),
+        RuntimeKind::Builtin => {
+            warn!("no container engine: instances are processes, and images are not used");
+            let cgroup = format!("balancer/{}", host.name);
+            Arc::new(Builtin::new(network, state_dir.join("instances"), cgroup)?)
+        }
+    })
+}
+
+fn network(network: &HostNetwork) -> Network {
+    Network {
+        bridge: network.bridge.clone(),
+        subnet: network.subnet,
+        gateway: network.gateway,
+        range: None,
+        subnet6: network.subnet6,
+        gateway6: network.gateway6,
+        mtu: u16::try_from(network.mtu).unwrap_or(u16::MAX),
+    }
+}
+
+fn client(endpoint: &Endpoint, token_file: Option<&Path>) -> Result<Client, Failure> {
+    let token = token(token_file)?;
+    let endpoint: crate::api::endpoint::Endpoint = endpoint
+        .to_string()
+        .parse()
+        .map_err(std::io::Error::other)?;
+    Ok(Client::new(endpoint)
+        .with_token(token)
+        .with_timeout(PATIENCE))
+}

@@ -1,0 +1,133 @@
+//! What takes time is done beside the keeper: one thing at a time for each instance and for each edge.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use futures::TryStreamExt;
+use tokio::task::JoinSet;
+
+use super::edges::{Speaker, tell};
+use crate::{
+    api::client::Client,
+    runtime::{InstanceSpec, Runtime, RuntimeError},
+    site::Action,
+};
+
+/// What is being done.
+pub(super) struct Work {
+    runtime: Arc<dyn Runtime>,
+    speaker: Speaker,
+    tasks: JoinSet<Done>,
+    /// The instances and edges that something is being done to.
+    busy: BTreeSet<String>,
+}
+
+/// What came of it.
+pub(super) struct Done {
+    /// The instance or edge.
+    pub(super) subject: String,
+    /// What was done, in order; after one that failed nothing more was.
+    pub(super) outcomes: Vec<(Action, Result<(), String>)>,
+}
+
+impl Work {
+    pub(super) fn new(runtime: Arc<dyn Runtime>, speaker: Speaker) -> Self {
+        Self {
+            runtime,
+            speaker,
+            tasks: JoinSet::new(),
+            busy: BTreeSet::new(),
+        }
+    }
+
+    /// Whether something is being done to an instance or an edge.
+    pub(super) fn is_busy(&self, subject: &str) -> bool {
+        self.busy.contains(subject)
+    }
+
+    /// Tells an edge these things, one after the other.
+    pub(super) fn tell(&mut self, edge: String, client: Client, actions: Vec<Action>) {
+        let speaker = self.speaker.clone();
+        self.busy.insert(edge.clone());
+        self.tasks.spawn(async move {
+            let mut outcomes = Vec::new();
+            for action in actions {
+                let told = tell(&client, &speaker, &action).await;
+                let failed = told.is_err();
+                outcomes.push((action, told.map_err(|error| error.to_string())));
+                if failed {
+                    break;
+                }
+            }
+            Done {
+                subject: edge,
+                outcomes,
+            }
+        });
+    }
+
+    /// Launches an instance, its images first.
+    pub(super) fn launch(&mut self, action: Action, spec: InstanceSpec) {
+        let runtime = Arc::clone(&self.runtime);
+        self.run(spec.name.clone(), action, async move {
+            for container in &spec.containers {
+                // In the store already, as a rule; nobody waits for a line.
+                runtime
+                    .prepare_image(&container.image, None)
+                    .try_for_each(|_| async { Ok(()) })
+                    .await?;
+            }
+            runtime.launch(&spec).await
+        });
+    }
+
+    /// Restarts an instance.
+    pub(super) fn restart(&mut self, action: Action, name: String) {
+        let runtime = Arc::clone(&self.runtime);
+        self.run(
+            name.clone(),
+            action,
+            async move { runtime.restart(&name).await },
+        );
+    }
+
+    /// Removes an instance.
+    pub(super) fn remove(&mut self, action: Action, name: String) {
+        let runtime = Arc::clone(&self.runtime);
+        self.run(
+            name.clone(),
+            action,
+            async move { runtime.remove(&name).await },
+        );
+    }
+
+    fn run(
+        &mut self,
+        subject: String,
+        action: Action,
+        work: impl Future<Output = Result<(), RuntimeError>> + Send + 'static,
+    ) {
+        self.busy.insert(subject.clone());
+        self.tasks.spawn(async move {
+            let outcome = work.await.map_err(|error| error.to_string());
+            Done {
+                subject,
+                outcomes: vec![(action, outcome)],
+            }
+        });
+    }
+
+    /// The next thing that is done; never while nothing is being done.
+    pub(super) async fn done(&mut self) -> Done {
+        loop {
+            match self.tasks.join_next().await {
+                Some(Ok(done)) => {
+                    self.busy.remove(&done.subject);
+                    return done;
+                }
+                // A task that panicked has said so; its subject stays busy, so that it is looked at.
+                Some(Err(error)) => tracing::error!("work on an instance or edge ended: {error}"),
+                None => std::future::pending().await,
+            }
+        }
+    }
+}
