@@ -32,11 +32,8 @@ fn says(current: u32, samples: &[Sample]) -> u32 {
 #[test]
 fn twice_the_target_doubles_and_half_of_it_halves() {
     // The documentation's example: 200m wanted 100m doubles, 50m halves.
-    assert_eq!(
-        demand(3, &vec![measured(1_000, 200); 3], 10, 10).replicas,
-        6
-    );
-    assert_eq!(demand(4, &vec![measured(1_000, 50); 4], 10, 10).replicas, 2);
+    assert_eq!(demand(3, &[measured(1_000, 200); 3], 10, 10).replicas, 6);
+    assert_eq!(demand(4, &[measured(1_000, 50); 4], 10, 10).replicas, 2);
     // The announcement of the configurable tolerance: 50 instances at 90 % with a target of 75 %.
     assert_eq!(demand(50, &busy(50, 90), 75, 10).replicas, 60);
 }

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::{Action, Edge, EdgeView, Event, Instance, Life, What, World, services};
+use super::{Action, Declared, Edge, EdgeView, Event, Instance, Life, What, World, services};
 use crate::{model::ServiceName, state::OperationId};
 
 pub(super) fn plan(world: &World<'_>, name: &str, view: &EdgeView, actions: &mut Vec<Action>) {
@@ -10,6 +10,12 @@ pub(super) fn plan(world: &World<'_>, name: &str, view: &EdgeView, actions: &mut
         edge: name.to_owned(),
         event,
     };
+    for service in &world.memory.unwanted {
+        if view.services.contains(service) {
+            let (edge, service) = (name.to_owned(), service.name.clone());
+            actions.push(Action::Withdraw { edge, service });
+        }
+    }
     for (slug, wanted) in &world.memory.workloads {
         let instances: Vec<&Instance> = world
             .instances
@@ -18,7 +24,11 @@ pub(super) fn plan(world: &World<'_>, name: &str, view: &EdgeView, actions: &mut
             .collect();
         let over = wanted.removing && instances.is_empty();
         for service in services(wanted) {
-            let there = view.services.contains(&service.name);
+            let there = view.has(&service.name);
+            if there && !view.services.contains(&Declared::from(&service)) {
+                // The old one of this name goes first.
+                continue;
+            }
             match (over, there) {
                 (true, true) => {
                     let (edge, service) = (name.to_owned(), service.name);

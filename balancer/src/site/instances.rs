@@ -89,20 +89,31 @@ fn count(
         });
     }
     let spare = there.len().saturating_sub(replicas);
-    // Old ones go first, and of each kind the one that was numbered last.
-    let mut going: Vec<&Instance> = Vec::new();
-    if settled {
-        going.extend(newest_first(&stale).take(spare));
-    }
+    // More than even a replacement asks for goes in any case.
+    let must = there.len().saturating_sub(replicas + surge);
+    let mut going: Vec<&Instance> = least_missed_first(world, &stale)
+        .take(spare)
+        .enumerate()
+        // One that serves waits until all new ones serve.
+        .filter(|(nth, each)| *nth < must || settled || !is_serving(world, each))
+        .map(|(_, each)| each)
+        .collect();
     if stale.is_empty() {
-        going.extend(newest_first(&fresh).take(spare));
+        going.extend(least_missed_first(world, &fresh).take(spare));
     }
     actions.extend(going.into_iter().map(|each| leave(world, wanted, each)));
 }
 
-fn newest_first<'a>(instances: &[&'a Instance]) -> impl Iterator<Item = &'a Instance> {
+/// Those that do not serve, and then the one that was numbered last.
+fn least_missed_first<'a>(
+    world: &World<'_>,
+    instances: &[&'a Instance],
+) -> impl Iterator<Item = &'a Instance> {
     let mut sorted = instances.to_vec();
-    sorted.sort_by_key(|each| std::cmp::Reverse((each.name.len(), each.name.clone())));
+    sorted.sort_by_key(|each| {
+        let last = std::cmp::Reverse((each.name.len(), each.name.clone()));
+        (is_serving(world, each), last)
+    });
     sorted.into_iter()
 }
 

@@ -12,11 +12,11 @@ mod services;
 #[cfg(test)]
 mod tests;
 
-pub use model::{Backend, Edge, EdgeView, Instance, Life, Memory, Wanted, World};
+pub use model::{Backend, Declared, Edge, EdgeView, Instance, Life, Memory, Wanted, World};
 pub use phase::{Phase, is_converged, phase};
 pub use services::{CheckSpec, ServiceSpec, services};
 
-use std::net::IpAddr;
+use std::{collections::BTreeSet, net::IpAddr};
 
 use crate::{model::ServiceName, workload::Label};
 
@@ -124,9 +124,19 @@ fn is_gone(world: &World<'_>, slug: &Label, wanted: &Wanted) -> bool {
         .iter()
         .all(|instance| &instance.slug != slug)
         && world.edges.values().all(|edge| match edge {
-            Edge::Seen(view) => services
-                .iter()
-                .all(|service| !view.services.contains(&service.name)),
+            Edge::Seen(view) => services.iter().all(|service| !view.has(&service.name)),
             Edge::Pending | Edge::Unreachable => false,
         })
+}
+
+/// The unwanted services that an edge still has, or may have.
+pub fn still_unwanted(world: &World<'_>) -> BTreeSet<Declared> {
+    let unwanted = world.memory.unwanted.iter();
+    let there = |service: &&Declared| {
+        world.edges.values().any(|edge| match edge {
+            Edge::Seen(view) => view.services.contains(*service),
+            Edge::Pending | Edge::Unreachable => true,
+        })
+    };
+    unwanted.filter(there).cloned().collect()
 }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ServiceSpec;
 use crate::{
-    model::ServiceName,
+    model::{Protocol, ServiceName},
     state::OperationId,
     workload::{City, Label, Target, Workload},
 };
@@ -23,6 +23,36 @@ pub struct Memory {
     /// The instances that are on their way out, and when their connections are cut at the latest, in milliseconds
     /// since 1970.
     pub leaving: BTreeMap<String, u64>,
+    /// How many instances each target that follows its load was last to have, by `SLUG/TARGET`.
+    #[serde(default)]
+    pub replicas: BTreeMap<String, u32>,
+    /// Services that edges may have, and are to forget.
+    #[serde(default)]
+    pub unwanted: BTreeSet<Declared>,
+}
+
+/// A service as edges tell it from others: its name, and what packets call it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Declared {
+    /// Its name.
+    pub name: ServiceName,
+    /// Its VIP.
+    pub vip: IpAddr,
+    /// Its port.
+    pub port: u16,
+    /// Its protocol.
+    pub protocol: Protocol,
+}
+
+impl From<&ServiceSpec> for Declared {
+    fn from(service: &ServiceSpec) -> Self {
+        Self {
+            name: service.name.clone(),
+            vip: service.vip,
+            port: service.port,
+            protocol: service.protocol,
+        }
+    }
 }
 
 /// A workload as it was asked for.
@@ -98,7 +128,7 @@ pub enum Edge {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct EdgeView {
     /// Its services.
-    pub services: BTreeSet<ServiceName>,
+    pub services: BTreeSet<Declared>,
     /// Those that it has as they were last declared, by this daemon.
     pub declared: BTreeMap<ServiceName, ServiceSpec>,
     /// Its backends.
@@ -107,6 +137,13 @@ pub struct EdgeView {
     pub done: BTreeSet<OperationId>,
     /// Which life of each backend this daemon has told it of.
     pub told: BTreeMap<(ServiceName, IpAddr), u64>,
+}
+
+impl EdgeView {
+    /// Whether it has a service of this name.
+    pub fn has(&self, name: &ServiceName) -> bool {
+        self.services.iter().any(|service| service.name == *name)
+    }
 }
 
 /// What a backend is to an edge.

@@ -17,7 +17,7 @@ use crate::{
         views::OperationState,
     },
     model::{BackendState, Check, CheckKind, Encapsulation, ServiceName},
-    site::{Action, Backend, CheckSpec, Edge, EdgeView, Event, ServiceSpec, What},
+    site::{Action, Backend, CheckSpec, Declared, Edge, EdgeView, Event, ServiceSpec, What},
     workload::{City, ProbeKind},
 };
 
@@ -126,7 +126,15 @@ async fn ask(client: &Client) -> Result<EdgeView, ClientError> {
         .into_iter()
         .filter(|operation| operation.state == OperationState::Done);
     Ok(EdgeView {
-        services: services.into_iter().map(|service| service.name).collect(),
+        services: services
+            .into_iter()
+            .map(|service| Declared {
+                name: service.name,
+                vip: service.vip,
+                port: service.port,
+                protocol: service.protocol,
+            })
+            .collect(),
         backends: backends
             .into_iter()
             .map(|backend| {

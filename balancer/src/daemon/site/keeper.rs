@@ -7,30 +7,30 @@ use std::{
     time::{Duration, Instant},
 };
 
-use futures::future::join_all;
 use tokio::{
     sync::mpsc,
     task::block_in_place,
     time::{MissedTickBehavior, interval},
 };
-use tracing::{error, info, warn};
+use tracing::warn;
 
 use super::{
     dropins::DropIns,
     edges::EdgeLink,
     memory::MemoryFile,
     probes::{Probed, Probes},
-    scaling::{Measured, Scaling, TargetKey},
-    work::{Done, Work},
+    scaling::Scaling,
+    view::is_of,
+    work::Work,
 };
 use crate::{
     api::{client::Client, views::SocketQuery},
     daemon::keeper::unix_ms,
     health::Report,
-    runtime::{InstanceSpec, Observed, Runtime, State},
-    site::{self, Action, Edge, Instance, Life, Memory, World, services},
+    runtime::{Observed, Runtime, State},
+    site::{Edge, Instance, Life, Memory, World, services},
     site_api::command::SiteCommand,
-    workload::{City, Label, Target},
+    workload::{City, Label},
 };
 
 /// How often everything is looked at.
@@ -39,16 +39,10 @@ const TICK: Duration = Duration::from_millis(300);
 /// How often CPU time is measured.
 const MEASURE: Duration = Duration::from_secs(2);
 
-/// How long what failed is left alone.
-const PAUSE: Duration = Duration::from_secs(3);
-
-/// How much CPU time each instance has used, in nanoseconds, and when; `None` if it was not to be had.
-type CpuTimes = BTreeMap<String, Option<(Instant, u64)>>;
-
 /// Labels of instances.
-const SLUG: &str = "workload";
-const TARGET: &str = "target";
-const DIGEST: &str = "digest";
+pub(super) const SLUG: &str = "workload";
+pub(super) const TARGET: &str = "target";
+pub(super) const DIGEST: &str = "digest";
 
 /// The owner of a site's memory.
 pub(super) struct Keeper {
@@ -85,6 +79,7 @@ impl Keeper {
         let mut measure = interval(MEASURE);
         measure.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (measured_in, mut measured) = mpsc::channel(1);
+        let mut seen = false;
         tokio::pin!(shutdown);
         loop {
             tokio::select! {
@@ -95,10 +90,12 @@ impl Keeper {
                 },
                 Some(report) = reports.recv() => self.probes.hear(report),
                 done = self.work.done() => self.take_in(done),
-                _ = measure.tick() => self.measure(measured_in.clone()),
+                // Nobody is counted before everybody was seen.
+                _ = measure.tick(), if seen => self.measure(measured_in.clone()),
                 Some(used) = measured.recv() => self.scale(&used),
                 _ = tick.tick() => {
                     if self.look().await {
+                        seen = true;
                         self.act();
                     }
                 }
@@ -138,7 +135,7 @@ impl Keeper {
         true
     }
 
-    fn warn(&mut self, about: &str, sentence: String) {
+    pub(super) fn warn(&mut self, about: &str, sentence: String) {
         if self.warnings.get(about) != Some(&sentence) {
             warn!("{sentence}");
             self.warnings.insert(about.to_owned(), sentence);
@@ -156,9 +153,11 @@ impl Keeper {
         self.problems.retain(|name, _| {
             work.is_busy(name)
                 || observed.iter().any(|instance| &instance.name == name)
-                || self.memory.workloads.values().any(|wanted| {
-                    name.starts_with(&format!("{}-", wanted.workload.slug)) && !wanted.removing
-                })
+                || self
+                    .memory
+                    .workloads
+                    .values()
+                    .any(|wanted| !wanted.removing && is_of(wanted, &self.city, name))
         });
         if gone {
             self.save();
@@ -247,11 +246,17 @@ impl Keeper {
             if let (Some(wanted), Some(&address), State::Running) =
                 (wanted, instance.addresses.first(), &instance.state)
             {
+                // An old one is not judged by what new ones are asked.
+                let is_fresh =
+                    instance.labels.get(DIGEST) == Some(&wanted.workload.instance_digest());
                 probed.push(Probed {
                     name: &instance.name,
                     started_unix_ms: instance.started_unix_ms,
                     address,
-                    containers: &wanted.workload.containers,
+                    containers: match is_fresh {
+                        true => &wanted.workload.containers,
+                        false => &[],
+                    },
                 });
             }
         }
@@ -313,128 +318,6 @@ impl Keeper {
         self.edges.iter().map(state).collect()
     }
 
-    /// Has everything done that can be done now.
-    fn act(&mut self) {
-        let actions = self.with_world(site::plan);
-        let mut to_edges: BTreeMap<String, Vec<Action>> = BTreeMap::new();
-        let mut remembered = false;
-        for action in actions {
-            match &action {
-                Action::Leave {
-                    name,
-                    deadline_unix_ms,
-                } => {
-                    info!("{name} takes no new connections, and goes when the old ones have ended");
-                    self.memory.leaving.insert(name.clone(), *deadline_unix_ms);
-                    remembered = true;
-                }
-                Action::Forget(slug) => {
-                    info!("{slug} is gone");
-                    self.memory.workloads.remove(slug);
-                    remembered = true;
-                }
-                Action::Declare { edge, .. }
-                | Action::Withdraw { edge, .. }
-                | Action::Tell { edge, .. } => {
-                    to_edges.entry(edge.clone()).or_default().push(action);
-                }
-                Action::Launch { name, .. } | Action::Restart(name) | Action::Remove(name) => {
-                    let name = name.clone();
-                    self.start(action, name);
-                }
-            }
-        }
-        if remembered {
-            self.save();
-        }
-        for (edge, actions) in to_edges {
-            if let Some(link) = self.edges.get_mut(&edge) {
-                link.was_told();
-                let client = link.client();
-                self.work.tell(edge, client, actions);
-            }
-        }
-    }
-
-    fn start(&mut self, action: Action, name: String) {
-        let paused = self
-            .problems
-            .get(&name)
-            .is_some_and(|(_, until)| Instant::now() < *until);
-        if self.work.is_busy(&name) || paused {
-            return;
-        }
-        match &action {
-            Action::Launch { slug, target, .. } => {
-                let Some(wanted) = self.memory.workloads.get(slug) else {
-                    return;
-                };
-                let labels = [
-                    (SLUG, slug.to_string()),
-                    (TARGET, target.to_string()),
-                    (DIGEST, wanted.workload.instance_digest()),
-                ];
-                let spec = InstanceSpec {
-                    name: name.clone(),
-                    labels: labels.map(|(key, value)| (key.to_owned(), value)).into(),
-                    containers: wanted.workload.containers.clone(),
-                };
-                info!("{name} is launched");
-                self.work.launch(action, spec);
-            }
-            Action::Restart(_) => {
-                warn!("{name} has ended or does not answer: restarted");
-                self.work.restart(action, name);
-            }
-            Action::Remove(_) => {
-                info!("{name} is removed");
-                self.work.remove(action, name.clone());
-                // The agent takes its programs off while the instance has its grace.
-                if let Err(error) = self.dropins.remove(&name) {
-                    self.warn(
-                        "agent",
-                        format!("the agent is not told of instances: {error}"),
-                    );
-                }
-            }
-            _ => {}
-        }
-    }
-
-    /// Takes in what was done.
-    fn take_in(&mut self, done: Done) {
-        let Done { subject, outcomes } = done;
-        for (action, outcome) in outcomes {
-            if let Some(link) = self.edges.get_mut(&subject) {
-                link.was_told();
-                match outcome {
-                    Ok(()) => {
-                        self.warnings.remove(&subject);
-                        link.has_taken(&action);
-                    }
-                    Err(trouble) => self.warn(&subject, format!("edge {subject}: {trouble}")),
-                }
-                continue;
-            }
-            match (outcome, action) {
-                (Ok(()), Action::Remove(name)) => {
-                    self.memory.leaving.remove(&name);
-                    self.observed.retain(|seen| seen.name != name);
-                    self.save();
-                }
-                (Ok(()), _) => drop(self.problems.remove(&subject)),
-                (Err(trouble), _) => {
-                    let said = self.problems.get(&subject).map(|(said, _)| said);
-                    if said != Some(&trouble) {
-                        error!("{subject}: {trouble}");
-                    }
-                    let until = Instant::now() + PAUSE;
-                    self.problems.insert(subject.clone(), (trouble, until));
-                }
-            }
-        }
-    }
-
     /// Keeps what was decided; it is planned again if a crash comes first.
     pub(super) fn save(&mut self) -> bool {
         match block_in_place(|| self.file.save(&self.memory)) {
@@ -450,77 +333,6 @@ impl Keeper {
                 false
             }
         }
-    }
-
-    /// The targets that follow their load.
-    fn scaled_targets(&self) -> Vec<(Label, Target)> {
-        let workloads = self.memory.workloads.iter();
-        workloads
-            .flat_map(|(slug, wanted)| {
-                let targets = wanted.targets(&self.city);
-                targets.map(|target| (slug.clone(), target.clone()))
-            })
-            .filter(|(_, target)| target.cpu_percent.is_some())
-            .collect()
-    }
-
-    /// Has CPU time measured, beside everything else: an engine takes its time for it.
-    fn measure(&self, measured: mpsc::Sender<CpuTimes>) {
-        let targets = self.scaled_targets();
-        let names: Vec<String> = self
-            .instances()
-            .into_iter()
-            .filter(|each| {
-                let of = |(slug, target): &(Label, Target)| {
-                    slug == &each.slug && target.name == each.target
-                };
-                targets.iter().any(of)
-            })
-            .map(|each| each.name)
-            .collect();
-        let runtime = Arc::clone(&self.runtime);
-        tokio::spawn(async move {
-            // While the last one is under way, another would say nothing new.
-            let Ok(place) = measured.try_reserve() else {
-                return;
-            };
-            let used = names.into_iter().map(|name| async {
-                let used = runtime.cpu_ns(&name).await.ok();
-                (name, used.map(|used| (Instant::now(), used)))
-            });
-            place.send(join_all(used).await.into_iter().collect());
-        });
-    }
-
-    /// Decides how many instances there are to be.
-    fn scale(&mut self, used: &CpuTimes) {
-        let instances = self.instances();
-        let targets = self.scaled_targets();
-        for (slug, target) in &targets {
-            let containers = &self.memory.workloads[slug].workload.containers;
-            let request = containers.iter().map(|each| u64::from(each.cpu_millis));
-            let request_millis: u64 = request.sum();
-            let staying = instances.iter().filter(|each| {
-                &each.slug == slug
-                    && each.target == target.name
-                    && !self.memory.leaving.contains_key(&each.name)
-            });
-            let measured: Vec<Measured> = staying
-                .map(|instance| Measured {
-                    name: instance.name.clone(),
-                    request_millis,
-                    ready: instance.ready && instance.life == Life::Running,
-                    used: used.get(&instance.name).copied().flatten(),
-                })
-                .collect();
-            self.scaling.decide(slug, target, &measured);
-        }
-        let keys: Vec<TargetKey> = targets
-            .iter()
-            .map(|(slug, target)| (slug.clone(), target.name.clone()))
-            .collect();
-        let names: Vec<&str> = instances.iter().map(|each| each.name.as_str()).collect();
-        self.scaling.retain(&keys, &names);
     }
 
     /// The VIPs of every workload but one.

@@ -1,8 +1,10 @@
 //! `lbd site`: runs a city's instances, and keeps its edges told of them.
 
+mod deeds;
 mod dropins;
 mod edges;
 mod keeper;
+mod measuring;
 mod memory;
 mod probes;
 mod requests;
@@ -81,7 +83,7 @@ pub async fn run(options: &Options) -> Result<(), Failure> {
         ),
         agent: client(&host.agent, host.agent_token_file.as_deref())?,
         dropins: DropIns::open(&host.instance_dir)?,
-        scaling: Scaling::new(options.scale_down_window_ms),
+        scaling: Scaling::new(options.scale_down_window_ms, &memory.replicas),
         city: options.city.clone(),
         runtime,
         file,

@@ -1,6 +1,6 @@
 //! What a site is asked.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use futures::StreamExt;
 use tokio::sync::mpsc;
@@ -8,7 +8,7 @@ use tracing::info;
 
 use super::keeper::Keeper;
 use crate::{
-    site::{Wanted, services},
+    site::{Declared, Wanted, services},
     site_api::{
         command::{InstanceLine, SiteCommand, SiteRefusal},
         requests::WorkloadBody,
@@ -94,12 +94,19 @@ impl Keeper {
         if self.memory.workloads.get(&slug) == Some(&wanted) {
             return Ok(());
         }
-        let before = self.memory.workloads.insert(slug.clone(), wanted);
+        let before = self.memory.clone();
+        let wished: BTreeSet<Declared> = services(&wanted).iter().map(Declared::from).collect();
+        let earlier = self.memory.workloads.insert(slug.clone(), wanted);
+        let earlier = earlier.iter().flat_map(services);
+        let gone = earlier.map(|service| Declared::from(&service));
+        self.memory
+            .unwanted
+            .extend(gone.filter(|service| !wished.contains(service)));
+        self.memory
+            .unwanted
+            .retain(|service| !wished.contains(service));
         if !self.save() {
-            match before {
-                Some(before) => self.memory.workloads.insert(slug, before),
-                None => self.memory.workloads.remove(&slug),
-            };
+            self.memory = before;
             return Err(self.not_saved());
         }
         info!("{slug} is to run");

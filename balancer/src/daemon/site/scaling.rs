@@ -34,13 +34,20 @@ pub(super) struct Scaling {
 }
 
 impl Scaling {
-    pub(super) fn new(scale_down_window_ms: u64) -> Self {
+    /// Goes on with the numbers that an earlier daemon came to, by `SLUG/TARGET`.
+    pub(super) fn new(scale_down_window_ms: u64, earlier: &BTreeMap<String, u32>) -> Self {
+        let key = |name: &String| -> Option<TargetKey> {
+            let (slug, target) = name.split_once('/')?;
+            Some((slug.parse().ok()?, target.parse().ok()?))
+        };
+        let replicas = earlier.iter();
+        let replicas = replicas.filter_map(|(name, &count)| Some((key(name)?, count)));
         Self {
             scale_down_window_ms,
             started: Instant::now(),
             autoscalers: BTreeMap::new(),
             before: BTreeMap::new(),
-            replicas: BTreeMap::new(),
+            replicas: replicas.collect(),
             cpu_percent: BTreeMap::new(),
         }
     }
@@ -100,6 +107,14 @@ impl Scaling {
             request_millis: measured.request_millis,
             usage,
         }
+    }
+
+    /// The numbers, to be remembered.
+    pub(super) fn remembered(&self) -> BTreeMap<String, u32> {
+        let replicas = self.replicas.iter();
+        replicas
+            .map(|((slug, target), &count)| (format!("{slug}/{target}"), count))
+            .collect()
     }
 
     /// Forgets targets and instances that are gone.

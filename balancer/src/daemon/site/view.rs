@@ -5,7 +5,7 @@ use crate::{
     runtime::{Observed, State},
     site::{self, Instance, Phase, Wanted, World},
     site_api::views::{InstanceView, SiteView, TargetView, WorkloadView},
-    workload::Label,
+    workload::{City, Label},
 };
 
 impl Keeper {
@@ -38,11 +38,10 @@ impl Keeper {
             }
         });
         let instances = world.instances.iter().filter(|each| &each.slug == slug);
-        let prefix = format!("{slug}-");
         let problem = self
             .problems
             .iter()
-            .find(|(name, _)| name.starts_with(&prefix));
+            .find(|(name, _)| is_of(wanted, &self.city, name));
         WorkloadView {
             slug: slug.clone(),
             vips: wanted.vips.clone(),
@@ -98,4 +97,12 @@ impl Keeper {
             _ => None,
         }
     }
+}
+
+/// Whether a name is that of an instance of this workload: of another one with a longer slug it is not.
+pub(super) fn is_of(wanted: &Wanted, city: &City, name: &str) -> bool {
+    wanted.workload.targets.iter().any(|target| {
+        let number = name.rsplit('-').next().and_then(|last| last.parse().ok());
+        number.is_some_and(|number| wanted.workload.instance_name(target, city, number) == name)
+    })
 }
