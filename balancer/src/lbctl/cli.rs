@@ -12,6 +12,7 @@ use super::{
     paper::{Completions, Man},
     services::Services,
     status::Status,
+    workload::Workload,
 };
 use crate::api::{DEFAULT_SOCKET, endpoint::Endpoint};
 
@@ -73,6 +74,7 @@ pub(super) enum Noun {
     Apply(Apply),
     Edge(Edge),
     Detach(Detach),
+    Workload(Workload),
     Completions(Completions),
     Man(Man),
 }

@@ -31,6 +31,24 @@ pub(super) enum Failure {
         "VIPs are still announced after {seconds} s; `lbctl edge status` shows which, and what the speaker says"
     )]
     StillAnnounced { seconds: u32 },
+    /// Sentences about files, sites or workloads, a line each.
+    #[error("{0}")]
+    Workload(String),
+    #[error("{0}")]
+    SiteUnreachable(String),
+    #[error("{0}")]
+    NothingThere(String),
+    #[error("{0}")]
+    NotConfirmed(String),
+    #[error(
+        "process {holder} is applying or destroying here ({}): wait until it has ended",
+        path.display()
+    )]
+    Locked { path: PathBuf, holder: String },
+    #[error(
+        "not there yet after {seconds} s; it goes on by itself, and `lbctl workload apply` waits again:\n{missing}"
+    )]
+    NotThereYet { seconds: u64, missing: String },
     #[error("cannot print: {0}")]
     Output(#[from] io::Error),
 }
@@ -40,9 +58,15 @@ impl Failure {
         match self {
             Self::Client(error) => error.exit_code(),
             Self::StillThere { .. } | Self::StillAnnounced { .. } => 8,
+            Self::SiteUnreachable(_) => 3,
+            Self::NothingThere(_) => 4,
+            Self::Locked { .. } => 5,
+            Self::NotConfirmed(_) => 6,
+            Self::NotThereYet { .. } => 8,
             Self::Output(_) if self.is_quiet() => 0,
             Self::Config(_)
             | Self::Token(_)
+            | Self::Workload(_)
             | Self::Unreadable { .. }
             | Self::Unwritable { .. }
             | Self::Output(_) => 1,

@@ -11,6 +11,7 @@ mod phrase;
 mod services;
 mod status;
 mod table;
+mod workload;
 
 #[cfg(test)]
 mod tests;
@@ -100,6 +101,7 @@ impl Cli {
                 Noun::Apply(apply) => apply.run(&mut desk).await,
                 Noun::Edge(edge) => edge.run(&mut desk).await,
                 Noun::Detach(detach) => detach.run(&mut desk).await,
+                Noun::Workload(workload) => workload.run(&mut desk).await,
                 Noun::Completions(_) | Noun::Man(_) => Ok(()),
             }
         })
