@@ -1,8 +1,9 @@
 //! The two cities with everything that runs in them: routers, speakers, edges, agents, and the daemons of the sites.
 
 use std::collections::BTreeSet;
-use std::fs;
+use std::fs::{self, Permissions};
 use std::net::IpAddr;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -54,6 +55,7 @@ impl Fleet {
     pub fn start(world: &World, cities: &Cities, runs: Runs) -> Result<Fleet> {
         let token = world.directory().join("token");
         fs::write(&token, "a-token-for-tests\n")?;
+        fs::set_permissions(&token, Permissions::from_mode(0o600))?;
         let sea = Staffed::start(world, &cities.sea, &cities.dfw, runs, &token)?;
         let dfw = Staffed::start(world, &cities.dfw, &cities.sea, runs, &token)?;
         for (here, there) in [(&sea, &dfw), (&dfw, &sea)] {

@@ -26,8 +26,12 @@ struct Arguments {
 enum Command {
     /// Install what the build needs: packages, a BPF-capable toolchain, the BPF linker
     Setup,
-    /// Show the main job in network namespaces: one edge, three instances, ten curls
+    /// Show the main job in network namespaces: one edge, three instances, ten curls; or the story: one workload
+    /// file, two cities, an anycast address
     Demo {
+        /// What to show
+        #[arg(value_parser = ["job", "story", "story-builtin"], default_value = "job")]
+        show: String,
         /// Leave the topology up and say what to try in it
         #[arg(long)]
         keep: bool,
@@ -49,7 +53,7 @@ enum Command {
 fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Setup => setup::run(),
-        Command::Demo { keep } => demo::run(keep),
+        Command::Demo { show, keep } => demo::run(&show, keep),
         Command::Clean => clean::run(),
         Command::Test { arguments } => test::run(&arguments),
         Command::Lint => lint::run(),

@@ -6,6 +6,7 @@
 mod job;
 mod kept;
 mod narrate;
+mod story;
 
 use std::env;
 use std::fs;
@@ -18,7 +19,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::{Parser, ValueEnum};
-use testbed::Traces;
+use testbed::{Runs, Traces};
 
 /// Shows Balancer at work in network namespaces of this machine.
 #[derive(Parser)]
@@ -42,12 +43,18 @@ struct Arguments {
 enum Show {
     /// The main job: one edge, three instances, ten curls
     Job,
+    /// The story: one workload file, two cities; instances are containers
+    Story,
+    /// The story without a container engine: instances are processes
+    StoryBuiltin,
 }
 
 impl Show {
     fn name(self) -> &'static str {
         match self {
             Show::Job => "job",
+            Show::Story => "story",
+            Show::StoryBuiltin => "story-builtin",
         }
     }
 }
@@ -68,6 +75,8 @@ fn main() -> ExitCode {
         let summary = env::temp_dir().join(SUMMARY);
         match show {
             Show::Job => job::tell(keep, &summary),
+            Show::Story => story::tell(Runs::Docker, keep, &summary),
+            Show::StoryBuiltin => story::tell(Runs::Builtin, keep, &summary),
         }
     } else {
         watch(show, keep)
@@ -114,10 +123,14 @@ fn watch(show: Show, keep: bool) -> Result<()> {
 }
 
 fn have_shown(show: Show, keep: bool, files: &Path, interrupted: &AtomicBool) -> Result<()> {
-    // Dies with us, and everything in its world with it.
+    // Dies with us, and everything in its world with it: also what its daemons started to outlive them, because
+    // the first process of a PID namespace takes all others with it. What is kept has to be found from outside.
     let mut player = Command::new("setpriv");
+    player.args(["--pdeathsig", "KILL"]);
+    if !keep {
+        player.args(["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]);
+    }
     player
-        .args(["--pdeathsig", "KILL"])
         .arg(env::current_exe()?)
         .args([show.name(), "--unwatched"]);
     if keep {

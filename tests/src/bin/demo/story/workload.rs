@@ -1,0 +1,124 @@
+//! The workload file of the story, as its owner would write it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use testbed::{Runs, World, image_context, program};
+
+/// The workload's slug.
+pub(crate) const SLUG: &str = "my-anycast-workload";
+
+/// Its directory, with the workload file and, for containers, a Dockerfile beside it.
+pub(crate) struct WorkloadFile {
+    directory: PathBuf,
+    command: String,
+}
+
+impl WorkloadFile {
+    /// Writes it for three to four instances in each city.
+    pub(crate) fn write(world: &World, runs: Runs) -> Result<WorkloadFile> {
+        let (directory, command) = match runs {
+            Runs::Docker => {
+                // Makes the directory, with a Dockerfile in it.
+                image_context(world)?;
+                (world.directory().join("image"), "/instance".to_owned())
+            }
+            Runs::Builtin => {
+                let server = program("instance")?;
+                let server = server.to_str().context("a path of ours is text")?;
+                (world.directory().join("workload"), server.to_owned())
+            }
+        };
+        fs::create_dir_all(&directory)?;
+        let file = WorkloadFile { directory, command };
+        file.set_min_replicas(3)?;
+        Ok(file)
+    }
+
+    /// Where it is.
+    pub(crate) fn path(&self) -> PathBuf {
+        self.directory.join("main.tf")
+    }
+
+    /// The directory that it lies in.
+    pub(crate) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Edits `min_replicas`.
+    pub(crate) fn set_min_replicas(&self, min_replicas: usize) -> Result<()> {
+        fs::write(self.path(), self.text(min_replicas))?;
+        Ok(())
+    }
+
+    fn text(&self, min_replicas: usize) -> String {
+        let command = &self.command;
+        format!(
+            r#"resource "stackpath_compute_workload" "{SLUG}" {{
+  name = "{SLUG}"
+  slug = "{SLUG}"
+
+  annotations = {{
+    "anycast.platform.stackpath.net" = "true"
+  }}
+
+  network_interface {{
+    network = "default"
+  }}
+
+  container {{
+    name    = "app"
+    image   = "web:1"
+    command = ["{command}", "--port", "8000", "--log"]
+
+    port {{
+      name                           = "http"
+      port                           = 8000
+      protocol                       = "TCP"
+      enable_implicit_network_policy = true
+    }}
+
+    resources {{
+      # Small, so that two cores are enough for eight of them.
+      requests = {{
+        "cpu"    = "200m"
+        "memory" = "128Mi"
+      }}
+    }}
+
+    readiness_probe {{
+      http_get {{
+        path = "/"
+        port = 8000
+      }}
+      period_seconds    = 1
+      success_threshold = 1
+      failure_threshold = 3
+    }}
+  }}
+
+  target {{
+    name         = "global"
+    min_replicas = {min_replicas}
+    max_replicas = 4
+
+    scale_settings {{
+      metrics {{
+        metric              = "cpu"
+        average_utilization = 50
+      }}
+    }}
+
+    deployment_scope = "cityCode"
+    selector {{
+      key      = "cityCode"
+      operator = "in"
+      values   = ["DFW", "SEA"]
+    }}
+  }}
+}}
+"#
+        )
+    }
+}
