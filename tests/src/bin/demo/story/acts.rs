@@ -29,7 +29,7 @@ const MANY: usize = 10_000;
 /// What the clients ask of Seattle so that its CPUs are above half: milliseconds of CPU time a
 /// request, and requests a second, over three instances of 200 m each.
 const BURN_MS: u32 = 2;
-const BURN_RATE: u32 = 250;
+const BURN_RATE: u32 = 210;
 
 /// One command brings the workload up.
 pub(crate) fn apply(stage: &mut Stage) -> Result<()> {
