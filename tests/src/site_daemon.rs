@@ -1,6 +1,7 @@
 //! The real `lbd site` on a city's host.
 
 use std::cell::RefCell;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -8,6 +9,8 @@ use anyhow::{Context, Result};
 use balancer::api::client::Client;
 use balancer::api::endpoint::Endpoint;
 use balancer::site_api::client::SiteClient;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 use crate::lb::launch_with;
 use crate::{Namespace, Process, Staffed, World};
@@ -19,6 +22,7 @@ pub struct SiteDaemon {
     host: Namespace,
     arguments: Vec<String>,
     socket: PathBuf,
+    state: PathBuf,
     process: RefCell<Rc<RefCell<Process>>>,
 }
 
@@ -54,6 +58,7 @@ impl SiteDaemon {
             name,
             host,
             arguments,
+            state,
             socket: staffed.site_socket(world),
             process: RefCell::new(process),
         })
@@ -85,4 +90,53 @@ impl SiteDaemon {
     pub fn client(&self) -> SiteClient {
         SiteClient::new(Client::new(Endpoint::Unix(self.socket.clone())))
     }
+}
+
+/// Instances that are processes outlive their daemon, but not its test.
+impl Drop for SiteDaemon {
+    fn drop(&mut self) {
+        self.kill();
+        for supervisor in supervisors(&self.state) {
+            // Its containers are in its session; what is gone already is gone.
+            for pid in members(supervisor) {
+                let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+            }
+        }
+    }
+}
+
+/// The processes that supervise instances below this directory, which is this test's own.
+fn supervisors(state: &Path) -> Vec<i32> {
+    let place = state.display().to_string();
+    let supervises = |pid: &i32| {
+        let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let line = String::from_utf8_lossy(&line).into_owned();
+        line.contains("\0supervise\0") && line.contains(&place)
+    };
+    pids().filter(supervises).collect()
+}
+
+/// A process and its descendants.
+fn members(first: i32) -> Vec<i32> {
+    let mut members = vec![first];
+    let parents: Vec<(i32, i32)> = pids().filter_map(|pid| Some((pid, parent(pid)?))).collect();
+    let mut next = 0;
+    while next < members.len() {
+        let of = members[next];
+        let children = parents.iter().filter(|(_, parent)| *parent == of);
+        members.extend(children.map(|(pid, _)| *pid));
+        next += 1;
+    }
+    members
+}
+
+fn pids() -> impl Iterator<Item = i32> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+}
+
+fn parent(pid: i32) -> Option<i32> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name before the last parenthesis may hold anything.
+    stat.rsplit_once(") ")?.1.split(' ').nth(1)?.parse().ok()
 }

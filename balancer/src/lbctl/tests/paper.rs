@@ -27,7 +27,7 @@ fn all() -> Vec<String> {
 #[test]
 fn the_command_line_contradicts_itself_nowhere() {
     Cli::command().debug_assert();
-    assert_eq!(all().len(), 20, "{:?}", all());
+    assert_eq!(all().len(), 26, "{:?}", all());
 }
 
 #[test]

@@ -33,6 +33,7 @@ const STAYS: Duration = Duration::from_secs(8);
 ///
 /// Shows the plan and asks before anything changes. An apply that was interrupted is finished by the next one.
 #[derive(Debug, Args)]
+#[command(after_help = "Example:\n  lbctl workload apply -f main.tf --var image=web:2")]
 pub(super) struct Apply {
     #[command(flatten)]
     files: Files,

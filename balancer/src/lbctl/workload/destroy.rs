@@ -21,6 +21,7 @@ use crate::{
 
 /// Drain and remove everything that was applied
 #[derive(Debug, Args)]
+#[command(after_help = "Example:\n  lbctl workload destroy -f main.tf")]
 pub(super) struct Destroy {
     #[command(flatten)]
     files: Files,

@@ -12,6 +12,7 @@ use crate::{
 
 /// Show what instances write, each line with its instance's name
 #[derive(Debug, Args)]
+#[command(after_help = "Example:\n  lbctl workload logs -f main.tf web-global-sea-0 --follow")]
 pub(super) struct Logs {
     #[command(flatten)]
     files: Files,

@@ -14,6 +14,7 @@ use crate::{
 
 /// Show what an apply would make, change and destroy; changes nothing
 #[derive(Debug, Args)]
+#[command(after_help = "Example:\n  lbctl workload plan -f main.tf")]
 pub(super) struct Plan {
     #[command(flatten)]
     files: Files,

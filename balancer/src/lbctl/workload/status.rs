@@ -15,6 +15,7 @@ use crate::{
 
 /// Show what each site runs
 #[derive(Debug, Args)]
+#[command(after_help = "Example:\n  lbctl workload status -f main.tf")]
 pub(super) struct Status {
     #[command(flatten)]
     files: Files,
