@@ -3,8 +3,8 @@
 //! Read are literals, lists, maps, string templates, heredocs, comments, `var.NAME`, and attributes of other
 //! resources. Functions, operators, conditionals, `for`, `count`, `for_each`, `dynamic`, modules, data sources and local
 //! values are refused. Whatever is valid and not acted on has a [`Note`](crate::workload::Note). The language:
-//! <https://developer.hashicorp.com/terraform/language/syntax/configuration>, the provider:
-//! <https://registry.terraform.io/providers/stackpath/stackpath/latest/docs/resources/compute_workload>.
+//! <https://developer.hashicorp.com/terraform/language/syntax/configuration>; the resource is the provider's
+//! `stackpath_compute_workload`.
 
 mod blocks;
 mod container;
