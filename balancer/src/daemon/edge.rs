@@ -253,7 +253,7 @@ pub async fn detach(file: &Path) -> Result<bool, Failure> {
 
 /// The saved state, with the configuration's services if these are new or have changed since they
 /// were last read; `lbctl`'s changes stay otherwise. Not saved yet: the start may still be refused.
-fn open_state(config: &EdgeConfig) -> Result<(Store, State), Failure> {
+fn open_state(config: &EdgeConfig) -> Result<(Store<State>, State), Failure> {
     let (store, saved) = Store::open(&config.state_dir)?;
     if let Some(warning) = store.warning() {
         warn!("{warning}");

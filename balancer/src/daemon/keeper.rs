@@ -58,7 +58,7 @@ pub(super) struct Sources {
 pub(super) struct Keeper {
     pub(super) config: EdgeConfig,
     pub(super) state: State,
-    pub(super) store: Store,
+    pub(super) store: Store<State>,
     pub(super) plane: EdgePlane,
     pub(super) wishes: Wishes,
     pub(super) next_hops: BTreeMap<IpAddr, NextHop>,

@@ -4,13 +4,12 @@
 //! is just starting, and a daemon that dies again and again before it is ready gives no sign.
 
 use std::{
-    fs::{File, OpenOptions, TryLockError},
+    fs::{File, TryLockError},
     io,
-    os::unix::fs::OpenOptionsExt,
     path::Path,
 };
 
-use super::StoreError;
+use super::{StoreError, open_lock};
 
 const ALIVE: &str = "alive";
 
@@ -21,7 +20,7 @@ const ALIVE: &str = "alive";
 /// When the file system refuses.
 pub fn show_alive(dir: &Path) -> Result<File, StoreError> {
     let path = dir.join(ALIVE);
-    let file = open(&path).map_err(StoreError::io("open", &path))?;
+    let file = open_lock(&path).map_err(StoreError::io("open", &path))?;
     // Waits for nobody but a guard that is just looking.
     file.lock().map_err(StoreError::io("lock", &path))?;
     Ok(file)
@@ -34,7 +33,7 @@ pub fn show_alive(dir: &Path) -> Result<File, StoreError> {
 /// When the file system refuses.
 pub fn is_alive(dir: &Path) -> Result<bool, StoreError> {
     let path = dir.join(ALIVE);
-    let file = match open(&path) {
+    let file = match open_lock(&path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
         Err(error) => return Err(StoreError::io("open", &path)(error)),
@@ -44,17 +43,6 @@ pub fn is_alive(dir: &Path) -> Result<bool, StoreError> {
         Err(TryLockError::WouldBlock) => Ok(true),
         Err(TryLockError::Error(source)) => Err(StoreError::io("lock", &path)(source)),
     }
-}
-
-fn open(path: &Path) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600);
-    options.open(path)
 }
 
 #[cfg(test)]

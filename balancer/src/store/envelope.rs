@@ -6,7 +6,7 @@
 
 use crc32fast::Hasher;
 
-use crate::state::State;
+use super::Stored;
 
 /// The schema version that this program writes, and the newest that it reads.
 pub(super) const VERSION: u32 = 1;
@@ -23,7 +23,7 @@ pub(super) enum Unreadable {
 }
 
 /// A state as a file's content.
-pub(super) fn seal(state: &State) -> Vec<u8> {
+pub(super) fn seal(state: &impl Stored) -> Vec<u8> {
     let json = serde_json::to_vec(state).expect("a state has string keys and no foreign types");
     seal_json(VERSION, &json)
 }
@@ -35,7 +35,7 @@ pub(super) fn seal_json(version: u32, json: &[u8]) -> Vec<u8> {
 }
 
 /// The state in a file's content.
-pub(super) fn open(content: &[u8]) -> Result<State, Unreadable> {
+pub(super) fn open<S: Stored>(content: &[u8]) -> Result<S, Unreadable> {
     let damaged = |why: &str| Unreadable::Damaged(why.to_owned());
     let end = content.iter().position(|&byte| byte == b'\n');
     let (line, json) =

@@ -22,7 +22,7 @@ pub enum StoreError {
     },
     /// Another daemon has the directory open.
     #[error(
-        "another lbd (process {holder}) uses {}: stop it first, or give this one a `state_dir` of its own",
+        "another lbd (process {holder}) uses {}: stop it first, or give this one a state directory of its own",
         dir.display()
     )]
     InUse {
@@ -34,7 +34,7 @@ pub enum StoreError {
     /// No whole state is left.
     #[error(
         "no whole state is left in {}: `state` is {current}, `state.previous` is {previous}; put back a copy, or \
-         move both away to start from the configuration file alone (connections will move)",
+         move both away to start without what was changed since (connections will move)",
         dir.display()
     )]
     Damaged {
@@ -48,7 +48,7 @@ pub enum StoreError {
     /// A newer lbd wrote the file.
     #[error(
         "{} has schema version {version}, and this lbd knows versions up to {known}: run the newer lbd again, or \
-         move the file away to start from the configuration file alone (connections will move)",
+         move the file away to start without what was changed since (connections will move)",
         path.display()
     )]
     Newer {

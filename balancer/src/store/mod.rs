@@ -1,4 +1,4 @@
-//! The state file: what an edge remembers over restarts and crashes.
+//! The state file: what a daemon remembers over restarts and crashes.
 //!
 //! The directory holds `state` and the one before it, `state.previous`. A new state is written whole to
 //! `state.new`, made durable, and moved into place, so that a crash at any moment leaves a whole one.
@@ -6,6 +6,7 @@
 mod alive;
 mod envelope;
 mod error;
+mod stored;
 
 #[cfg(test)]
 mod tests;
@@ -13,14 +14,14 @@ mod tests;
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
     io::{self, Read, Write},
+    marker::PhantomData,
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
 
 pub use alive::{is_alive, show_alive};
 pub use error::StoreError;
-
-use crate::state::State;
+pub use stored::Stored;
 
 const CURRENT: &str = "state";
 const PREVIOUS: &str = "state.previous";
@@ -32,14 +33,15 @@ const LOCK: &str = "lock";
 
 /// The state directory of a running daemon. No other daemon can open it as long as this lives.
 #[derive(Debug)]
-pub struct Store {
+pub struct Store<S> {
     dir: PathBuf,
     warning: Option<String>,
+    kept: PhantomData<fn() -> S>,
     /// Closing it gives the lock back.
     _lock: File,
 }
 
-impl Store {
+impl<S: Stored> Store<S> {
     /// Opens a state directory, makes it if need be, and reads the state that was saved last.
     ///
     /// When `state` is missing or damaged, the state before it is taken, and [`Store::warning`] says so.
@@ -48,16 +50,17 @@ impl Store {
     ///
     /// When another daemon uses the directory, when no whole state is left, when a newer version wrote
     /// the file, and when the file system refuses.
-    pub fn open(dir: &Path) -> Result<(Store, Option<State>), StoreError> {
+    pub fn open(dir: &Path) -> Result<(Self, Option<S>), StoreError> {
         fs::DirBuilder::new()
             .recursive(true)
             .mode(0o700)
             .create(dir)
             .map_err(StoreError::io("make the directory", dir))?;
         let lock = lock(dir)?;
-        let mut store = Store {
+        let mut store = Self {
             dir: dir.to_owned(),
             warning: None,
+            kept: PhantomData,
             _lock: lock,
         };
 
@@ -71,7 +74,7 @@ impl Store {
             (None, Some(Ok(state))) => {
                 // What a crash in the middle of a save leaves, too: then nothing is lost.
                 let found = format!("no `{CURRENT}` in {}: took `{PREVIOUS}`", dir.display());
-                store.warning = Some(format!("{found}, generation {}", state.generation));
+                store.warning = Some(format!("{found}, {}", state.name()));
                 Some(state)
             }
             (Some(why), Some(Ok(state))) => {
@@ -80,10 +83,10 @@ impl Store {
                 store.sync()?;
                 store.warning = Some(format!(
                     "`{CURRENT}` in {} is damaged ({why}) and now called `{DAMAGED}`: took `{PREVIOUS}`, \
-                     generation {}; the last change before the restart may be missing, so look at \
-                     `lbctl services list`",
+                     {}; the last change before the restart may be missing, so look at `{}`",
                     dir.display(),
-                    state.generation
+                    state.name(),
+                    S::LOOK
                 ));
                 Some(state)
             }
@@ -111,7 +114,7 @@ impl Store {
     /// # Errors
     ///
     /// When the file system refuses; the state saved before is then still there.
-    pub fn save(&self, state: &State) -> Result<(), StoreError> {
+    pub fn save(&self, state: &S) -> Result<(), StoreError> {
         self.write_new(&envelope::seal(state))?;
         self.keep_previous()?;
         self.rename(NEW, CURRENT)?;
@@ -152,7 +155,7 @@ impl Store {
     }
 
     /// The state in a file, or why it is damaged; `None` when there is no such file.
-    fn read(&self, name: &str) -> Result<Option<Result<State, String>>, StoreError> {
+    fn read(&self, name: &str) -> Result<Option<Result<S, String>>, StoreError> {
         let path = self.dir.join(name);
         let content = match fs::read(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -173,14 +176,7 @@ impl Store {
 /// Takes the directory's lock, or says who has it. The kernel gives it back when the process ends, however it ends.
 fn lock(dir: &Path) -> Result<File, StoreError> {
     let path = dir.join(LOCK);
-    let mut options = OpenOptions::new();
-    options
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600);
-    let mut file = options.open(&path).map_err(StoreError::io("open", &path))?;
+    let mut file = open_lock(&path).map_err(StoreError::io("open", &path))?;
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
@@ -200,4 +196,16 @@ fn lock(dir: &Path) -> Result<File, StoreError> {
     };
     write(&mut file).map_err(StoreError::io("write", &path))?;
     Ok(file)
+}
+
+/// A file that is there to be locked, made if it is missing.
+fn open_lock(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600);
+    options.open(path)
 }

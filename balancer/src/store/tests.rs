@@ -6,6 +6,9 @@ use super::{
     envelope::{VERSION, seal, seal_json},
     *,
 };
+use crate::{site::Memory, state::State};
+
+type Store = super::Store<State>;
 
 fn state(generation: u64) -> State {
     let mut state = State::new(u64::MAX);
@@ -249,4 +252,25 @@ fn a_refusing_file_system_is_named_with_the_file() {
     let words = store.save(&state(1)).unwrap_err().to_string();
     let start = format!("cannot write {}: ", dir.path().join(NEW).display());
     assert!(words.starts_with(&start), "{words}");
+}
+
+/// The same for a site's memory, in a directory of its own.
+#[test]
+fn what_a_site_remembers_is_kept_the_same_way() {
+    let dir = TempDir::new().unwrap();
+    let (store, none) = super::Store::<Memory>::open(dir.path()).unwrap();
+    assert_eq!(none, None);
+    let mut memory = Memory::default();
+    store.save(&memory).unwrap();
+    memory.leaving.insert("web-global-sea-0".to_owned(), 7);
+    store.save(&memory).unwrap();
+    drop(store);
+    let (store, found) = super::Store::<Memory>::open(dir.path()).unwrap();
+    assert_eq!(found, Some(memory));
+    drop(store);
+    fs::write(dir.path().join(CURRENT), "half").unwrap();
+    let (store, found) = super::Store::<Memory>::open(dir.path()).unwrap();
+    assert_eq!(found, Some(Memory::default()));
+    let warning = store.warning().unwrap();
+    assert!(warning.contains("lbctl workload status"), "{warning}");
 }

@@ -17,7 +17,6 @@ use tracing::warn;
 use super::{
     dropins::DropIns,
     edges::EdgeLink,
-    memory::MemoryFile,
     probes::{Probed, Probes},
     scaling::Scaling,
     view::is_of,
@@ -30,6 +29,7 @@ use crate::{
     runtime::{Observed, Runtime, State},
     site::{Edge, Instance, Life, Memory, World, services},
     site_api::command::SiteCommand,
+    store::Store,
     workload::{City, Label},
 };
 
@@ -48,7 +48,7 @@ pub(super) const DIGEST: &str = "digest";
 pub(super) struct Keeper {
     pub(super) city: City,
     pub(super) runtime: Arc<dyn Runtime>,
-    pub(super) file: MemoryFile,
+    pub(super) store: Store<Memory>,
     pub(super) memory: Memory,
     pub(super) edges: BTreeMap<String, EdgeLink>,
     pub(super) agent: Client,
@@ -320,7 +320,7 @@ impl Keeper {
 
     /// Keeps what was decided; it is planned again if a crash comes first.
     pub(super) fn save(&mut self) -> bool {
-        match block_in_place(|| self.file.save(&self.memory)) {
+        match block_in_place(|| self.store.save(&self.memory)) {
             Ok(()) => {
                 self.warnings.remove("memory");
                 true

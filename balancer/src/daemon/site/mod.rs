@@ -5,7 +5,6 @@ mod dropins;
 mod edges;
 mod keeper;
 mod measuring;
-mod memory;
 mod probes;
 mod requests;
 mod scaling;
@@ -28,7 +27,6 @@ use self::{
     dropins::DropIns,
     edges::{EdgeLink, Speaker},
     keeper::Keeper,
-    memory::MemoryFile,
     probes::Probes,
     scaling::Scaling,
     work::Work,
@@ -41,7 +39,9 @@ use crate::{
     api::client::Client,
     config::{Endpoint, FleetConfig, HostNetwork, RuntimeKind, Site, SiteHost},
     runtime::{Builtin, Docker, Network, Runtime},
+    site::Memory,
     site_api,
+    store::Store,
     workload::City,
 };
 
@@ -64,7 +64,11 @@ pub struct Options {
 /// Runs until SIGTERM or SIGINT. The instances go on when it returns.
 pub async fn run(options: &Options) -> Result<(), Failure> {
     let site = read(&options.fleet, &options.city)?;
-    let (file, memory) = MemoryFile::open(&options.state_dir)?;
+    let (store, memory) = Store::open(&options.state_dir)?;
+    if let Some(warning) = store.warning() {
+        warn!("{warning}");
+    }
+    let memory: Memory = memory.unwrap_or_default();
     let host = host(&site, &options.city);
     let runtime = runtime(host, &options.state_dir)?;
     let mut edges = BTreeMap::new();
@@ -86,7 +90,7 @@ pub async fn run(options: &Options) -> Result<(), Failure> {
         scaling: Scaling::new(options.scale_down_window_ms, &memory.replicas),
         city: options.city.clone(),
         runtime,
-        file,
+        store,
         memory,
         edges,
         probes,

@@ -1,0 +1,30 @@
+//! What is kept in a state directory.
+
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::{site, state::State};
+
+/// A daemon's state.
+pub trait Stored: Serialize + DeserializeOwned {
+    /// Where people look when the last change may be missing.
+    const LOOK: &str;
+
+    /// Which of its states this is, in a few words.
+    fn name(&self) -> String;
+}
+
+impl Stored for State {
+    const LOOK: &str = "lbctl services list";
+
+    fn name(&self) -> String {
+        format!("generation {}", self.generation)
+    }
+}
+
+impl Stored for site::Memory {
+    const LOOK: &str = "lbctl workload status";
+
+    fn name(&self) -> String {
+        format!("with {} workloads", self.workloads.len())
+    }
+}
