@@ -7,7 +7,6 @@ use std::rc::Rc;
 
 use anyhow::{Context, Result};
 use balancer::api::client::Client;
-use balancer::api::endpoint::Endpoint;
 use balancer::site_api::client::SiteClient;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -88,7 +87,7 @@ impl SiteDaemon {
 
     /// Asks it.
     pub fn client(&self) -> SiteClient {
-        SiteClient::new(Client::new(Endpoint::Unix(self.socket.clone())))
+        SiteClient::new(Client::new(self.socket.clone()))
     }
 }
 

@@ -7,7 +7,6 @@ pub mod agent;
 pub mod client;
 pub mod command;
 pub(crate) mod door;
-pub mod endpoint;
 pub mod event;
 pub mod replies;
 pub mod requests;

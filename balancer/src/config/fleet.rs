@@ -5,13 +5,13 @@ use std::{collections::BTreeSet, path::PathBuf};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::{
-    ConfigError, Endpoint,
+    ConfigError,
     edge::path,
     endpoint::{endpoint, token_file},
     host_network::{HostNetwork, NETWORK, network, prefix},
     section::{Section, Source, Value},
 };
-use crate::{state::rules, workload::City};
+use crate::{model::Endpoint, state::rules, workload::City};
 
 /// The checked content of `fleet.toml`.
 #[derive(Clone, Debug, PartialEq, Eq)]

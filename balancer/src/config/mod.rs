@@ -25,7 +25,6 @@ pub use api::ApiListen;
 pub(crate) use digest::fnv1a;
 pub use digest::services_digest;
 pub use edge::{EdgeConfig, XdpMode};
-pub use endpoint::Endpoint;
 pub use error::ConfigError;
 pub use fleet::{FleetConfig, RuntimeKind, Site, SiteEdge, SiteHost, VipPool};
 pub use host_network::HostNetwork;

@@ -16,10 +16,10 @@ use crate::{
     api::{
         client::Client,
         command::Command,
-        endpoint::Endpoint,
         token::Token,
         views::{Board, OperationState, OperationView, SocketQuery},
     },
+    model::Endpoint,
     state::{Change, OperationId},
 };
 

@@ -14,7 +14,10 @@ use super::{
     status::Status,
     workload::Workload,
 };
-use crate::api::{DEFAULT_SOCKET, endpoint::Endpoint};
+use crate::{
+    api::DEFAULT_SOCKET,
+    model::{ENDPOINT_FORMS, Endpoint},
+};
 
 /// The heading of the options that every command has.
 const EVERYWHERE: &str = "Options of every command";
@@ -38,7 +41,7 @@ Exit codes:
 )]
 pub(super) struct Cli {
     /// Where lbd listens: a unix socket's path, unix:/path or http://host:port
-    #[arg(long, global = true, help_heading = EVERYWHERE, env = "LBCTL_SOCKET", value_name = "WHERE", default_value = DEFAULT_SOCKET)]
+    #[arg(long, global = true, help_heading = EVERYWHERE, env = "LBCTL_SOCKET", value_name = "WHERE", default_value = DEFAULT_SOCKET, value_parser = endpoint)]
     pub(super) socket: Endpoint,
 
     /// The file with the token that lbd asks for over TCP
@@ -79,6 +82,15 @@ pub(super) enum Noun {
     Man(Man),
 }
 
+/// Reads where lbd listens; a socket's path may stand alone.
+fn endpoint(text: &str) -> Result<Endpoint, String> {
+    match text.contains("://") || text.starts_with("unix:") {
+        true => Endpoint::try_from(text.to_owned()),
+        false if text.is_empty() => Err(format!("it is empty: write a path, {ENDPOINT_FORMS}")),
+        false => Ok(Endpoint::Unix(text.into())),
+    }
+}
+
 /// Reads an address; IPv6 may stand in brackets.
 pub(super) fn address(text: &str) -> Result<IpAddr, String> {
     let bare = text
@@ -87,4 +99,23 @@ pub(super) fn address(text: &str) -> Result<IpAddr, String> {
         .unwrap_or(text);
     bare.parse()
         .map_err(|_| "write an address like 10.1.0.10 or 2001:db8::10".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lbd_is_asked_on_a_socket_by_its_path_or_over_tcp() {
+        let unix = Endpoint::Unix("/run/lbd.sock".into());
+        assert_eq!(endpoint("unix:/run/lbd.sock"), Ok(unix.clone()));
+        assert_eq!(endpoint("/run/lbd.sock"), Ok(unix));
+        assert_eq!(endpoint("lbd.sock"), Ok(Endpoint::Unix("lbd.sock".into())));
+        let tcp = endpoint("http://[fd00::2]:9108").unwrap();
+        assert_eq!(tcp.to_string(), "http://[fd00::2]:9108");
+        for text in ["", "unix:", "https://edge:80", "http://edge:80/v1"] {
+            let error = endpoint(text).unwrap_err();
+            assert!(error.ends_with(ENDPOINT_FORMS), "{error}");
+        }
+    }
 }

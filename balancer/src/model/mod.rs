@@ -3,11 +3,13 @@
 mod announce;
 mod backend;
 mod check;
+mod endpoint;
 mod health;
 mod service;
 
 pub use announce::{Community, Gobgp, OnStop, Speaker, WhenUnhealthy};
 pub use backend::{AdminState, Backend, BackendId, BackendState, Weight};
 pub use check::{Check, CheckKind};
+pub use endpoint::{Endpoint, FORMS as ENDPOINT_FORMS};
 pub use health::{Health, HealthState};
 pub use service::{Encapsulation, Protocol, Service, ServiceId, ServiceKey, ServiceName};

@@ -30,7 +30,7 @@ use crate::{
         socket,
         token::Token,
     },
-    config::Endpoint,
+    model::Endpoint,
     workload::Label,
 };
 

@@ -4,13 +4,16 @@ use std::{io, time::Duration};
 
 use thiserror::Error;
 
-use crate::api::{endpoint::Endpoint, replies::ErrorCode};
+use crate::{api::replies::ErrorCode, model::Endpoint};
 
 /// Why there is no good answer.
 #[derive(Debug, Error)]
 pub enum ClientError {
     /// Nobody listens there.
-    #[error("lbd does not answer on {endpoint}: {source}; is it running? (systemctl status lbd)")]
+    #[error(
+        "lbd does not answer on {}: {source}; is it running? (systemctl status lbd)",
+        endpoint.place()
+    )]
     Unreachable {
         /// Who was asked.
         endpoint: Endpoint,
@@ -19,7 +22,8 @@ pub enum ClientError {
     },
     /// The socket is not ours to use.
     #[error(
-        "may not use {endpoint}: permission denied; run lbctl as root or as a member of the socket's group"
+        "may not use {}: permission denied; run lbctl as root or as a member of the socket's group",
+        endpoint.place()
     )]
     Forbidden {
         /// Who was asked.
@@ -27,7 +31,8 @@ pub enum ClientError {
     },
     /// The daemon took too long.
     #[error(
-        "lbd on {endpoint} did not answer within {} s; a change may or may not have been made: look with `lbctl status`",
+        "lbd on {} did not answer within {} s; a change may or may not have been made: look with `lbctl status`",
+        endpoint.place(),
         timeout.as_secs_f32()
     )]
     TimedOut {
@@ -46,7 +51,8 @@ pub enum ClientError {
     },
     /// The answer is none of this interface's.
     #[error(
-        "the answer on {endpoint} makes no sense: {why}; are lbctl and lbd of the same version?"
+        "the answer on {} makes no sense: {why}; are lbctl and lbd of the same version?",
+        endpoint.place()
     )]
     Garbled {
         /// Who was asked.

@@ -18,10 +18,12 @@ use tokio::{
 };
 
 use super::{Answer, Client, ClientError, How};
-use crate::api::{
-    BODY_LIMIT_BYTES,
-    endpoint::Endpoint,
-    replies::{ErrorCode, ErrorReply},
+use crate::{
+    api::{
+        BODY_LIMIT_BYTES,
+        replies::{ErrorCode, ErrorReply},
+    },
+    model::Endpoint,
 };
 
 /// The largest answer that is read, in bytes.
@@ -131,10 +133,8 @@ impl Client {
         body: Vec<u8>,
     ) -> Answer<(Response<Incoming>, JoinHandle<hyper::Result<()>>)> {
         let stream = self.connect().await?;
-        let host = match &self.endpoint {
-            Endpoint::Unix(_) => "lbd",
-            Endpoint::Http { authority } => authority,
-        };
+        let authority = self.endpoint.authority();
+        let host = authority.as_deref().unwrap_or("lbd");
         let mut request = Request::builder()
             .method(method)
             .uri(path)
@@ -171,8 +171,8 @@ impl Client {
                     let stream = UnixStream::connect(path).await;
                     stream.map(|stream| Box::new(stream) as _)
                 }
-                Endpoint::Http { authority } => {
-                    let stream = TcpStream::connect(authority).await;
+                Endpoint::Http { host, port } => {
+                    let stream = TcpStream::connect((host.as_str(), *port)).await;
                     stream.map(|stream| Box::new(stream) as _)
                 }
             };

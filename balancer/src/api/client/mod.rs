@@ -11,14 +11,13 @@ use hyper::Method;
 pub(crate) use self::exchange::{Lines, NO_BODY};
 pub use self::{error::ClientError, how::How};
 use super::{
-    endpoint::Endpoint,
     replies::{ChangeReply, EventReply, ListReply},
     requests::{BackendBody, DeclarationBody, DesiredBody, ServiceBody, WeightBody},
     token::Token,
     views::{BackendView, OperationView, ServiceView, SocketQuery, SocketView, StatusView},
 };
 use crate::{
-    model::{ServiceName, Weight},
+    model::{Endpoint, ServiceName, Weight},
     state::OperationId,
 };
 

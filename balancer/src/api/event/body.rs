@@ -8,8 +8,7 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::{EventError, TYPES, invalid};
 use crate::{
-    api::endpoint::Endpoint,
-    model::{ServiceName, Weight},
+    model::{Endpoint, ServiceName, Weight},
     state::{Event, Happened},
 };
 
@@ -56,10 +55,7 @@ pub(super) fn event(kind: &str, data: Value) -> Result<Event, EventError> {
                 incarnation: data.incarnation,
                 happened: Happened::Launched {
                     weight: data.weight,
-                    agent: data.agent.map(|agent| match agent {
-                        Endpoint::Unix(path) => format!("unix:{}", path.display()),
-                        http => http.to_string(),
-                    }),
+                    agent: data.agent.map(String::from),
                     instance: data.instance,
                 },
             })

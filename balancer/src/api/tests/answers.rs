@@ -18,11 +18,10 @@ use super::{
 use crate::{
     api::{
         client::{Client, ClientError, How},
-        endpoint::Endpoint,
         replies::ErrorCode,
         requests::{BackendBody, ServiceBody},
     },
-    model::Weight,
+    model::{Endpoint, Weight},
 };
 
 #[tokio::test]

@@ -5,6 +5,8 @@ use super::{
     *,
 };
 
+use crate::model::Endpoint;
+
 const FLEET: &str = include_str!("../../../../docs/examples/fleet.toml");
 
 /// A fleet of one site that lacks nothing, with these lines more in one of its tables.
@@ -235,47 +237,6 @@ fn a_host_that_cannot_be() {
             "fleet.toml:{line}: key `site[0].host[1].network.subnet`: 10.1.0.0/16 overlaps 10.1.0.0/24; expected addresses that no other host of the site has, and no VIP"
         ),
     );
-}
-
-#[test]
-fn an_endpoint_is_a_socket_or_a_host_with_a_port() {
-    for text in [
-        "unix:/run/a.sock",
-        "http://10.0.0.1:80",
-        "http://[2001:db8::1]:80",
-        "http://edge-1.example:9108",
-    ] {
-        assert_eq!(text.parse::<Endpoint>().unwrap().to_string(), text);
-    }
-    for text in [
-        "",
-        "unix:",
-        "unix:run",
-        "https://a:1",
-        "http://a",
-        "http://a:0",
-        "http://:1",
-        "http://a b:1",
-        "http://[a]:1",
-        "http://2001:db8::1:80",
-        "http://a:1/",
-    ] {
-        assert!(text.parse::<Endpoint>().is_err(), "{text}");
-    }
-    for (text, local) in [
-        ("unix:/a", true),
-        ("http://[::1]:1", true),
-        ("http://127.0.0.2:1", true),
-        ("http://localhost:1", true),
-        ("http://10.0.0.1:1", false),
-        ("http://a:1", false),
-    ] {
-        assert_eq!(
-            text.parse::<Endpoint>().unwrap().is_local(),
-            local,
-            "{text}"
-        );
-    }
 }
 
 #[test]

@@ -37,7 +37,8 @@ use super::{
 };
 use crate::{
     api::client::Client,
-    config::{Endpoint, FleetConfig, HostNetwork, RuntimeKind, Site, SiteHost},
+    config::{FleetConfig, HostNetwork, RuntimeKind, Site, SiteHost},
+    model::Endpoint,
     runtime::{Builtin, Docker, Network, Runtime},
     site::Memory,
     site_api,
@@ -183,11 +184,7 @@ fn network(network: &HostNetwork) -> Network {
 
 fn client(endpoint: &Endpoint, token_file: Option<&Path>) -> Result<Client, Failure> {
     let token = token(token_file)?;
-    let endpoint: crate::api::endpoint::Endpoint = endpoint
-        .to_string()
-        .parse()
-        .map_err(std::io::Error::other)?;
-    Ok(Client::new(endpoint)
+    Ok(Client::new(endpoint.clone())
         .with_token(token)
         .with_timeout(PATIENCE))
 }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use futures::future::join_all;
 
 use crate::{
-    api::{client::Client, endpoint::Endpoint, token::Token},
+    api::{client::Client, token::Token},
     config::FleetConfig,
     lbctl::failure::Failure,
     site_api::{client::SiteClient, views::SiteView},
@@ -38,12 +38,7 @@ impl Sites {
                 Some(path) => Some(Token::read(path).map_err(Failure::Token)?.0),
                 None => None,
             };
-            let endpoint: Endpoint = site
-                .api
-                .to_string()
-                .parse()
-                .map_err(|error: String| Failure::Workload(error))?;
-            let client = Client::new(endpoint).with_token(token);
+            let client = Client::new(site.api.clone()).with_token(token);
             let of = |patience| SiteClient::new(client.clone().with_timeout(patience));
             let (view, work) = (of(VIEW), of(PATIENCE));
             sites.insert(site.city.clone(), Site { view, work });
