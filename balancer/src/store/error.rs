@@ -22,7 +22,8 @@ pub enum StoreError {
     },
     /// Another daemon has the directory open.
     #[error(
-        "another lbd (process {holder}) uses {}: stop it first, or give this one a state directory of its own",
+        "another lbd (process {holder}) uses {}: stop it first, or give this one a state directory of its own \
+         (`state_dir` of an edge, --state-dir of a site)",
         dir.display()
     )]
     InUse {
