@@ -27,7 +27,14 @@ pub struct HostNetwork {
     pub mtu: u32,
 }
 
+/// Room for the outer headers around the usual 1500 bytes.
 const MTU: u32 = 1_600;
+
+/// IPv6's minimum.
+const SHORTEST_MTU: u32 = 1_280;
+
+/// The longest that a veth carries with a native XDP program on linear frames.
+const LONGEST_MTU: u32 = 3_506;
 
 /// What a network looks like.
 pub(super) const NETWORK: &str =
@@ -62,9 +69,10 @@ pub(super) fn network(value: &Value<'_>) -> Result<HostNetwork, ConfigError> {
     let (subnet6, gateway6) = network6(&section)?;
     let mtu = match section.get("mtu") {
         Some(value) => {
-            let mtu: u32 = value.integer("1280 to 65535")?;
-            if !(1_280..=65_535).contains(&mtu) {
-                return Err(value.error(format!("{mtu} is out of range"), "1280 to 65535"));
+            let expected = format!("{SHORTEST_MTU} to {LONGEST_MTU}");
+            let mtu: u32 = value.integer(&expected)?;
+            if !(SHORTEST_MTU..=LONGEST_MTU).contains(&mtu) {
+                return Err(value.error(format!("{mtu} is out of range"), &expected));
             }
             mtu
         }

@@ -2,8 +2,6 @@
 
 use std::{io, path::PathBuf};
 
-use super::NetworkError;
-
 /// Why a call failed.
 #[derive(Debug, thiserror::Error)]
 pub enum RuntimeError {
@@ -75,9 +73,6 @@ pub enum RuntimeError {
         /// The name.
         instance: String,
     },
-    /// The network cannot be as it is described.
-    #[error("the host's network: {0}")]
-    Network(#[from] NetworkError),
     /// A network that is there is another than the described one.
     #[error(
         "the network of bridge {bridge} exists and differs: {what}; remove it, or describe it as it is"
@@ -89,10 +84,10 @@ pub enum RuntimeError {
         what: String,
     },
     /// All addresses are taken.
-    #[error("no address is left in {range}: remove instances, or give the host a wider range")]
+    #[error("no address is left in {subnet}: remove instances, or give the host a wider subnet")]
     NoAddress {
         /// Where none is left.
-        range: String,
+        subnet: String,
     },
     /// The kernel refused something of the network.
     #[error("{what}: {source}")]

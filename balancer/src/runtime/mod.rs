@@ -8,7 +8,6 @@ mod builtin;
 mod docker;
 mod error;
 mod instance;
-mod network;
 
 use futures::{future::BoxFuture, stream::BoxStream};
 
@@ -16,7 +15,6 @@ pub use builtin::{Builtin, supervise};
 pub use docker::Docker;
 pub use error::RuntimeError;
 pub use instance::{InstanceSpec, LogLine, Observed, State};
-pub use network::{Network, NetworkError};
 
 /// A host's runtime of instances.
 ///

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use anyhow::Result;
-use balancer::runtime::{Builtin, Docker, InstanceSpec, Network, Observed, Runtime, RuntimeError};
+use balancer::config::HostNetwork;
+use balancer::runtime::{Builtin, Docker, InstanceSpec, Observed, Runtime, RuntimeError};
 use balancer::workload::Container;
 use futures::TryStreamExt;
 use testbed::{Engine, Namespace, World, find, image_context, program};
@@ -25,12 +26,11 @@ pub(crate) struct Bed {
 
 pub(crate) const IMAGE: &str = "testbed:1";
 
-pub(crate) fn network() -> Network {
-    Network {
+pub(crate) fn network() -> HostNetwork {
+    HostNetwork {
         bridge: "lb0".to_owned(),
         subnet: "10.77.0.0/24".parse().expect("a prefix"),
         gateway: "10.77.0.1".parse().expect("an address"),
-        range: None,
         subnet6: None,
         gateway6: None,
         mtu: 1600,

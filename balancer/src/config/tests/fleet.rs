@@ -206,7 +206,11 @@ fn a_host_that_cannot_be() {
         ),
         (
             "{ bridge = \"br0\", subnet = \"10.1.0.0/24\", mtu = 576 }<-",
-            ".mtu`: 576 is out of range; expected 1280 to 65535",
+            ".mtu`: 576 is out of range; expected 1280 to 3506",
+        ),
+        (
+            "{ bridge = \"br0\", subnet = \"10.1.0.0/24\", mtu = 9000 }<-",
+            ".mtu`: 9000 is out of range; expected 1280 to 3506",
         ),
     ] {
         changed(

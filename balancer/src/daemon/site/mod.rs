@@ -37,9 +37,9 @@ use super::{
 };
 use crate::{
     api::client::Client,
-    config::{FleetConfig, HostNetwork, RuntimeKind, Site, SiteHost},
+    config::{FleetConfig, RuntimeKind, Site, SiteHost},
     model::Endpoint,
-    runtime::{Builtin, Docker, Network, Runtime},
+    runtime::{Builtin, Docker, Runtime},
     site::Memory,
     site_api,
     store::Store,
@@ -159,7 +159,7 @@ fn host<'a>(site: &'a Site, city: &City) -> &'a SiteHost {
 }
 
 fn runtime(host: &SiteHost, state_dir: &Path) -> Result<Arc<dyn Runtime>, Failure> {
-    let network = network(&host.network);
+    let network = host.network.clone();
     Ok(match &host.runtime {
         RuntimeKind::Docker { engine } => Arc::new(Docker::connect(&engine.to_string(), network)?),
         RuntimeKind::Builtin => {
@@ -168,18 +168,6 @@ fn runtime(host: &SiteHost, state_dir: &Path) -> Result<Arc<dyn Runtime>, Failur
             Arc::new(Builtin::new(network, state_dir.join("instances"), cgroup)?)
         }
     })
-}
-
-fn network(network: &HostNetwork) -> Network {
-    Network {
-        bridge: network.bridge.clone(),
-        subnet: network.subnet,
-        gateway: network.gateway,
-        range: None,
-        subnet6: network.subnet6,
-        gateway6: network.gateway6,
-        mtu: u16::try_from(network.mtu).unwrap_or(u16::MAX),
-    }
 }
 
 fn client(endpoint: &Endpoint, token_file: Option<&Path>) -> Result<Client, Failure> {

@@ -2,27 +2,21 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use crate::runtime::{Network, RuntimeError};
+use crate::{config::HostNetwork, runtime::RuntimeError};
 
-/// The first of the range that is free: neither taken, nor the gateway's, nor the subnet's first or last.
-pub(super) fn choose(network: &Network, taken: &[Ipv4Addr]) -> Result<Ipv4Addr, RuntimeError> {
-    let range = network.range.unwrap_or(network.subnet);
-    let (first, last) = (u32::from(range.network()), u32::from(range.broadcast()));
-    let unusable = [
-        network.gateway,
-        network.subnet.network(),
-        network.subnet.broadcast(),
-    ];
-    (first..=last)
-        .map(Ipv4Addr::from)
-        .find(|address| !unusable.contains(address) && !taken.contains(address))
+/// The first of the subnet that is free: neither taken, nor the gateway's, nor the subnet's first or last.
+pub(super) fn choose(network: &HostNetwork, taken: &[Ipv4Addr]) -> Result<Ipv4Addr, RuntimeError> {
+    let subnet = network.subnet;
+    subnet
+        .hosts()
+        .find(|address| *address != network.gateway && !taken.contains(address))
         .ok_or_else(|| RuntimeError::NoAddress {
-            range: range.to_string(),
+            subnet: subnet.to_string(),
         })
 }
 
 /// The IPv6 address with the same place in its subnet.
-pub(super) fn ipv6_beside(network: &Network, address: Ipv4Addr) -> Option<Ipv6Addr> {
+pub(super) fn ipv6_beside(network: &HostNetwork, address: Ipv4Addr) -> Option<Ipv6Addr> {
     let subnet = network.subnet6?;
     let place = u32::from(address) - u32::from(network.subnet.network());
     let address = Ipv6Addr::from(u128::from(subnet.network()) | (1 << 16) | u128::from(place));
@@ -33,9 +27,15 @@ pub(super) fn ipv6_beside(network: &Network, address: Ipv4Addr) -> Option<Ipv6Ad
 mod tests {
     use super::*;
 
-    fn network(subnet: &str) -> Network {
-        let json = format!(r#"{{"bridge": "lb0", "subnet": "{subnet}", "gateway": "10.0.0.1"}}"#);
-        serde_json::from_str(&json).expect("a network")
+    fn network(subnet: &str) -> HostNetwork {
+        HostNetwork {
+            bridge: "lb0".to_owned(),
+            subnet: subnet.parse().expect("a prefix"),
+            gateway: Ipv4Addr::new(10, 0, 0, 1),
+            subnet6: None,
+            gateway6: None,
+            mtu: 1600,
+        }
     }
 
     #[test]
@@ -50,12 +50,13 @@ mod tests {
     }
 
     #[test]
-    fn a_full_range_is_named() {
-        let error = choose(&network("10.0.0.0/31"), &[]).expect_err("full");
+    fn a_full_subnet_is_named() {
+        let network = network("10.0.0.0/30");
+        let error = choose(&network, &[Ipv4Addr::new(10, 0, 0, 2)]).expect_err("full");
         assert!(
             error
                 .to_string()
-                .starts_with("no address is left in 10.0.0.0/31"),
+                .starts_with("no address is left in 10.0.0.0/30"),
             "{error}"
         );
     }

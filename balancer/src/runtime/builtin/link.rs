@@ -9,7 +9,7 @@ use rtnetlink::{
 };
 
 use super::{namespace, record::Record};
-use crate::runtime::{Network, RuntimeError};
+use crate::{config::HostNetwork, runtime::RuntimeError};
 
 /// What an instance calls its link.
 const DEVICE: &str = "eth0";
@@ -18,7 +18,7 @@ const LOOPBACK: u32 = 1;
 
 /// Makes the bridge if it is missing, and the instance's link with its addresses and routes.
 pub(super) async fn connect(
-    network: &Network,
+    network: &HostNetwork,
     host: Option<&Path>,
     netns: &Path,
     record: &Record,
@@ -94,13 +94,13 @@ pub(super) async fn disconnect(host: Option<&Path>, record: &Record) -> Result<(
 
 /// The bridge's own MAC. Without one it takes the lowest of its ports', and the instances' neighbour
 /// entries for it go stale when one comes or goes.
-fn mac(network: &Network) -> Vec<u8> {
+fn mac(network: &HostNetwork) -> Vec<u8> {
     // Locally administered, and the gateway's address.
     [&[0x02, 0x42][..], &network.gateway.octets()].concat()
 }
 
 /// The bridge's number.
-async fn ensure_bridge(network: &Network, host: Option<&Path>) -> Result<u32, RuntimeError> {
+async fn ensure_bridge(network: &HostNetwork, host: Option<&Path>) -> Result<u32, RuntimeError> {
     let name = &network.bridge;
     let failed = |source| RuntimeError::kernel(format!("make the bridge {name}"))(source);
     let kernel = open(host).map_err(failed)?;

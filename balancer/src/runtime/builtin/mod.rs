@@ -32,14 +32,16 @@ use futures::{
 };
 use tokio::sync::Mutex;
 
-use super::{InstanceSpec, LogLine, Network, Observed, Runtime, RuntimeError, State};
+use crate::config::HostNetwork;
+
+use super::{InstanceSpec, LogLine, Observed, Runtime, RuntimeError, State};
 use record::Record;
 
 pub use supervisor::supervise;
 
 /// A host's instances without an engine.
 pub struct Builtin {
-    network: Network,
+    network: HostNetwork,
     directory: PathBuf,
     cgroup: String,
     supervisor: Option<PathBuf>,
@@ -54,9 +56,12 @@ impl Builtin {
     ///
     /// # Errors
     ///
-    /// When the network is none, or the directory cannot be made.
-    pub fn new(network: Network, directory: PathBuf, cgroup: String) -> Result<Self, RuntimeError> {
-        network.check()?;
+    /// When the directory cannot be made.
+    pub fn new(
+        network: HostNetwork,
+        directory: PathBuf,
+        cgroup: String,
+    ) -> Result<Self, RuntimeError> {
         std::fs::create_dir_all(&directory).map_err(RuntimeError::file("make", &directory))?;
         Ok(Self {
             network,

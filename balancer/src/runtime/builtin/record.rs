@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::address;
 use crate::{
-    config::fnv1a,
-    runtime::{InstanceSpec, Network, RuntimeError},
+    config::{HostNetwork, fnv1a},
+    runtime::{InstanceSpec, RuntimeError},
     workload::Container,
 };
 
@@ -36,7 +36,7 @@ impl Record {
     /// Chooses an address and a link's name that no other instance has.
     pub(super) fn new(
         spec: &InstanceSpec,
-        network: &Network,
+        network: &HostNetwork,
         others: &[Record],
     ) -> Result<Self, RuntimeError> {
         let taken: Vec<Ipv4Addr> = others.iter().map(|other| other.address).collect();

@@ -8,8 +8,8 @@ use bollard::models::{
 };
 
 use crate::{
-    config::fnv1a,
-    runtime::{InstanceSpec, LOG_BYTES, Network},
+    config::{HostNetwork, fnv1a},
+    runtime::{InstanceSpec, LOG_BYTES},
 };
 
 /// Instance that a container is of.
@@ -84,7 +84,7 @@ pub(super) fn digest(spec: &InstanceSpec) -> String {
 pub(super) fn body(
     spec: &InstanceSpec,
     index: usize,
-    network: &Network,
+    network: &HostNetwork,
     owner: Option<&str>,
 ) -> ContainerCreateBody {
     let container = &spec.containers[index];

@@ -17,7 +17,9 @@ use bollard::{ClientVersion, errors::Error};
 use futures::{FutureExt, future::BoxFuture, stream::BoxStream};
 use tokio::sync::Mutex;
 
-use super::{InstanceSpec, LogLine, Network, Observed, Runtime, RuntimeError};
+use crate::config::HostNetwork;
+
+use super::{InstanceSpec, LogLine, Observed, Runtime, RuntimeError};
 
 /// The oldest API that everything here is part of.
 const API: ClientVersion = ClientVersion {
@@ -34,7 +36,7 @@ pub struct Docker {
     client: bollard::Docker,
     /// The socket, for people.
     engine: String,
-    network: Network,
+    network: HostNetwork,
     /// Held while the network is looked for and made.
     making_network: Arc<Mutex<()>>,
 }
@@ -44,9 +46,8 @@ impl Docker {
     ///
     /// # Errors
     ///
-    /// When there is no such socket, or the network is none.
-    pub fn connect(engine: &str, network: Network) -> Result<Self, RuntimeError> {
-        network.check()?;
+    /// When there is no such socket.
+    pub fn connect(engine: &str, network: HostNetwork) -> Result<Self, RuntimeError> {
         let path = engine.strip_prefix("unix:").unwrap_or(engine);
         let path = format!("/{}", path.trim_start_matches('/'));
         let client = bollard::Docker::connect_with_unix(&path, TIMEOUT_SECONDS, &API);

@@ -8,7 +8,7 @@ use bollard::{
 };
 
 use super::{Docker, is_missing};
-use crate::runtime::{Network, RuntimeError};
+use crate::{config::HostNetwork, runtime::RuntimeError};
 
 const BRIDGE: &str = "com.docker.network.bridge.name";
 const MTU: &str = "com.docker.network.driver.mtu";
@@ -18,7 +18,7 @@ const MASQUERADE: &str = "com.docker.network.bridge.enable_ip_masquerade";
 const LABEL: &str = "balancer.network";
 
 /// The engine's name for a network.
-pub(super) fn name(network: &Network) -> String {
+pub(super) fn name(network: &HostNetwork) -> String {
     format!("balancer-{}", network.bridge)
 }
 
@@ -123,10 +123,10 @@ impl Docker {
     }
 }
 
-fn request(network: &Network) -> NetworkCreateRequest {
+fn request(network: &HostNetwork) -> NetworkCreateRequest {
     let mut subnets = vec![IpamConfig {
         subnet: Some(network.subnet.to_string()),
-        ip_range: network.range.map(|range| range.to_string()),
+        ip_range: None,
         gateway: Some(network.gateway.to_string()),
         auxiliary_addresses: None,
     }];
