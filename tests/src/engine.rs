@@ -1,4 +1,4 @@
-//! Docker's engine, started by hand: its own data, socket and network namespace, and gone with its world.
+//! Docker's engine, started by hand: its own data, socket, network and processes, and gone with its world.
 
 use std::cell::RefCell;
 use std::env;
@@ -11,19 +11,23 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use nix::mount::{MsFlags, mount};
 use serde_json::Value;
 
 use crate::namespace::{Namespace, output};
 use crate::process::Process;
+use crate::sweep::CGROUPS;
 use crate::world::World;
 use crate::{program, wait_for};
 
 /// The first start on a busy machine.
 const START: Duration = Duration::from_secs(30);
-/// With all containers removed.
-const STOP: Duration = Duration::from_secs(20);
 
-/// An engine in a namespace. Its containers, and it itself, end when it is dropped.
+/// The engine below a first process that waits for orphans, as an engine does not.
+const FIRST_PROCESS: &str = "\"$@\" & wait $!";
+
+/// An engine in namespaces of its own. Its containers, and it itself, end when it is dropped, and however its owner ends:
+/// all their processes are in a PID namespace, whose first one dies with the owner.
 pub struct Engine {
     socket: PathBuf,
     process: Rc<RefCell<Process>>,
@@ -35,12 +39,27 @@ impl Engine {
         let name = format!("engine-{}", namespace.name());
         let directory = world.directory().join(&name);
         fs::create_dir(&directory)?;
+        let exec = directory.join("exec");
+        fs::create_dir(&exec)?;
+        share(&exec)?;
         let socket = directory.join("docker.sock");
         let path = |file: &str| directory.join(file).display().to_string();
         let host = format!("unix://{}", socket.display());
         let search = format!("PATH={}", search_path().to_string_lossy());
+        let cgroup = format!("/{CGROUPS}/{}/{name}", world.name());
         let arguments = [
             &search,
+            "unshare",
+            "--pid",
+            "--fork",
+            "--kill-child=KILL",
+            "--mount-proc",
+            // But for the network namespaces of containers, which others have to find.
+            "--propagation=unchanged",
+            "sh",
+            "-c",
+            FIRST_PROCESS,
+            "engine",
             "dockerd",
             "--data-root",
             &path("data"),
@@ -54,6 +73,8 @@ impl Engine {
             "--iptables=false",
             "--ip6tables=false",
             "--userland-proxy=false",
+            "--cgroup-parent",
+            &cgroup,
         ];
         find("dockerd")?;
         let process = world.start(&name, namespace, "env", &arguments)?;
@@ -117,7 +138,7 @@ impl Engine {
             let id = container["Id"].as_str().context("a container has an id")?;
             self.ask("DELETE", &format!("/v1.41/containers/{id}?force=1&v=1"))?;
         }
-        self.process.borrow_mut().terminate(STOP).map(drop)
+        Ok(())
     }
 }
 
@@ -126,7 +147,17 @@ impl Drop for Engine {
         if let Err(error) = self.end() {
             eprintln!("the container engine did not end well: {error:#}");
         }
+        // Nothing that it could still write down is needed by anybody.
+        self.process.borrow_mut().kill();
     }
+}
+
+/// Makes mounts below a directory seen by those who leave this mount namespace later, and theirs seen here.
+fn share(directory: &Path) -> Result<()> {
+    let none = None::<&str>;
+    mount(Some(directory), directory, none, MsFlags::MS_BIND, none)
+        .and_then(|()| mount(none, directory, none, MsFlags::MS_SHARED, none))
+        .with_context(|| format!("cannot share mounts below {}", directory.display()))
 }
 
 /// A build context for the image of the tests, a tar: `busybox`, and the testbed's web server `/instance`.

@@ -9,6 +9,7 @@ use anyhow::{Context, Result, bail};
 use aya::maps::loaded_maps;
 use aya::programs::{loaded_links, loaded_programs};
 
+use crate::sweep::cgroups;
 use crate::{program, wait_for};
 
 /// `BPF_PROG_TYPE_SCHED_CLS` and `BPF_PROG_TYPE_XDP`; others (systemd's for cgroups) come and go.
@@ -17,7 +18,13 @@ const OUR_PROGRAM_TYPES: [u32; 2] = [3, 6];
 /// The kernel frees BPF objects some time after their last user.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Namespaces, BPF objects, mounts and processes, as this process's first thread sees the machine.
+/// Programs of container engines, by the beginnings of their names.
+const ENGINE_PROGRAMS: [&str; 3] = ["dockerd", "containerd", "runc"];
+
+/// The web server in a container of [`image_context`](crate::image_context).
+const IN_IMAGE: &str = "/instance";
+
+/// Namespaces, BPF objects, mounts, cgroups and processes, as this process's first thread sees the machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Traces(BTreeSet<String>);
 
@@ -55,24 +62,32 @@ impl Traces {
         for link in loaded_links() {
             things.insert(format!("link {}", link?.id()));
         }
+        for cgroup in cgroups() {
+            things.insert(format!("cgroup {}", cgroup.display()));
+        }
         processes(&mut things)?;
         Ok(Traces(things))
     }
 
-    /// Fails if anything is there now that was not there then, and names it.
+    /// Fails if anything stays that was not there then, and names it.
     pub fn nothing_new(&self) -> Result<()> {
         wait_for("the machine to be as before", PATIENCE, || {
-            let now = Traces::take()?;
-            let new: Vec<&str> = now.0.difference(&self.0).map(String::as_str).collect();
+            let new = self.new_now()?;
             if !new.is_empty() {
                 bail!("left behind: {}", new.join(", "));
             }
             Ok(())
         })
     }
+
+    /// What is there now that was not there then.
+    pub fn new_now(&self) -> Result<Vec<String>> {
+        let now = Traces::take()?;
+        Ok(now.0.difference(&self.0).cloned().collect())
+    }
 }
 
-/// Processes that run a program of this build.
+/// Processes that run a program of this build, a container engine, or what a container's image brought along.
 fn processes(things: &mut BTreeSet<String>) -> Result<()> {
     let own = program("instance")?;
     let directory = own.parent().context("a program lies in a directory")?;
@@ -83,7 +98,14 @@ fn processes(things: &mut BTreeSet<String>) -> Result<()> {
         let Ok(program) = fs::read_link(entry.path().join("exe")) else {
             continue;
         };
-        if program.parent() == Some(directory) && Path::new("/proc").join(&pid).is_dir() {
+        let is_engines = program.file_name().is_some_and(|name| {
+            let name = name.to_string_lossy();
+            ENGINE_PROGRAMS
+                .iter()
+                .any(|engine| name.starts_with(engine))
+        });
+        let is_ours = program.parent() == Some(directory) || program == Path::new(IN_IMAGE);
+        if (is_ours || is_engines) && Path::new("/proc").join(&pid).is_dir() {
             things.insert(format!("process {} {}", pid.display(), program.display()));
         }
     }

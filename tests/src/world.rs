@@ -16,19 +16,21 @@ use tempfile::TempDir;
 
 use crate::namespace::{NAMESPACES, Namespace};
 use crate::process::Process;
+use crate::sweep::Sweeper;
 
 /// Notes a process that will outlive its world: its pid and name.
 pub type Record = fn(u32, &str) -> Result<()>;
 
 /// The calling thread's own mount namespace, with its own `ip netns`, its own bpffs and its own files.
 ///
-/// Nothing of it is visible outside, so that even SIGKILL leaves nothing but an empty directory. It is
-/// bound to its thread: namespaces of mounts are per thread.
+/// Nothing of it is visible outside, and what runs in it is swept when it ends, so that even SIGKILL leaves nothing but an
+/// empty directory. It is bound to its thread: namespaces of mounts are per thread.
 pub struct World {
     /// Emptied by unmounting; then the directory itself goes.
     directory: TempDir,
     processes: RefCell<Vec<Rc<RefCell<Process>>>>,
     kept: Option<Record>,
+    sweeper: Option<Sweeper>,
     bound_to_thread: PhantomData<*const ()>,
 }
 
@@ -55,20 +57,30 @@ impl World {
             .context("cannot make the mounts private")?;
         mount_new("tmpfs", Path::new(NAMESPACES))?;
         mount_new("tmpfs", directory.path())?;
-        let world = World {
+        let mut world = World {
             directory,
             processes: RefCell::default(),
             kept,
+            sweeper: None,
             bound_to_thread: PhantomData,
         };
         fs::create_dir(world.bpffs())?;
         mount_new("bpf", &world.bpffs())?;
+        if kept.is_none() {
+            world.sweeper = Some(Sweeper::start(&world.name())?);
+        }
         Ok(world)
     }
 
     /// Files of this world: configurations, logs, sockets.
     pub fn directory(&self) -> &Path {
         self.directory.path()
+    }
+
+    /// A name that no other world has.
+    pub fn name(&self) -> String {
+        let name = self.directory.path().file_name().unwrap_or_default();
+        name.to_string_lossy().into_owned()
     }
 
     /// This world's BPF file system.
@@ -146,6 +158,7 @@ impl Drop for World {
         for process in self.processes.borrow().iter() {
             process.borrow_mut().kill();
         }
+        drop(self.sweeper.take());
         for place in [&self.bpffs(), self.directory.path(), Path::new(NAMESPACES)] {
             // A second drop of the same mount is the only way to fail; nothing is lost then.
             let _ = umount2(place, MntFlags::MNT_DETACH);

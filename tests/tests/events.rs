@@ -24,13 +24,17 @@ struct Scene {
 
 impl Scene {
     fn start(world: &World) -> Result<Scene> {
-        let topology = Topology::build(world, &["one"])?;
+        Scene::with(world, &["one"])
+    }
+
+    fn with(world: &World, instances: &[&str]) -> Result<Scene> {
+        let topology = Topology::build(world, instances)?;
         let token = world.directory().join("token");
         fs::write(&token, "secret\n")?;
         let token = token.display();
         let directory = world.directory().join("instances.d");
         let agent = format!(
-            "edges = {:?}\ninstance_dir = \"{}\"\napi_listen = \"10.1.0.1:9110\"\napi_token_file = \"{token}\"\n",
+            "edges = {0:?}\npeers = {0:?}\ninstance_dir = \"{1}\"\napi_listen = \"10.1.0.1:9110\"\napi_token_file = \"{token}\"\n",
             Topology::FABRIC,
             directory.display()
         );
@@ -113,12 +117,12 @@ fn in_seconds(seconds: u64) -> String {
     String::from_utf8_lossy(&said.stdout).trim().to_owned()
 }
 
-/// Writes the file that declares instance `one` to the agent, and waits until it is attended.
-fn attend(world: &World, scene: &Scene) -> Result<std::path::PathBuf> {
-    let instance = &scene.topology.instance("one")?.namespace;
-    let file = world.directory().join("instances.d/one.toml");
+/// Writes the file that declares an instance to the agent, and waits until it is attended.
+fn attend(world: &World, scene: &Scene, name: &str) -> Result<std::path::PathBuf> {
+    let instance = &scene.topology.instance(name)?.namespace;
+    let file = world.directory().join(format!("instances.d/{name}.toml"));
     let text = format!(
-        "name = \"one\"\nnetns = \"{}\"\nvips = [\"198.51.100.10\"]\n",
+        "name = \"{name}\"\nnetns = \"{}\"\nvips = [\"198.51.100.10\"]\n",
         instance.path().display()
     );
     fs::write(&file, text)?;
@@ -132,7 +136,7 @@ fn attend(world: &World, scene: &Scene) -> Result<std::path::PathBuf> {
 fn a_backend_serves_from_its_launch_and_its_drain_ends_with_its_last_connection() -> Result<()> {
     let world = World::new()?;
     let mut scene = Scene::start(&world)?;
-    attend(&world, &scene)?;
+    attend(&world, &scene, "one")?;
     assert_eq!(scene.declare()?.0, 200);
     assert_eq!(scene.declare()?.1["outcome"]["changed"], false);
     let launched = format!(
@@ -224,6 +228,64 @@ fn a_backend_serves_from_its_launch_and_its_drain_ends_with_its_last_connection(
 }
 
 #[test]
+fn no_request_fails_while_one_of_two_backends_is_terminated() -> Result<()> {
+    let world = World::new()?;
+    let names = ["one", "two"];
+    let scene = Scene::with(&world, &names)?;
+    assert_eq!(scene.declare()?.0, 200);
+    for name in names {
+        attend(&world, &scene, name)?;
+        let address = scene.topology.instance(name)?.ipv4;
+        let launched = format!(
+            r#"{{"service":"web","address":"{address}","incarnation":1,"agent":"{AGENT}","instance":"{name}"}}"#
+        );
+        assert_eq!(scene.tell(name, "launched", &launched)?.0, 200);
+    }
+    wait_for("both to answer", PATIENCE, || {
+        let load = scene.requests(100)?;
+        ensure!(load.failed() == 0, "{:?}", load.failures());
+        load.ensure_balanced(&names, 10)
+    })?;
+
+    let load = Load::start(
+        &scene.topology.client,
+        (Topology::vip_v4(10), Topology::PORT).into(),
+        Protocol::Tcp,
+        500,
+    )?;
+    let going = scene.topology.instance("one")?;
+    let of_one = format!(
+        r#""service":"web","address":"{}","incarnation":1"#,
+        going.ipv4
+    );
+    let terminating = format!(r#"{{{of_one},"deadline":"{}"}}"#, in_seconds(60));
+    assert_eq!(scene.tell("3", "terminating", &terminating)?.0, 202);
+    let path = format!("/v1/operations/web~{}~1?wait=50s", going.ipv4);
+    let done = scene.ask(&path)?;
+    assert_eq!(
+        (&done["state"], &done["reason"]),
+        (&"done".into(), &"drained".into()),
+        "{done}"
+    );
+    // What an autoscaler does then: the process, the word, the file.
+    going.kill();
+    assert_eq!(
+        scene.tell("4", "terminated", &format!("{{{of_one}}}"))?.0,
+        200
+    );
+    fs::remove_file(world.directory().join("instances.d/one.toml"))?;
+    wait_for("the backend to go", PATIENCE, || {
+        match scene.edge.backends()?.len() {
+            1 => Ok(()),
+            other => bail!("{other} backends"),
+        }
+    })?;
+    let load = load.stop()?;
+    assert_eq!(load.failed(), 0, "{:?}", load.failures());
+    scene.requests(100)?.ensure_balanced(&["two"], 100)
+}
+
+#[test]
 fn strangers_and_what_is_no_event_are_refused() -> Result<()> {
     let world = World::new()?;
     let scene = Scene::start(&world)?;
@@ -264,7 +326,7 @@ fn an_instance_comes_and_goes_with_its_file() -> Result<()> {
     let scene = Scene::start(&world)?;
     let broken = world.directory().join("instances.d/broken.toml");
     fs::write(&broken, "name = \"two\"\nnetns = 7\n")?;
-    let file = attend(&world, &scene)?;
+    let file = attend(&world, &scene, "one")?;
     let instance = &scene.topology.instance("one")?.namespace;
     let on_lo = || instance.run("ip", &["-oneline", "address", "show", "dev", "lo"]);
     ensure!(on_lo()?.contains("198.51.100.10/32"), "{}", on_lo()?);

@@ -8,5 +8,6 @@ mod bodies;
 mod refusals;
 mod routes;
 mod taking;
+mod tcp;
 mod wire;
 mod writers;

@@ -88,9 +88,9 @@ enum DetachRole {
     Agent,
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
     let cli = Cli::parse();
+    // Before anything is opened.
     if let Role::Supervise { directory } = &cli.role {
         return match runtime::supervise(directory) {
             Ok(()) => ExitCode::SUCCESS,
@@ -100,6 +100,11 @@ async fn main() -> ExitCode {
             }
         };
     }
+    serve(cli.role)
+}
+
+#[tokio::main]
+async fn serve(role: Role) -> ExitCode {
     let filter = EnvFilter::try_from_env("LBD_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
@@ -107,7 +112,7 @@ async fn main() -> ExitCode {
         .with_writer(std::io::stderr)
         .with_target(false)
         .init();
-    match run(cli.role).await {
+    match run(role).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("lbd: {failure}");

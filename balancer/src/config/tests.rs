@@ -2,6 +2,7 @@
 
 mod agent_errors;
 mod announce;
+mod api;
 mod errors;
 mod fleet;
 mod service_errors;

@@ -9,7 +9,7 @@ use balancer::config::HostNetwork;
 use balancer::runtime::{Builtin, Docker, InstanceSpec, Observed, Runtime, RuntimeError};
 use balancer::workload::Container;
 use futures::TryStreamExt;
-use testbed::{Engine, Namespace, World, find, image_context, program};
+use testbed::{CGROUPS, Engine, Namespace, World, find, image_context, program};
 use tokio::runtime::Runtime as Tokio;
 
 /// What a runtime runs on. Fields end in order.
@@ -41,6 +41,10 @@ impl Bed {
     pub(crate) fn docker() -> Result<Bed> {
         let world = World::new()?;
         let host = world.add_namespace("host")?;
+        Bed::docker_on(world, host)
+    }
+
+    pub(crate) fn docker_on(world: World, host: Namespace) -> Result<Bed> {
         let engine = Engine::start(&world, &host)?;
         let docker = Docker::connect(&engine.address(), network())?;
         let tokio = Tokio::new()?;
@@ -63,6 +67,10 @@ impl Bed {
     pub(crate) fn builtin() -> Result<Bed> {
         let world = World::new()?;
         let host = world.add_namespace("host")?;
+        Bed::builtin_on(world, host)
+    }
+
+    pub(crate) fn builtin_on(world: World, host: Namespace) -> Result<Bed> {
         let bed = Bed {
             runtime: RefCell::new(Box::new(new_builtin(&world, &host)?)),
             tokio: Tokio::new()?,
@@ -169,9 +177,8 @@ impl Bed {
 
     /// The built-in runtime's cgroups of a container.
     pub(crate) fn cgroup_of(&self, instance: &str, container: &str) -> Vec<PathBuf> {
-        let name = self.world.directory().file_name().expect("a name");
-        let below = PathBuf::from("balancer-test")
-            .join(name)
+        let below = PathBuf::from(CGROUPS)
+            .join(self.world.name())
             .join(instance)
             .join(container);
         let mounts = std::fs::read_dir("/sys/fs/cgroup")
@@ -213,13 +220,8 @@ impl Drop for Bed {
 
 fn new_builtin(world: &World, host: &Namespace) -> Result<Builtin> {
     let directory = world.directory().join("instances");
-    let name = world
-        .directory()
-        .file_name()
-        .expect("a name")
-        .to_string_lossy()
-        .into_owned();
-    let mut builtin = Builtin::new(network(), directory, format!("balancer-test/{name}"))?;
+    let cgroup = format!("{CGROUPS}/{}", world.name());
+    let mut builtin = Builtin::new(network(), directory, cgroup)?;
     builtin.supervisor(program("lbd")?);
     builtin.host_netns(host.path());
     Ok(builtin)

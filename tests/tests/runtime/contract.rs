@@ -288,3 +288,30 @@ pub(crate) fn the_gateway_keeps_its_mac_when_instances_come_and_go(bed: &Bed) {
         .expect("remove");
     assert_eq!(mac(), with_one);
 }
+
+/// The lock of whoever started the daemon, say.
+pub(crate) fn an_instance_holds_nothing_that_its_daemon_inherited(bed: &Bed) {
+    let path = bed.world.directory().join("lock");
+    let lock = std::fs::File::create(&path).expect("a file");
+    let inherited = nix::unistd::dup(&lock).expect("one that children inherit");
+    bed.launch(&bed.web("one")).expect("launch");
+    answer(bed, "/").expect("answer");
+    let held = |process: &std::path::Path| {
+        let descriptors = std::fs::read_dir(process.join("fd")).into_iter().flatten();
+        descriptors
+            .flatten()
+            .any(|one| std::fs::read_link(one.path()).is_ok_and(|leads| leads == path))
+    };
+    let runs = |process: &std::path::Path| {
+        let program = std::fs::read_link(process.join("exe")).unwrap_or_default();
+        let name = program.file_name().unwrap_or_default();
+        name == "lbd" || name == "instance"
+    };
+    let processes = std::fs::read_dir("/proc").expect("processes").flatten();
+    let holders: Vec<_> = processes
+        .map(|entry| entry.path())
+        .filter(|process| runs(process) && held(process))
+        .collect();
+    assert!(holders.is_empty(), "{holders:?}");
+    drop(inherited);
+}

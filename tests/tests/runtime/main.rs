@@ -2,6 +2,10 @@
 
 mod bed;
 mod contract;
+mod vip;
+
+use anyhow::Result;
+use testbed::World;
 
 use bed::Bed;
 
@@ -34,4 +38,19 @@ contract! {
     another_specification_does_not_take_a_name,
     an_instance_takes_a_native_program,
     the_gateway_keeps_its_mac_when_instances_come_and_go,
+    an_instance_holds_nothing_that_its_daemon_inherited,
+}
+
+#[test]
+fn containers_answer_and_are_uploaded_to_by_their_vip() -> Result<()> {
+    let world = World::new()?;
+    let (topology, host) = vip::connect(&world)?;
+    vip::instances_answer_and_are_uploaded_to_by_their_vip(&Bed::docker_on(world, host)?, topology)
+}
+
+#[test]
+fn processes_answer_and_are_uploaded_to_by_their_vip() -> Result<()> {
+    let world = World::new()?;
+    let (topology, host) = vip::connect(&world)?;
+    vip::instances_answer_and_are_uploaded_to_by_their_vip(&Bed::builtin_on(world, host)?, topology)
 }

@@ -22,7 +22,12 @@ pub(crate) fn find_or_unpack() -> Result<Vec<PathBuf>> {
     }
     let root = cache::directory()?.join("engine");
     let directories = ["usr/bin", "usr/sbin", "bin"].map(|directory| root.join(directory));
-    if !directories[1].join("dockerd").is_file() || !directories[2].join("busybox").is_file() {
+    // All of them: an unpacking may have been interrupted between two packages.
+    let unpacked = |program: &str| {
+        let mut places = directories.iter();
+        places.any(|directory| directory.join(program).is_file())
+    };
+    if !programs.into_iter().all(unpacked) {
         unpack(
             &root,
             &PACKAGES,

@@ -5,7 +5,10 @@ use std::{
     env,
     fs::{self, File},
     io::{self, BufRead, BufReader, Read, Write},
-    os::unix::process::{CommandExt, ExitStatusExt},
+    os::{
+        fd::RawFd,
+        unix::process::{CommandExt, ExitStatusExt},
+    },
     path::{Path, PathBuf},
     process::{self, Child, Command, Stdio},
     sync::Mutex,
@@ -15,7 +18,7 @@ use std::{
 
 use nix::{
     sys::{prctl::set_pdeathsig, signal::Signal},
-    unistd::{dup2_stderr, dup2_stdout, setsid},
+    unistd::{close, dup2_stderr, dup2_stdout, setsid},
 };
 use serde::{Deserialize, Serialize};
 
@@ -48,6 +51,9 @@ const LINE_BYTES: u64 = 16 * 1024;
 /// child; the second is the supervisor; the third enters the cgroups and becomes the container. Prints `started` when
 /// the container runs.
 ///
+/// To be called before the process has opened anything: the first closes what it inherited beyond standard input, output
+/// and errors, for a lock or a connection of whoever started the daemon is not to be held by containers.
+///
 /// # Errors
 ///
 /// When the directory has nothing to run, or a process cannot be started.
@@ -57,10 +63,22 @@ pub fn supervise(directory: &Path) -> Result<(), RuntimeError> {
         Ok("container") => become_container(directory),
         Ok(_) => watch(directory),
         Err(_) => {
+            close_inherited().map_err(failed)?;
             let mut second = again(directory, "supervisor").map_err(failed)?;
             second.spawn().map(drop).map_err(failed)
         }
     }
+}
+
+fn close_inherited() -> io::Result<()> {
+    let listed = fs::read_dir("/proc/self/fd")?
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .collect::<Vec<RawFd>>();
+    for descriptor in listed.into_iter().filter(|descriptor| *descriptor > 2) {
+        // The list's own is closed already.
+        let _ = close(descriptor);
+    }
+    Ok(())
 }
 
 fn again(directory: &Path, part: &str) -> io::Result<Command> {

@@ -1,6 +1,6 @@
 //! The engine's network of the host's instances: found by its name, else made, and labelled as ours.
 
-use std::{collections::HashMap, fs};
+use std::collections::HashMap;
 
 use bollard::{
     models::{Ipam, IpamConfig, NetworkCreateRequest, NetworkInspect},
@@ -89,37 +89,6 @@ impl Docker {
             }
         }
         Ok(())
-    }
-
-    /// What on this host would eat or rewrite packets of instances, in sentences; empty when nothing is seen. Only
-    /// for an engine in the calling process's own network namespace.
-    pub fn doubts(&self) -> Vec<String> {
-        let bridge = &self.network.bridge;
-        let read = |path: String| {
-            fs::read_to_string(path)
-                .unwrap_or_default()
-                .trim()
-                .to_owned()
-        };
-        let mut doubts = Vec::new();
-        let strictest = ["all", bridge]
-            .map(|which| read(format!("/proc/sys/net/ipv4/conf/{which}/rp_filter")))
-            .into_iter()
-            .max()
-            .unwrap_or_default();
-        if strictest == "1" {
-            doubts.push(format!(
-                "rp_filter of {bridge} is strict, which drops answers that instances send from a VIP: set \
-                 net.ipv4.conf.all.rp_filter and net.ipv4.conf.{bridge}.rp_filter to 0 or 2"
-            ));
-        }
-        if read("/proc/sys/net/ipv4/ip_forward".to_owned()) != "1" {
-            doubts.push(
-                "net.ipv4.ip_forward is off, so that no packet gets to an instance: set it to 1"
-                    .to_owned(),
-            );
-        }
-        doubts
     }
 }
 
