@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};
-use balancer::runtime::{Builtin, Docker, InstanceSpec, Network, Runtime};
+use balancer::config::HostNetwork;
+use balancer::runtime::{Builtin, Docker, InstanceSpec, Runtime};
 use balancer::workload::Container;
 use clap::{Parser, ValueEnum};
 use futures::TryStreamExt;
@@ -28,11 +29,10 @@ async fn main() -> Result<()> {
     let Arguments { runs } = Arguments::parse();
     let world = World::new()?;
     let host = world.add_namespace("host")?;
-    let network = Network {
+    let network = HostNetwork {
         bridge: "lb0".to_owned(),
         subnet: "10.77.0.0/24".parse()?,
         gateway: "10.77.0.1".parse()?,
-        range: None,
         subnet6: None,
         gateway6: None,
         mtu: 1600,

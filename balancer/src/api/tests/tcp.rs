@@ -9,12 +9,12 @@ use crate::{
     api::{
         client::{Client, ClientError},
         command::Command,
-        endpoint::Endpoint,
         replies::ErrorCode,
         server::{bind_tcp, serve_tcp},
         token::Token,
         views::Snapshot,
     },
+    model::Endpoint,
     state::State,
 };
 

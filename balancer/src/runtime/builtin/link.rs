@@ -28,7 +28,7 @@ pub(super) async fn connect(
     let bridge = ensure_bridge(network, host).await?;
     let kernel = open(host).map_err(failed)?;
     let file = File::open(netns).map_err(failed)?;
-    let mtu = u32::from(network.mtu);
+    let mtu = network.mtu;
     let peer = format!("{}p", &port[..14]);
     let octets = record.address.octets();
     let work = async {
@@ -119,9 +119,7 @@ async fn ensure_bridge(network: &HostNetwork, host: Option<&Path>) -> Result<u32
             other => other?,
         }
         let bridge = index(&kernel, name).await?;
-        let up = LinkUnspec::new_with_index(bridge)
-            .mtu(network.mtu.into())
-            .up();
+        let up = LinkUnspec::new_with_index(bridge).mtu(network.mtu).up();
         kernel.link().set(up.build()).execute().await?;
         let prefix = network.subnet.prefix_len();
         add_address(&kernel, bridge, network.gateway.into(), prefix).await?;
