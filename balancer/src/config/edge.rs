@@ -133,6 +133,14 @@ impl EdgeConfig {
                 .transpose()?,
         })
     }
+
+    /// What is allowed, and probably not meant.
+    pub fn doubt(&self) -> Option<&'static str> {
+        (self.announce.is_some() && self.hash_key.is_none()).then_some(
+            "VIPs are announced, and `hash_key` is not set: if another edge announces them too, give both the same \
+             key, or connections break whenever a router moves them from one edge to the other",
+        )
+    }
 }
 
 /// The mode that the file asks for.

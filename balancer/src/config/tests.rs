@@ -123,6 +123,21 @@ fn a_short_edge_file_has_defaults() {
     assert_eq!(config, expected);
 }
 
+#[test]
+fn an_edge_that_may_be_one_of_several_is_told_to_have_their_key() {
+    let doubt = |lines: &str| {
+        let text = format!("version = 1\ninterface = \"eth0\"\n{lines}");
+        EdgeConfig::parse(&text, "edge.toml").unwrap().doubt()
+    };
+    let (key, announce) = (
+        "hash_key = \"0123456789abcdef\"",
+        "[announce]\nspeaker = \"gobgp\"",
+    );
+    assert_eq!(doubt(""), None);
+    assert_eq!(doubt(&format!("{key}\n{announce}")), None);
+    assert!(doubt(announce).unwrap().contains("`hash_key` is not set"));
+}
+
 /// The services of a file that has only these lines besides its version.
 fn services(lines: &str) -> Vec<crate::model::Service> {
     parse_services(&format!("version = 1\n{lines}"), "services.toml").unwrap()

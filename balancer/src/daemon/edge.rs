@@ -43,6 +43,9 @@ const FIRST_LOOK: Duration = Duration::from_secs(2);
 /// Runs until SIGTERM or SIGINT. The data plane goes on when it returns.
 pub async fn run(file: &Path) -> Result<(), Failure> {
     let config = read(file)?;
+    if let Some(doubt) = config.doubt() {
+        warn!("{doubt}");
+    }
     check_kernel()?;
     let interface = nexthop::interface(&config.interface).await?;
     if !config.allow_default_route_interface

@@ -25,6 +25,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// From a decision to the router's route, on a busy machine.
 const PROMPT: Duration = Duration::from_secs(2);
 
+/// The same on both edges: either finds the backend of a connection that began at the other.
+const HASH_KEY: &str = "0123456789abcdef";
+
 /// How an edge's VIPs are announced.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum By {
@@ -170,7 +173,9 @@ impl<'w> Scene<'w> {
         self.bird.wait_for_session(&session)?;
         let instances = &self.topology.instances;
         let options = EdgeOptions {
-            settings: format!("[announce]\nspeaker = \"{kind}\"\n{settings}\n"),
+            settings: format!(
+                "hash_key = \"{HASH_KEY}\"\n[announce]\nspeaker = \"{kind}\"\n{settings}\n"
+            ),
             services: vips()
                 .map(|vip| workload(vip).declaration(instances))
                 .concat(),

@@ -4,9 +4,9 @@ use std::thread;
 use std::time::Instant;
 
 use anyhow::{Result, ensure};
-use testbed::{World, assert_native_xdp};
+use testbed::{Connection, World, assert_native_xdp};
 
-use crate::{By, PROMPT, Scene, none_failed, vips};
+use crate::{By, PROMPT, Scene, none_failed, vips, workload};
 
 const MEANWHILE: usize = 400;
 
@@ -182,6 +182,32 @@ fn a_deliberate_stop_withdraws_first_and_nothing_fails() -> Result<()> {
         scene.wait_for_routes(&[0, 1], Instant::now())?;
         load.wait_for_more(MEANWHILE)?;
         none_failed(&load.stop()?)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn connections_stay_open_whichever_edge_their_packets_go_by() -> Result<()> {
+    let world = World::new()?;
+    let mut scene = Scene::start(&world, &[By::Gobgp, By::Bird], "stop_grace_seconds = 1")?;
+    let mut connections = Vec::new();
+    for vip in vips() {
+        for _ in 0..32 {
+            let client = &scene.topology.client;
+            connections.push(Connection::open(client, workload(vip).target)?);
+        }
+    }
+    for edge in [0, 1] {
+        scene.edges[edge].edge.terminate()?;
+        scene.wait_for_routes(&[1 - edge], Instant::now())?;
+        connections
+            .iter_mut()
+            .try_for_each(Connection::ensure_alive)?;
+        scene.edges[edge].edge.start_again(&world)?;
+        scene.wait_for_routes(&[0, 1], Instant::now())?;
+        connections
+            .iter_mut()
+            .try_for_each(Connection::ensure_alive)?;
     }
     Ok(())
 }
