@@ -38,9 +38,9 @@ enum Command {
     },
     /// Remove what `demo --keep` left
     Clean,
-    /// Run every test and close with the count
+    /// Run every test and close with the count; `test story` runs those that take minutes
     Test {
-        /// Passed on to `cargo test` (a filter, or `-- --nocapture`)
+        /// `story`, or what is passed on to `cargo test` (a filter, or `-- --nocapture`)
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
