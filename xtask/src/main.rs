@@ -32,7 +32,7 @@ enum Command {
         /// What to show
         #[arg(value_parser = ["job", "story", "story-builtin"], default_value = "job")]
         show: String,
-        /// Leave the topology up and say what to try in it
+        /// Leave the main job's topology up and say what to try in it
         #[arg(long)]
         keep: bool,
     },
