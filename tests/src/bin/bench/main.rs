@@ -1,0 +1,114 @@
+//! The bench of the packet path: nanoseconds a packet in the kernel, beside the least that a program could take.
+//!
+//! The real `lbd` loads programs and maps from the configurations in `bench/`, in network namespaces of its own. Each
+//! program is driven by `BPF_PROG_TEST_RUN`, in turns with its floor, and what it did is checked packet by packet.
+
+mod cases;
+mod counts;
+mod frame;
+mod kernel;
+mod loaded;
+mod measure;
+mod quiet;
+mod reference;
+mod report;
+mod site;
+mod verify;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Result, ensure};
+use clap::Parser;
+use testbed::World;
+
+use cases::Case;
+use measure::{Extent, measure};
+use quiet::Gate;
+use report::Line;
+use site::Site;
+
+/// Measures the packet path.
+#[derive(Parser)]
+struct Arguments {
+    /// What to measure, by name; everything if nothing is named
+    cases: Vec<String>,
+    /// One object of JSON a line, in place of the table
+    #[arg(long)]
+    json: bool,
+    /// Samples of each case, and of its floor; the median counts
+    #[arg(long, default_value_t = 11, value_parser = clap::value_parser!(u16).range(1..))]
+    rounds: u16,
+    /// Packets in each sample
+    #[arg(long, default_value_t = 500_000, value_parser = clap::value_parser!(u32).range(1..))]
+    packets: u32,
+    /// The CPU to measure on
+    #[arg(long, default_value_t = 1)]
+    cpu: usize,
+}
+
+fn main() -> ExitCode {
+    match run(&Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<()> {
+    let mut cases = cases::chosen(&arguments.cases).map_err(anyhow::Error::msg)?;
+    let extent = Extent {
+        rounds: arguments.rounds.into(),
+        packets: arguments.packets,
+        cpu: arguments.cpu,
+    };
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../bench");
+    let world = World::new()?;
+    let mut gate = Gate::new();
+    let mut unverified = Vec::new();
+    if !arguments.json {
+        println!("{}", report::header());
+    }
+    while let Some(first) = cases.first() {
+        let place = first.place;
+        let here: Vec<Case>;
+        (here, cases) = cases.into_iter().partition(|case| case.place == place);
+        let site = Site::start(&world, place, &directory)?;
+        eprintln!("{place:?}: {}: {}", site.program, site.loaded);
+        for case in here {
+            let measured = measure(&case, &site, extent, &mut gate)?;
+            let line = Line::new(&case, site.reference.backends_of(&case), &measured);
+            match arguments.json {
+                true => println!("{}", line.json()),
+                false => println!("{}", line.row()),
+            }
+            for fault in &measured.faults {
+                eprintln!("{}: {fault}", case.name);
+            }
+            if measured.unquiet > 0 {
+                let samples = 2 * extent.rounds;
+                eprintln!(
+                    "{}: the machine was never quiet for {} of {samples} samples",
+                    case.name, measured.unquiet
+                );
+            }
+            if !line.is_verified() {
+                unverified.push(case.name);
+            }
+        }
+    }
+    eprintln!(
+        "An empty program takes {:.1} ns; {} of {} samples were taken again.",
+        gate.best(),
+        gate.again(),
+        gate.taken()
+    );
+    ensure!(
+        unverified.is_empty(),
+        "not verified: {}",
+        unverified.join(", ")
+    );
+    Ok(())
+}
