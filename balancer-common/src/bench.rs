@@ -88,7 +88,7 @@ const CLIENTS: u64 = u64::from_ne_bytes([0x20, 0x01, 0x0d, 0xb8, 0, 0, 0, 0x0c])
 impl Drive {
     /// The index of the next flow.
     #[inline(always)]
-    pub fn next(&mut self) -> u32 {
+    pub fn next_flow(&mut self) -> u32 {
         self.generator.next(self.flows)
     }
 
@@ -179,7 +179,7 @@ mod tests {
     fn frames(mut drive: Drive, count: usize) -> Vec<Vec<u8>> {
         let frame = |_| {
             let mut frame = vec![0; 64];
-            let index = drive.next();
+            let index = drive.next_flow();
             drive.write_ipv4(index, &mut frame[..]);
             frame
         };

@@ -34,7 +34,7 @@ static DRIVEN: ProgramArray = ProgramArray::with_max_entries(1, 0);
 #[xdp]
 pub fn drive_ipv4(ctx: XdpContext) -> u32 {
     drive(&ctx, |drive, head| {
-        let index = drive.next();
+        let index = drive.next_flow();
         drive.write_ipv4(index, head);
     })
 }
@@ -43,7 +43,7 @@ pub fn drive_ipv4(ctx: XdpContext) -> u32 {
 #[xdp]
 pub fn drive_ipv6(ctx: XdpContext) -> u32 {
     drive(&ctx, |drive, head| {
-        let index = drive.next();
+        let index = drive.next_flow();
         drive.write_ipv6(index, head);
     })
 }

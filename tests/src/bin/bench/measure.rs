@@ -85,7 +85,7 @@ fn inside(
     let mut faults = shot.faults;
     faults.extend(verify::faults(
         case,
-        site,
+        &site.reference,
         frame,
         start,
         shot.driven,

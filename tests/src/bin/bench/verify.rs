@@ -8,7 +8,6 @@ use balancer_common::bench::{Drive, Generator, NEW_FLOWS};
 use crate::cases::Case;
 use crate::counts::{Counts, Row};
 use crate::reference::{Expected, Reference};
-use crate::site::Site;
 
 /// What a case's driver is told at first.
 pub(crate) fn drive(case: &Case, frame: &[u8], generator: Generator) -> Drive {
@@ -72,13 +71,13 @@ pub(crate) fn expected(
     };
     if case.flows == NEW_FLOWS {
         for _ in 0..packets {
-            let index = drive.next();
+            let index = drive.next_flow();
             add(&drive, index, 1);
         }
     } else {
         let mut times = vec![0; case.flows as usize];
         for _ in 0..packets {
-            times[drive.next() as usize] += 1;
+            times[drive.next_flow() as usize] += 1;
         }
         for (index, &times) in times.iter().enumerate().filter(|(_, times)| **times > 0) {
             add(&drive, index as u32, times);
@@ -90,13 +89,13 @@ pub(crate) fn expected(
 /// What does not agree; nothing if all does.
 pub(crate) fn faults(
     case: &Case,
-    site: &Site,
+    reference: &Reference,
     frame: &[u8],
     start: Drive,
     packets: u64,
     counted: &Counts,
 ) -> Vec<String> {
-    let (expected, fault) = expected(case, &site.reference, frame, start, packets);
+    let (expected, fault) = expected(case, reference, frame, start, packets);
     let mut faults: Vec<String> = fault.into_iter().collect();
     let rows = expected.keys().chain(counted.keys());
     let differs = |row: &&Row| expected.get(row) != counted.get(row);
@@ -109,4 +108,71 @@ pub(crate) fn faults(
         ));
     }
     faults
+}
+
+#[cfg(test)]
+mod tests {
+    use balancer::config::EdgeConfig;
+
+    use super::*;
+    use crate::reference::{EdgeTables, Way};
+
+    fn reference() -> Reference {
+        let text = include_str!("../../../../bench/edge.toml");
+        let text = format!("version = 1\ninterface = \"eth0\"\n{text}");
+        let config = EdgeConfig::parse(&text, "edge.toml").unwrap();
+        let way = Way {
+            interface: 2,
+            mtu: 1_600,
+        };
+        Reference::Edge(EdgeTables::new(&config, &[], &way).unwrap())
+    }
+
+    fn case(name: &str) -> Case {
+        crate::cases::chosen(&[name.to_owned()]).unwrap().remove(0)
+    }
+
+    fn counted(case: &Case) -> (Drive, Counts) {
+        let start = drive(case, &case.frame, Generator::new(1));
+        let (counts, fault) = expected(case, &reference(), &case.frame, start, 20_000);
+        assert_eq!(fault, None);
+        (start, counts)
+    }
+
+    #[test]
+    fn many_flows_reach_every_backend_and_one_flow_reaches_one() {
+        let (_, counts) = counted(&case("v4_tcp_1m"));
+        assert_eq!(counts.len(), 100);
+        assert_eq!(counts.values().sum::<u64>(), 20_000);
+        assert_eq!(counted(&case("v6_tcp")).1.len(), 1);
+    }
+
+    #[test]
+    fn a_packet_at_the_wrong_backend_is_a_fault() {
+        let case = case("v4_syn_flood");
+        let (start, mut counts) = counted(&case);
+        let reference = reference();
+        let faults =
+            |counts: &Counts| faults(&case, &reference, &case.frame, start, 20_000, counts);
+        assert_eq!(faults(&counts), [""; 0]);
+        let mut rows = counts.values_mut();
+        *rows.next().unwrap() -= 1;
+        *rows.next().unwrap() += 1;
+        let said = faults(&counts);
+        assert!(said[0].contains("packets, and the reference"), "{said:?}");
+        counts.clear();
+        assert_eq!(faults(&counts).len(), 1);
+    }
+
+    #[test]
+    fn a_case_whose_frames_should_grow_otherwise_is_a_fault() {
+        let case = Case {
+            growth: 40,
+            ..case("v4_tcp")
+        };
+        let start = drive(&case, &case.frame, Generator::new(1));
+        let (_, fault) = expected(&case, &reference(), &case.frame, start, 1);
+        let fault = fault.unwrap();
+        assert!(fault.ends_with("Transmit, 20 bytes longer"), "{fault}");
+    }
 }
