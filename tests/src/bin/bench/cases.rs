@@ -180,6 +180,17 @@ pub(crate) fn all() -> Vec<Case> {
     ]
 }
 
+/// `v4_tcp` with more and more flows.
+pub(crate) fn by_flows() -> Vec<Case> {
+    let first = all().remove(0);
+    (0..=6)
+        .map(|power| Case {
+            flows: 10_u32.pow(power),
+            ..first.clone()
+        })
+        .collect()
+}
+
 /// The cases of these names; all of them for none.
 pub(crate) fn chosen(names: &[String]) -> Result<Vec<Case>, String> {
     let all = all();

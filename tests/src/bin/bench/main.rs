@@ -9,16 +9,18 @@ mod frame;
 mod kernel;
 mod loaded;
 mod measure;
+mod plot;
 mod quiet;
 mod reference;
 mod report;
 mod site;
 mod verify;
 
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use testbed::World;
 
@@ -36,6 +38,9 @@ struct Arguments {
     /// One object of JSON a line, in place of the table
     #[arg(long)]
     json: bool,
+    /// Measure `v4_tcp` with 1 to 1,000,000 flows, and draw nanoseconds by flows into this file (SVG)
+    #[arg(long, value_name = "FILE", conflicts_with = "cases")]
+    plot: Option<PathBuf>,
     /// Samples of each case, and of its floor; the median counts
     #[arg(long, default_value_t = 11, value_parser = clap::value_parser!(u16).range(1..))]
     rounds: u16,
@@ -58,7 +63,11 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<()> {
-    let mut cases = cases::chosen(&arguments.cases).map_err(anyhow::Error::msg)?;
+    let mut cases = match arguments.plot {
+        Some(_) => cases::by_flows(),
+        None => cases::chosen(&arguments.cases).map_err(anyhow::Error::msg)?,
+    };
+    let mut points = Vec::new();
     let extent = Extent {
         rounds: arguments.rounds.into(),
         packets: arguments.packets,
@@ -84,6 +93,7 @@ fn run(arguments: &Arguments) -> Result<()> {
                 true => println!("{}", line.json()),
                 false => println!("{}", line.row()),
             }
+            points.push((case.flows, measured.ns, measured.floor_ns));
             for fault in &measured.faults {
                 eprintln!("{}: {fault}", case.name);
             }
@@ -98,6 +108,10 @@ fn run(arguments: &Arguments) -> Result<()> {
                 unverified.push(case.name);
             }
         }
+    }
+    if let Some(file) = &arguments.plot {
+        let svg = plot::svg("v4_tcp: nanoseconds a packet by flows", &points);
+        fs::write(file, svg).with_context(|| format!("cannot write {}", file.display()))?;
     }
     eprintln!(
         "An empty program takes {:.1} ns; {} of {} samples were taken again.",
