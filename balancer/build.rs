@@ -1,4 +1,4 @@
-//! Builds the kernel programs and leaves their objects in `OUT_DIR`: `edge`, `agent`, `pass`.
+//! Builds the kernel programs and leaves their objects in `OUT_DIR`: `edge`, `agent`, `pass`, `bench`.
 
 use std::{
     env, fs,

@@ -14,6 +14,7 @@ pub mod abi;
 pub mod address;
 pub mod agent;
 pub mod alternates;
+pub mod bench;
 pub mod checksum;
 pub mod clamp;
 pub mod edge;

@@ -1,5 +1,6 @@
 //! `cargo xtask`: the single door for people. One command a file.
 
+mod bench;
 mod cache;
 mod clean;
 mod demo;
@@ -36,6 +37,15 @@ enum Command {
         #[arg(long)]
         keep: bool,
     },
+    /// Measure the packet path: nanoseconds a packet beside the least that a program could take
+    Bench {
+        /// What to measure
+        #[arg(value_parser = ["packet-path"])]
+        what: String,
+        /// Names of cases, `--json`, `--rounds N`, `--packets N`, `--cpu N`; `--help` says more
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// Remove what `demo --keep` left
     Clean,
     /// Run every test and close with the count; `test story` runs those that take minutes
@@ -54,6 +64,7 @@ fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Setup => setup::run(),
         Command::Demo { show, keep } => demo::run(&show, keep),
+        Command::Bench { arguments, .. } => bench::run(&arguments),
         Command::Clean => clean::run(),
         Command::Test { arguments } => test::run(&arguments),
         Command::Lint => lint::run(),

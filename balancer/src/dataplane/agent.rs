@@ -127,7 +127,7 @@ impl AgentPlane {
             loader.map_pin_path(layout.name, pins.path(layout.name));
         }
         let mut ebpf = loader
-            .load(object::AGENT)
+            .load(object::AGENT_OBJECT)
             .map_err(kernel("create the agent's maps"))?;
         // Programs before maps: a map that nothing holds is gone.
         decap(&mut ebpf)?

@@ -131,7 +131,7 @@ impl EdgePlane {
             loader.map_pin_path(layout.name, pins.path(layout.name));
         }
         let mut ebpf = loader
-            .load(object::EDGE)
+            .load(object::EDGE_OBJECT)
             .map_err(kernel("create the edge's maps"))?;
         let logger = settings
             .debug_packets

@@ -19,6 +19,6 @@ pub use agent::{AgentPlane, AgentSettings};
 pub use attachment::{Attached, Present};
 pub use edge::{EdgePlane, EdgeSettings, PacketLog};
 pub use error::DataplaneError;
-pub use object::PASS_OBJECT;
+pub use object::{AGENT_OBJECT, BENCH_OBJECT, EDGE_OBJECT, PASS_OBJECT};
 pub use pins::PinDir;
 pub use release::check_kernel;

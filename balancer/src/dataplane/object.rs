@@ -3,11 +3,14 @@
 use aya::include_bytes_aligned;
 
 /// `balance` and its maps.
-pub(super) static EDGE: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/edge"));
+pub static EDGE_OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/edge"));
 
 /// `decap`, `clamp` and their maps.
-pub(super) static AGENT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/agent"));
+pub static AGENT_OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/agent"));
 
 /// An object with the one XDP program `pass`, which lets every frame through: a veth accepts what
 /// its peer's native XDP transmits only while it has a native program itself.
 pub static PASS_OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/pass"));
+
+/// The drivers and floors that the bench measures the others with.
+pub static BENCH_OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/bench"));

@@ -1,0 +1,202 @@
+//! What the bench measures with: drivers, which give a program one frame after another, and floors, the least that a
+//! program could do.
+//!
+//! A repeated test run leaves the frame as the program left it, so that an encapsulating program would encapsulate
+//! once and then refuse its own output. A driver undoes the repetition before, checks what it did, writes the next
+//! flow, and calls the program.
+
+#![no_std]
+#![no_main]
+#![feature(asm_experimental_arch)]
+
+use core::arch::asm;
+
+use aya_ebpf::{
+    bindings::xdp_action,
+    helpers::generated::bpf_xdp_adjust_head,
+    macros::{map, xdp},
+    maps::{Array, ProgramArray},
+    programs::XdpContext,
+};
+use balancer_common::{
+    Frame as _, FrameMut as _,
+    bench::{Drive, REACH},
+};
+use balancer_ebpf::packet::{Head, Packet};
+
+#[map]
+static DRIVE: Array<Drive> = Array::with_max_entries(1, 0);
+/// The program that is driven.
+#[map]
+static DRIVEN: ProgramArray = ProgramArray::with_max_entries(1, 0);
+
+/// Drives frames of IPv4 flows.
+#[xdp]
+pub fn drive_ipv4(ctx: XdpContext) -> u32 {
+    drive(&ctx, |drive, head| {
+        let index = drive.next_flow();
+        drive.write_ipv4(index, head);
+    })
+}
+
+/// Drives frames of IPv6 flows.
+#[xdp]
+pub fn drive_ipv6(ctx: XdpContext) -> u32 {
+    drive(&ctx, |drive, head| {
+        let index = drive.next_flow();
+        drive.write_ipv6(index, head);
+    })
+}
+
+/// Drives frames in an IPv4 header.
+#[xdp]
+pub fn drive_ipip(ctx: XdpContext) -> u32 {
+    drive(&ctx, |drive, head| drive.write_outer::<5>(head))
+}
+
+/// Drives frames in IPv4, UDP and GUE headers.
+#[xdp]
+pub fn drive_gue(ctx: XdpContext) -> u32 {
+    drive(&ctx, |drive, head| drive.write_outer::<8>(head))
+}
+
+/// Drives frames in IPv4, UDP and GUE headers with three alternates.
+#[xdp]
+pub fn drive_carried(ctx: XdpContext) -> u32 {
+    drive(&ctx, |drive, head| drive.write_outer::<12>(head))
+}
+
+/// Nothing: how quiet the machine is.
+#[xdp]
+pub fn empty(_: XdpContext) -> u32 {
+    xdp_action::XDP_DROP
+}
+
+/// Passes every frame.
+#[xdp]
+pub fn floor_pass(_: XdpContext) -> u32 {
+    xdp_action::XDP_PASS
+}
+
+/// Puts a constant IPv4 header in front.
+#[xdp]
+pub fn floor_ipip(ctx: XdpContext) -> u32 {
+    push::<20>(&ctx)
+}
+
+/// Puts a constant IPv6 header in front.
+#[xdp]
+pub fn floor_ip6ip6(ctx: XdpContext) -> u32 {
+    push::<40>(&ctx)
+}
+
+/// Puts constant IPv4, UDP and GUE headers in front.
+#[xdp]
+pub fn floor_gue(ctx: XdpContext) -> u32 {
+    push::<32>(&ctx)
+}
+
+/// The same, as long as they are with three alternates.
+#[xdp]
+pub fn floor_carrying(ctx: XdpContext) -> u32 {
+    push::<48>(&ctx)
+}
+
+/// Removes an IPv4 header.
+#[xdp]
+pub fn floor_decap_ipip(ctx: XdpContext) -> u32 {
+    pop::<20>(&ctx)
+}
+
+/// Removes IPv4, UDP and GUE headers.
+#[xdp]
+pub fn floor_decap_gue(ctx: XdpContext) -> u32 {
+    pop::<32>(&ctx)
+}
+
+/// The same, as long as they are with three alternates.
+#[xdp]
+pub fn floor_decap_carried(ctx: XdpContext) -> u32 {
+    pop::<48>(&ctx)
+}
+
+#[inline(always)]
+fn drive(ctx: &XdpContext, write: impl FnOnce(&mut Drive, &mut Head)) -> u32 {
+    if prepare(ctx, write).is_some() {
+        // SAFETY: nothing of this program is used after it; it comes back only when there is no program to call.
+        unsafe { DRIVEN.tail_call(ctx, 0) };
+    }
+    xdp_action::XDP_ABORTED
+}
+
+#[inline(always)]
+fn prepare(ctx: &XdpContext, write: impl FnOnce(&mut Drive, &mut Head)) -> Option<()> {
+    // SAFETY: runs one after another, on one CPU; the kernel keeps the memory for as long as the program runs.
+    let drive = unsafe { &mut *DRIVE.get_ptr_mut(0)? };
+    let packet = Packet::new(ctx.data(), ctx.data_end());
+    let mut length = packet.length() as u64;
+    // SAFETY: does nothing; it keeps the compiler from calculating with packet pointers what should be done with lengths.
+    unsafe { asm!("{0} = {0}", inout(reg) length, options(nomem, nostack, preserves_flags)) };
+    let growth = length as i32 - drive.length as i32;
+    if growth != drive.growth && drive.packets != 0 {
+        drive.violations += 1;
+    }
+    drive.packets += 1;
+    if growth != 0 && !adjust(ctx, growth) {
+        return None;
+    }
+    let mut head = Packet::new(ctx.data(), ctx.data_end()).head::<REACH>()?;
+    write(drive, &mut head);
+    Some(())
+}
+
+/// Moves the frame's start; packet pointers are read afresh behind it.
+#[inline(always)]
+fn adjust(ctx: &XdpContext, by: i32) -> bool {
+    // SAFETY: the context is the one that the kernel gave this program.
+    unsafe { bpf_xdp_adjust_head(ctx.ctx, by) == 0 }
+}
+
+#[inline(always)]
+fn push<const BYTES: usize>(ctx: &XdpContext) -> u32 {
+    if !adjust(ctx, -(BYTES as i32)) {
+        return xdp_action::XDP_DROP;
+    }
+    let Some(mut head) = Packet::new(ctx.data(), ctx.data_end()).head::<REACH>() else {
+        return xdp_action::XDP_DROP;
+    };
+    head.write(0, 0x0200_0101_0000_0002_u64);
+    head.write(8, 0x0200_0000_u32);
+    head.write(12, 8_u16);
+    let mut at = 14;
+    while at + 8 <= 14 + BYTES {
+        head.write(at, 0x4500_0640_0000_0045_u64);
+        at += 8;
+    }
+    if BYTES % 8 == 4 {
+        head.write(at, 0x0a01_0002_u32);
+    }
+    xdp_action::XDP_TX
+}
+
+#[inline(always)]
+fn pop<const BYTES: usize>(ctx: &XdpContext) -> u32 {
+    let packet = Packet::new(ctx.data(), ctx.data_end());
+    let (Some(first), Some(second)) = (packet.read::<u64>(0), packet.read::<u32>(8)) else {
+        return xdp_action::XDP_DROP;
+    };
+    if !adjust(ctx, BYTES as i32) {
+        return xdp_action::XDP_DROP;
+    }
+    let Some(mut head) = Packet::new(ctx.data(), ctx.data_end()).head::<14>() else {
+        return xdp_action::XDP_DROP;
+    };
+    head.write(0, first);
+    head.write(8, second);
+    head.write(12, 8_u16);
+    xdp_action::XDP_PASS
+}
+
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

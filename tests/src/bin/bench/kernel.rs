@@ -1,0 +1,126 @@
+//! The drivers and floors in the kernel.
+
+use anyhow::{Context, Result};
+use aya::maps::{Array, MapData, ProgramArray};
+use aya::programs::{ProgramFd, Xdp};
+use aya::{Ebpf, TestRun, TestRunOptions};
+use balancer_common::bench::Drive;
+use nix::time::{ClockId, clock_gettime};
+
+/// Runs of the empty program each time.
+const EMPTY_RUNS: u32 = 100_000;
+
+/// The object of drivers and floors, and the index of the interface that frames come in by.
+pub(crate) struct Kernel {
+    ebpf: Ebpf,
+    drive: Array<MapData, Drive>,
+    driven: ProgramArray<MapData>,
+    ingress: u32,
+}
+
+/// What came of driving a program.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ran {
+    /// Nanoseconds of the CPU for each packet.
+    pub(crate) ns: f64,
+    /// The last packet's verdict, and its frame's length.
+    pub(crate) verdict: u32,
+    pub(crate) length: usize,
+    /// What the driver kept.
+    pub(crate) drive: Drive,
+}
+
+impl Kernel {
+    /// Loads them in the network namespace of the calling thread.
+    pub(crate) fn load(ingress: u32) -> Result<Kernel> {
+        let mut ebpf = Ebpf::load(balancer::dataplane::BENCH_OBJECT)
+            .context("cannot create the bench's maps")?;
+        for (name, program) in ebpf.programs_mut() {
+            let program: &mut Xdp = program.try_into()?;
+            program
+                .load()
+                .with_context(|| format!("cannot load the bench's program `{name}`"))?;
+        }
+        let drive = ebpf.take_map("DRIVE").context("no map DRIVE")?;
+        let driven = ebpf.take_map("DRIVEN").context("no map DRIVEN")?;
+        Ok(Kernel {
+            drive: drive.try_into()?,
+            driven: driven.try_into()?,
+            ebpf,
+            ingress,
+        })
+    }
+
+    /// Drives `program` from now on.
+    pub(crate) fn put(&mut self, program: &ProgramFd) -> Result<()> {
+        self.driven
+            .set(0, program, 0)
+            .context("cannot drive the program: is it one of XDP without fragments?")
+    }
+
+    /// Drives one of the floors from now on.
+    pub(crate) fn put_floor(&mut self, floor: &str) -> Result<()> {
+        let floor = program(&self.ebpf, floor)?.fd()?;
+        self.driven.set(0, floor, 0).context("cannot drive a floor")
+    }
+
+    /// Drives so many packets.
+    pub(crate) fn run(
+        &mut self,
+        driver: &str,
+        drive: &Drive,
+        frame: &[u8],
+        packets: u32,
+    ) -> Result<Ran> {
+        self.drive.set(0, drive, 0)?;
+        let driver = program(&self.ebpf, driver)?;
+        let (ns, verdict, length) = self.repeat(driver, frame, packets)?;
+        Ok(Ran {
+            ns,
+            verdict,
+            length,
+            drive: self.drive.get(&0, 0)?,
+        })
+    }
+
+    /// Runs the empty program; nanoseconds a run.
+    pub(crate) fn empty(&self) -> Result<f64> {
+        let (ns, ..) = self.repeat(program(&self.ebpf, "empty")?, &[0; 64], EMPTY_RUNS)?;
+        Ok(ns)
+    }
+
+    fn repeat(&self, program: &Xdp, frame: &[u8], repeat: u32) -> Result<(f64, u32, usize)> {
+        let mut out = [0; 512];
+        let context = context(self.ingress, frame.len());
+        let before = cpu_ns()?;
+        let result = program.test_run(TestRunOptions {
+            data_in: Some(frame),
+            data_out: Some(&mut out),
+            ctx_in: Some(&context),
+            repeat,
+            ..TestRunOptions::default()
+        })?;
+        let ns = (cpu_ns()? - before) / f64::from(repeat);
+        Ok((ns, result.return_value, result.data_size_out as usize))
+    }
+}
+
+fn program<'a>(ebpf: &'a Ebpf, name: &str) -> Result<&'a Xdp> {
+    let program = ebpf.program(name);
+    let program = program.with_context(|| format!("the bench has no program `{name}`"))?;
+    Ok(program.try_into()?)
+}
+
+/// What this thread has had of the CPU, nanoseconds: the kernel's own figure of a test run is whole nanoseconds a packet.
+fn cpu_ns() -> Result<f64> {
+    let time = clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID)?;
+    Ok(time.tv_sec() as f64 * 1e9 + time.tv_nsec() as f64)
+}
+
+/// `struct xdp_md` for a frame without metadata.
+fn context(ingress: u32, length: usize) -> Vec<u8> {
+    [0, length as u32, 0, ingress, 0, 0]
+        .iter()
+        .flat_map(|word| word.to_ne_bytes())
+        .collect()
+}
