@@ -25,6 +25,8 @@ pub mod parse;
 pub mod reason;
 #[cfg(test)]
 mod sample;
+pub mod tags;
+pub mod unusual;
 
 pub use address::Address;
 pub use frame::{Frame, FrameMut};

@@ -40,7 +40,7 @@ macro_rules! reasons {
 }
 
 reasons! {
-    /// Neither IPv4 nor IPv6 follows the Ethernet header directly (ARP, a VLAN tag).
+    /// Neither IPv4 nor IPv6 follows the Ethernet header and at most two VLAN tags (ARP, a third tag).
     NotIp = 0, "not_ip", Pass;
     /// The destination is no VIP of this edge.
     NotForVip = 1, "not_for_vip", Pass;

@@ -15,6 +15,7 @@ use crate::mutation::mutated;
 use crate::outer::Outer;
 use crate::row::{Bench, spelled};
 use crate::run::{Ran, Verdict};
+use crate::tags::tagged;
 
 /// Services with several backends, two of which no packet can reach.
 const SEVERAL: &[Service] = &[
@@ -96,6 +97,11 @@ fn balance_and_the_pure_function_choose_alike() -> Result<()> {
     let mut base = flows(&services, 4);
     base.push(Packet::tcp("198.51.100.1").options(&[1; 40]).frame());
     base.push(Packet::udp("198.51.100.200").frame());
+    for tags in [&[0x81, 0, 0, 7][..], &[0x88, 0xa8, 0, 7, 0x81, 0, 0, 8]] {
+        for (_, vip, _, _) in &services {
+            base.push(tagged(Packet::tcp(vip).frame(), tags));
+        }
+    }
     base.push(Packet::new(Transport::Other(1), "198.51.100.1").frame());
     let spoilt = mutated(SEED, 6_000, &base);
     let (expected, reasons) = decide(&spoilt);

@@ -21,14 +21,11 @@ fn what_is_no_ip_packet_for_a_vip_passes_untouched() -> Result<()> {
     arp.extend([
         2, 0, 0, 0, 0, 1, 192, 0, 2, 2, 0, 0, 0, 0, 0, 0, 198, 51, 100, 1,
     ]);
-    let mut tagged = tcp4().frame();
-    tagged.splice(12..12, [0x81, 0, 0, 7]);
     let stranger4 = Packet::tcp("198.51.100.200").frame();
     let stranger6 = Packet::udp("2001:db8::200").frame();
     let site = Site::new(ENCAPSULATIONS)?;
     let rows = [
         Row::met(NotIp, "ARP for a VIP", arp),
-        Row::met(NotIp, "a VLAN tag", tagged),
         Row::met(NotIp, "MPLS", put(tcp4().frame(), 12, &[0x88, 0x47])),
         Row::met(NotIp, "802.3 length", put(tcp4().frame(), 12, &[0, 46])),
         Row::met(

@@ -13,7 +13,8 @@ use balancer_common::abi::{self, HistoryRow, Service, ServiceKey, Slot, outer};
 use balancer_common::edge::{self, Choice, Tables};
 use balancer_common::flow::HashKey;
 use balancer_common::outer::{GueIpv4, GueIpv6, Ipv4, Ipv6, Outer};
-use balancer_common::{Address, Reason};
+use balancer_common::tags::Tags;
+use balancer_common::{Address, Reason, unusual};
 
 use crate::counts::Counts;
 use crate::run::{Ran, Verdict};
@@ -92,7 +93,15 @@ impl Likeness {
 
     /// What the program should make of a frame.
     pub(crate) fn decide(&self, frame: &[u8]) -> Decided {
-        match edge::choose(frame, self, &self.key) {
+        let plain = edge::choose(frame, self, &self.key);
+        let (chosen, came) = match plain {
+            Err(reason) if unusual::is_unusual(frame, reason) => {
+                let tags = Tags::read(frame);
+                (unusual::choose(frame, &tags, self, &self.key), tags)
+            }
+            plain => (plain, Tags::NONE),
+        };
+        match chosen {
             Ok(choice) => {
                 self.check_owner(&choice);
                 // Nothing has moved since the configuration was read.
@@ -100,7 +109,7 @@ impl Likeness {
                 let (service, address) = &self.names[&choice.id];
                 Decided {
                     counted: Counts::backend(service, address, choice.inner.length),
-                    ran: self.sent(frame, &choice),
+                    ran: self.sent(frame, &choice, &came),
                     reason: None,
                 }
             }
@@ -130,10 +139,11 @@ impl Likeness {
         Some(table)
     }
 
-    fn sent(&self, frame: &[u8], choice: &Choice<'_>) -> Ran {
-        let mut out = vec![0; choice.backend.outer_length()];
-        out.extend_from_slice(frame);
-        let head = &mut out[..];
+    fn sent(&self, frame: &[u8], choice: &Choice<'_>, came: &Tags) -> Ran {
+        let leave = came.leaving_by(choice.backend.interface, self.ingress);
+        let mut out = vec![0; choice.backend.outer_length() + leave.length];
+        out.extend_from_slice(&frame[came.length..]);
+        let head = &mut out[leave.length..];
         match choice.backend.outer {
             outer::IPV4 => Ipv4::write(head, choice.backend, &choice.inner),
             outer::IPV6 => Ipv6::write(head, choice.backend, &choice.inner),
@@ -141,6 +151,7 @@ impl Likeness {
             outer::GUE_IPV6 => GueIpv6::write(head, choice.backend, &choice.inner),
             other => panic!("no outer header {other}"),
         }
+        leave.write(&mut out[..], choice.backend);
         Ran {
             verdict: match choice.backend.interface == self.ingress {
                 true => Verdict::Transmit,

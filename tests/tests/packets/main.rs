@@ -25,4 +25,5 @@ mod outer;
 mod row;
 mod run;
 mod second_chance;
+mod tags;
 mod truncation;

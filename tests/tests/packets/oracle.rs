@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 
 use etherparse::{
-    Ethernet2Slice, IpNumber, IpSlice, Ipv4HeaderSlice, Ipv4Slice, Ipv6HeaderSlice, SlicedPacket,
-    TcpSlice, TransportSlice, UdpSlice,
+    EtherType, Ethernet2Slice, IpNumber, IpSlice, Ipv4HeaderSlice, Ipv4Slice, Ipv6HeaderSlice,
+    SingleVlanSlice, SlicedPacket, TcpSlice, TransportSlice, UdpSlice,
 };
 
 use crate::frame::{put, summed};
@@ -33,6 +33,14 @@ pub(crate) fn judge(frame: &[u8], ran: &Ran) -> Result<(), String> {
         }
         Verdict::Transmit | Verdict::Redirect => {
             let outer = encapsulated(&ran.frame)?;
+            // Tags stay on the wire that they came by.
+            let tags = match ran.verdict {
+                Verdict::Transmit => tags(frame)?,
+                _ => &[],
+            };
+            if self::tags(&ran.frame)? != tags {
+                return Err(format!("other tags than {tags:02x?}"));
+            }
             let packet = ip_packet(frame)?;
             if outer.inner != packet {
                 return Err("the inner packet is not the one that came".to_owned());
@@ -205,12 +213,28 @@ pub(crate) fn encapsulated(frame: &[u8]) -> Result<Outer, String> {
     }
 }
 
+/// What stands behind the addresses of a frame, VLAN tags first: the type of what is behind them, and that.
+fn behind_tags(frame: &[u8]) -> Result<(EtherType, &[u8]), String> {
+    let ethernet = Ethernet2Slice::from_slice_without_fcs(frame).map_err(|e| e.to_string())?;
+    let (mut ether_type, mut rest) = (ethernet.ether_type(), ethernet.payload_slice());
+    while [EtherType::VLAN_TAGGED_FRAME, EtherType::PROVIDER_BRIDGING].contains(&ether_type) {
+        let tag = SingleVlanSlice::from_slice(rest).map_err(|e| e.to_string())?;
+        (ether_type, rest) = (tag.ether_type(), tag.payload_slice());
+    }
+    Ok((ether_type, rest))
+}
+
+/// The VLAN tags of a frame.
+fn tags(frame: &[u8]) -> Result<&[u8], String> {
+    let (_, rest) = behind_tags(frame)?;
+    Ok(&frame[12..frame.len() - rest.len() - 2])
+}
+
 /// The IP packet of a frame, without the padding behind it.
 pub(crate) fn ip_packet(frame: &[u8]) -> Result<&[u8], String> {
-    let ethernet = Ethernet2Slice::from_slice_without_fcs(frame).map_err(|e| e.to_string())?;
-    let packet = ethernet.payload_slice();
+    let (ether_type, packet) = behind_tags(frame)?;
     let version = packet.first().map(|first| first >> 4);
-    let length = match (ethernet.ether_type().0, version) {
+    let length = match (ether_type.0, version) {
         // The header alone: what follows may be broken, and is the stack's business.
         (0x0800, Some(4)) => Ipv4HeaderSlice::from_slice(packet)
             .map_err(|e| e.to_string())?
