@@ -16,6 +16,7 @@ pub mod agent;
 pub mod alternates;
 pub mod checksum;
 pub mod clamp;
+pub mod echo;
 pub mod edge;
 pub mod flow;
 pub mod frame;

@@ -1,29 +1,71 @@
 //! What an edge does with a frame that is none of the plain ones: the decision of the program `unusual`, as a pure
 //! function. `balance` hands such frames on, so that they cost the others nothing.
 
+use network_types::ip::IpProto;
+
 use crate::{
     Frame, Reason,
+    echo::{self, Reply},
     edge::{self, Choice, Tables},
     flow::HashKey,
+    parse::Network,
     tags::{self, Tags},
 };
+
+/// What becomes of it.
+#[derive(Clone, Copy, Debug)]
+pub enum Fate<'a> {
+    /// It goes to a backend.
+    Sent(Choice<'a>),
+    /// It is answered.
+    Answered(Reply),
+}
 
 /// Whether a reason that a frame met on the main path may not be the last word.
 #[inline(always)]
 pub fn is_unusual<F: Frame>(frame: F, reason: Reason) -> bool {
     match reason {
         Reason::NotIp => tags::is_tagged(frame, 0),
+        Reason::UnsupportedProtocol => true,
         _ => false,
     }
 }
 
-/// As [`edge::choose`], behind the frame's tags.
+/// tags -> VIP? -> what follows -> who takes it.
 #[inline(always)]
-pub fn choose<'a, F: Frame, T: Tables>(
+pub fn judge<'a, F: Frame, T: Tables>(
     frame: F,
     tags: &Tags,
     tables: &'a T,
     key: &HashKey,
-) -> Result<Choice<'a>, Reason> {
-    edge::choose(frame.skip(tags.length), tables, key)
+) -> Result<Fate<'a>, Reason> {
+    let frame = frame.skip(tags.length);
+    let network = edge::for_vip(frame, tables)?;
+    if is_icmp(&network) {
+        network.check(frame)?;
+        return icmp(frame, &network).map(Fate::Answered);
+    }
+    edge::owner(tables, key, &network.transport(frame)?).map(Fate::Sent)
+}
+
+/// Whether an ICMP message of the header's own family follows.
+#[inline(always)]
+fn is_icmp(network: &Network) -> bool {
+    let icmp = if network.version_protocol == IpProto::Ipv4 as u8 {
+        IpProto::Icmp
+    } else {
+        IpProto::Ipv6Icmp
+    };
+    network.protocol == icmp as u8
+}
+
+#[inline(always)]
+fn icmp<F: Frame>(frame: F, network: &Network) -> Result<Reply, Reason> {
+    if network.fragment {
+        return Err(Reason::Fragment);
+    }
+    if network.length < network.header_length + echo::HEADER {
+        return Err(Reason::BadTotalLength);
+    }
+    Reply::to(frame, network)
 }

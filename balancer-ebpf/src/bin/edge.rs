@@ -6,6 +6,8 @@
 #![no_std]
 #![no_main]
 
+#[path = "edge/echo.rs"]
+mod echo;
 #[path = "edge/end.rs"]
 mod end;
 #[path = "edge/maps.rs"]

@@ -9,6 +9,7 @@ use balancer_common::{Address, Reason};
 
 use crate::agent::{Clamp, Decap, VIP_V4, VIP_V6};
 use crate::counts::Counts;
+use crate::echo::request;
 use crate::edge::{ENCAPSULATIONS, Service, Site};
 use crate::frame::{Packet, Transport};
 use crate::mutation::mutated;
@@ -102,7 +103,10 @@ fn balance_and_the_pure_function_choose_alike() -> Result<()> {
             base.push(tagged(Packet::tcp(vip).frame(), tags));
         }
     }
-    base.push(Packet::new(Transport::Other(1), "198.51.100.1").frame());
+    for vip in ["198.51.100.1", "2001:db8::4"] {
+        base.push(request(vip).frame());
+        base.push(tagged(request(vip).frame(), &[0x81, 0, 0, 7]));
+    }
     let spoilt = mutated(SEED, 6_000, &base);
     let (expected, reasons) = decide(&spoilt);
     agree(&site, &spoilt, &expected)?;

@@ -10,11 +10,14 @@ use balancer::reconcile::{self, BackendRecord, NextHop, Plan};
 use balancer::state::{Change, State};
 use balancer::table::Table;
 use balancer_common::abi::{self, HistoryRow, Service, ServiceKey, Slot, outer};
+use balancer_common::echo::Reply;
 use balancer_common::edge::{self, Choice, Tables};
 use balancer_common::flow::HashKey;
+use balancer_common::frame::turned;
 use balancer_common::outer::{GueIpv4, GueIpv6, Ipv4, Ipv6, Outer};
 use balancer_common::tags::Tags;
-use balancer_common::{Address, Reason, unusual};
+use balancer_common::unusual::{self, Fate};
+use balancer_common::{Address, Frame as _, FrameMut as _, Reason};
 
 use crate::counts::Counts;
 use crate::run::{Ran, Verdict};
@@ -94,15 +97,23 @@ impl Likeness {
     /// What the program should make of a frame.
     pub(crate) fn decide(&self, frame: &[u8]) -> Decided {
         let plain = edge::choose(frame, self, &self.key);
-        let (chosen, came) = match plain {
+        let (fate, came) = match plain {
             Err(reason) if unusual::is_unusual(frame, reason) => {
                 let tags = Tags::read(frame);
-                (unusual::choose(frame, &tags, self, &self.key), tags)
+                (unusual::judge(frame, &tags, self, &self.key), tags)
             }
-            plain => (plain, Tags::NONE),
+            plain => (plain.map(Fate::Sent), Tags::NONE),
         };
-        match chosen {
-            Ok(choice) => {
+        match fate {
+            Ok(Fate::Answered(reply)) => Decided {
+                ran: Ran {
+                    verdict: Verdict::Transmit,
+                    frame: answered(frame, &came, &reply),
+                },
+                counted: Counts::reason(Reason::EchoAnswered),
+                reason: Some(Reason::EchoAnswered),
+            },
+            Ok(Fate::Sent(choice)) => {
                 self.check_owner(&choice);
                 // Nothing has moved since the configuration was read.
                 assert_eq!(choice.moved, None);
@@ -190,6 +201,16 @@ impl Tables for Likeness {
         let [newest, second, third] = *table.history().get(slot as usize)?;
         Some([newest.0, second.0, third.0, 0])
     }
+}
+
+/// The request made the reply.
+fn answered(frame: &[u8], tags: &Tags, reply: &Reply) -> Vec<u8> {
+    let mut out = frame.to_vec();
+    reply.write(&mut out[tags.length..]);
+    let (first, second) = turned((frame.read(0).unwrap(), frame.read(8).unwrap()));
+    out[..].write(0, first);
+    out[..].write(8, second);
+    out
 }
 
 fn backend(record: &BackendRecord) -> abi::Backend {

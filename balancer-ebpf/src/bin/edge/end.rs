@@ -12,6 +12,7 @@ pub(crate) fn end(ctx: &XdpContext, reason: Reason, bytes: u64) -> u32 {
     let packets = count_reason(&REASONS, reason, bytes);
     match reason.verdict() {
         Verdict::Pass => xdp_action::XDP_PASS,
+        Verdict::Answer => xdp_action::XDP_TX,
         Verdict::Drop => {
             if DEBUG_PACKETS.load() != 0 && packets & (packets - 1) == 0 {
                 info!(

@@ -5,11 +5,12 @@ use balancer_common::{
     Frame as _, Reason,
     abi::Backend,
     tags::{self, Tags},
-    unusual,
+    unusual::{self, Fate},
 };
 use balancer_ebpf::packet::Packet;
 
 use crate::{
+    echo,
     end::end,
     maps::{HASH_KEY, Maps},
     send::{Link, ingress, transmit},
@@ -48,8 +49,9 @@ pub fn unusual(ctx: XdpContext) -> u32 {
     let packet = Packet::new(ctx.data(), ctx.data_end());
     let bytes = packet.length() as u64;
     let came = Tags::read(packet);
-    let met = match unusual::choose(packet, &came, &Maps, &HASH_KEY.load()) {
-        Ok(choice) => {
+    let met = match unusual::judge(packet, &came, &Maps, &HASH_KEY.load()) {
+        Ok(Fate::Answered(reply)) => Err(echo::answer(packet, came.length, &reply)),
+        Ok(Fate::Sent(choice)) => {
             let leave = came.leaving_by(choice.backend.interface, ingress(&ctx));
             transmit(&ctx, &choice, &Tagged { came, leave })
         }
