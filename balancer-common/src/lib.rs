@@ -23,6 +23,7 @@ pub mod frame;
 pub mod gue;
 pub mod outer;
 pub mod parse;
+pub mod quoted;
 pub mod reason;
 #[cfg(test)]
 mod sample;

@@ -70,6 +70,8 @@ reasons! {
     NoTable = 12, "no_table", Drop;
     /// An ICMP echo request to a VIP, which the edge has answered.
     EchoAnswered = 13, "echo_answered", Answer;
+    /// An ICMP error to a VIP that quotes no TCP or UDP packet of the VIP.
+    BadQuote = 14, "bad_quote", Drop;
     /// At the agent: taken out of its encapsulation.
     Decapsulated = 16, "decapsulated", Pass;
     /// At the agent: not one of our encapsulations.

@@ -1,14 +1,15 @@
 //! What an edge does with a frame that is none of the plain ones: the decision of the program `unusual`, as a pure
 //! function. `balance` hands such frames on, so that they cost the others nothing.
 
-use network_types::ip::IpProto;
+use network_types::{eth::EthHdr, ip::IpProto};
 
 use crate::{
     Frame, Reason,
     echo::{self, Reply},
     edge::{self, Choice, Tables},
     flow::HashKey,
-    parse::Network,
+    parse::{Network, Packet},
+    quoted,
     tags::{self, Tags},
 };
 
@@ -43,7 +44,11 @@ pub fn judge<'a, F: Frame, T: Tables>(
     let network = edge::for_vip(frame, tables)?;
     if is_icmp(&network) {
         network.check(frame)?;
-        return icmp(frame, &network).map(Fate::Answered);
+        let packet = match icmp(frame, &network)? {
+            Message::Request(reply) => return Ok(Fate::Answered(reply)),
+            Message::Error(packet) => packet,
+        };
+        return edge::owner(tables, key, &packet).map(Fate::Sent);
     }
     edge::owner(tables, key, &network.transport(frame)?).map(Fate::Sent)
 }
@@ -59,13 +64,26 @@ fn is_icmp(network: &Network) -> bool {
     network.protocol == icmp as u8
 }
 
+/// What an ICMP message is.
+enum Message {
+    /// An echo request, and the reply to it.
+    Request(Reply),
+    /// An error, as a packet of the flow that it is about.
+    Error(Packet),
+}
+
 #[inline(always)]
-fn icmp<F: Frame>(frame: F, network: &Network) -> Result<Reply, Reason> {
+fn icmp<F: Frame>(frame: F, network: &Network) -> Result<Message, Reason> {
     if network.fragment {
         return Err(Reason::Fragment);
     }
     if network.length < network.header_length + echo::HEADER {
         return Err(Reason::BadTotalLength);
     }
-    Reply::to(frame, network)
+    let message = frame.skip(EthHdr::LEN + network.header_length);
+    let kind = message.read(0).ok_or(Reason::BadTotalLength)?;
+    if quoted::is_error(kind, network.version_protocol == IpProto::Ipv4 as u8) {
+        return quoted::packet(frame, network).map(Message::Error);
+    }
+    Reply::to(frame, network).map(Message::Request)
 }

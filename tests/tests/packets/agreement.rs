@@ -107,6 +107,7 @@ fn balance_and_the_pure_function_choose_alike() -> Result<()> {
         base.push(request(vip).frame());
         base.push(tagged(request(vip).frame(), &[0x81, 0, 0, 7]));
     }
+    base.extend(crate::errors::samples());
     let spoilt = mutated(SEED, 6_000, &base);
     let (expected, reasons) = decide(&spoilt);
     agree(&site, &spoilt, &expected)?;

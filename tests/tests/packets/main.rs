@@ -18,6 +18,7 @@ mod edge_lengths;
 mod edge_policy;
 mod edge_ways;
 mod encapsulation;
+mod errors;
 mod frame;
 mod likeness;
 mod mutation;

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use etherparse::{
     EtherType, Ethernet2Slice, IpNumber, IpSlice, Ipv4HeaderSlice, Ipv4Slice, Ipv6HeaderSlice,
-    SingleVlanSlice, SlicedPacket, TcpSlice, TransportSlice, UdpSlice,
+    LaxIpSlice, SingleVlanSlice, SlicedPacket, TcpSlice, TransportSlice, UdpSlice,
 };
 
 use crate::frame::{put, summed};
@@ -323,8 +323,41 @@ fn sound(packet: &[u8]) -> Result<(), String> {
     }
     match sliced.transport {
         Some(TransportSlice::Tcp(_) | TransportSlice::Udp(_)) => Ok(()),
+        Some(TransportSlice::Icmpv4(error)) if [3, 11, 12].contains(&error.type_u8()) => {
+            quotes(packet, &error.slice()[8..])
+        }
+        Some(TransportSlice::Icmpv6(error)) if (1..=4).contains(&error.type_u8()) => {
+            quotes(packet, &error.slice()[8..])
+        }
         other => Err(format!("no TCP and no UDP: {other:?}")),
     }
+}
+
+/// Whether an error to an address quotes a TCP or UDP packet from there, ports and all.
+fn quotes(packet: &[u8], quote: &[u8]) -> Result<(), String> {
+    let to = IpSlice::from_slice(packet).map_err(|e| e.to_string())?;
+    let (quoted, _) = LaxIpSlice::from_slice(quote).map_err(|e| e.to_string())?;
+    let inside = quoted.payload();
+    match inside.ip_number {
+        IpNumber::TCP | IpNumber::UDP if inside.payload.len() >= 8 => {}
+        other => {
+            return Err(format!(
+                "quotes {} bytes of {other:?}",
+                inside.payload.len()
+            ));
+        }
+    }
+    match quoted.source_addr() == to.destination_addr() {
+        true => Ok(()),
+        false => Err(format!("quotes a packet of {}", quoted.source_addr())),
+    }
+}
+
+/// Next hop's MAC, outer destination, and source port of UDP: by what way an encapsulated packet goes.
+pub(crate) fn way(frame: &[u8]) -> Result<(IpAddr, Vec<u8>, Option<u16>), String> {
+    let ip = IpSlice::from_slice(ip_packet(frame)?).map_err(|e| e.to_string())?;
+    let port = encapsulated(frame)?.source_port;
+    Ok((ip.destination_addr(), frame[..6].to_vec(), port))
 }
 
 fn tos(packet: &[u8]) -> u8 {

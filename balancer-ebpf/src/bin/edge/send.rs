@@ -1,5 +1,7 @@
 //! Out of the edge: the outer header in front, whatever stands between it and the Ethernet addresses.
 
+use core::arch::asm;
+
 use aya_ebpf::{
     bindings::xdp_action,
     helpers::generated::{bpf_redirect, bpf_xdp_adjust_head},
@@ -52,8 +54,12 @@ impl Link for Plain {
 /// The interface that the frame came in by.
 #[inline(always)]
 pub(crate) fn ingress(ctx: &XdpContext) -> u32 {
+    let mut context = ctx.ctx;
+    // SAFETY: does nothing; it keeps the compiler from remembering where within the context it reads, which the verifier
+    // refuses.
+    unsafe { asm!("{0} = {0}", inout(reg) context, options(nomem, nostack, preserves_flags)) };
     // SAFETY: the context is the one that the kernel gave this program.
-    unsafe { (*ctx.ctx).ingress_ifindex }
+    unsafe { (*context).ingress_ifindex }
 }
 
 /// Puts the outer header in front, counts the packet at its backend, and sends it.
