@@ -201,7 +201,7 @@ const _: () = assert!(size_of::<Traffic>() == 16);
 #[cfg(feature = "user")]
 mod pod {
     use super::{Backend, Service, ServiceKey, Traffic};
-    use crate::{Address, flow::HashKey};
+    use crate::{Address, directory::Line, flow::HashKey};
 
     // SAFETY: all of them are `repr(C)`, `Copy`, without implicit padding (asserted by their
     // sizes), and made of integers, so that every bit pattern is a value.
@@ -216,6 +216,8 @@ mod pod {
     unsafe impl aya::Pod for Address {}
     // SAFETY: as above.
     unsafe impl aya::Pod for HashKey {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for Line {}
 }
 
 #[cfg(test)]

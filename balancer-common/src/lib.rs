@@ -10,6 +10,9 @@ compile_error!(
     "the flow hash reads packet words in little-endian order; a big-endian edge would disagree"
 );
 
+#[cfg(feature = "user")]
+extern crate alloc;
+
 pub mod abi;
 pub mod address;
 pub mod agent;
@@ -17,6 +20,7 @@ pub mod alternates;
 pub mod bench;
 pub mod checksum;
 pub mod clamp;
+pub mod directory;
 pub mod echo;
 pub mod edge;
 pub mod flow;

@@ -18,6 +18,9 @@ impl Edge {
     pub fn map_contents(&self, world: &World) -> Result<MapContents> {
         let directory = self.pins(world).join(format!("v{}", abi::VERSION));
         let mut contents = MapContents::new();
+        let lines: Array<MapData, [u8; 64]> =
+            Map::Array(open(&directory, "DIRECTORY")?).try_into()?;
+        rows("DIRECTORY", &lines, &mut contents)?;
         entries::<[u8; 16], [u8; 4]>(&directory, "VIPS", &mut contents)?;
         entries::<[u8; 24], [u8; 8]>(&directory, "SERVICES", &mut contents)?;
         let backends: Array<MapData, [u8; 64]> =

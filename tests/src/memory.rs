@@ -25,6 +25,7 @@ impl Edge {
         let directory = self.pins(world).join(format!("v{}", abi::VERSION));
         let mut bytes = MapBytes::default();
         for name in [
+            "DIRECTORY",
             "VIPS",
             "SERVICES",
             "BACKENDS",

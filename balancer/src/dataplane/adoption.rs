@@ -70,6 +70,7 @@ impl EdgePlane {
             .filter(|key| !planned.contains(key))
             .collect();
         for key in stale {
+            self.forget(&key)?;
             self.services
                 .remove(&key)
                 .map_err(kernel("remove a service"))?;
@@ -84,6 +85,7 @@ impl EdgePlane {
         for vip in stale {
             self.vips.remove(&vip).map_err(kernel("remove a VIP"))?;
         }
+        self.empty_full_lines()?;
         for index in left {
             self.tables.release(index)?;
         }
@@ -95,6 +97,25 @@ impl EdgePlane {
             if record.outer != 0 && !plan.backends.contains_key(&BackendId(id as u16)) {
                 self.apply(&Step::RemoveBackend(BackendId(id as u16)))?;
             }
+        }
+        Ok(())
+    }
+
+    /// Writes the lines anew that more services filled than there are now. They stay marked full, so that no packet
+    /// reads them, until they are whole.
+    fn empty_full_lines(&mut self) -> Result<(), DataplaneError> {
+        let services: Vec<_> = self.services.iter().flatten().collect();
+        let lines = self.directory.needlessly_full(services)?;
+        if lines.is_empty() {
+            return Ok(());
+        }
+        self.tables.wait_for_packets()?;
+        for &(at, line) in &lines {
+            self.directory.write(at, line.full())?;
+        }
+        self.tables.wait_for_packets()?;
+        for (at, line) in lines {
+            self.directory.write(at, line)?;
         }
         Ok(())
     }

@@ -11,12 +11,14 @@ use aya_log::EbpfLogger;
 use balancer_common::{
     Address, Reason,
     abi::{self, Traffic},
+    directory::ALL_LINES,
     flow::HashKey,
     reason,
 };
 
 use super::{
     attachment::{self, Attached, Place, Present},
+    directory::Directory,
     error::{DataplaneError, kernel},
     object,
     pins::{Layout, PinDir},
@@ -36,6 +38,13 @@ const LINK: &str = "link";
 const PROGRAM: &str = "balance";
 
 const LAYOUTS: &[Layout] = &[
+    Layout {
+        name: "DIRECTORY",
+        map_type: MapType::Array,
+        key_size: 4,
+        value_size: 64,
+        max_entries: ALL_LINES,
+    },
     Layout {
         name: "VIPS",
         map_type: MapType::Hash,
@@ -103,6 +112,7 @@ pub type PacketLog = EbpfLogger<&'static dyn log::Log>;
 pub struct EdgePlane {
     ebpf: Ebpf,
     pins: PinDir,
+    pub(super) directory: Directory,
     pub(super) vips: HashMap<MapData, Address, u32>,
     pub(super) services: HashMap<MapData, abi::ServiceKey, abi::Service>,
     pub(super) backends: Array<MapData, abi::Backend>,
@@ -151,6 +161,7 @@ impl EdgePlane {
             .map(|(_, service)| service.table)
             .collect();
         Ok(Self {
+            directory: Directory::new(map(&mut ebpf, "DIRECTORY")?),
             vips: map(&mut ebpf, "VIPS")?,
             backends: map(&mut ebpf, "BACKENDS")?,
             traffic: map(&mut ebpf, "TRAFFIC")?,
@@ -279,9 +290,11 @@ impl EdgePlane {
         };
         let before = self.filled.insert(id, service);
         for (key, _) in self.live.iter().filter(|(_, live)| **live == id) {
+            let key = record::service_key(key);
             self.services
-                .insert(record::service_key(key), service, 0)
+                .insert(key, service, 0)
                 .map_err(kernel("publish a table"))?;
+            self.directory.put(&key, service)?;
         }
         match before {
             Some(before) => self.tables.release(before.table),
@@ -297,18 +310,21 @@ impl EdgePlane {
                 message: format!("service {} has no table yet", id.0),
             });
         };
+        let packets_key = record::service_key(&key);
         self.services
-            .insert(record::service_key(&key), service, 0)
+            .insert(packets_key, service, 0)
             .map_err(kernel("publish a service"))?;
         self.vips
-            .insert(Address::from(key.vip), 1, 0)
+            .insert(packets_key.vip, 1, 0)
             .map_err(kernel("publish a VIP"))?;
+        self.directory.put(&packets_key, service)?;
         self.live.insert(key, id);
         Ok(())
     }
 
     fn remove_service(&mut self, key: &ServiceKey) -> Result<(), DataplaneError> {
         self.live.remove(key);
+        self.forget(&record::service_key(key))?;
         if self.live.keys().all(|live| live.vip != key.vip) {
             self.vips
                 .remove(&Address::from(key.vip))
@@ -317,6 +333,15 @@ impl EdgePlane {
         self.services
             .remove(&record::service_key(key))
             .map_err(kernel("remove a service"))
+    }
+
+    /// Takes a service out of the directory; what it leaves there is reused only after every packet that met it.
+    pub(super) fn forget(&mut self, key: &abi::ServiceKey) -> Result<(), DataplaneError> {
+        if self.directory.remove(key)? {
+            self.tables.wait_for_packets()?;
+            self.directory.clear(&key.vip)?;
+        }
+        Ok(())
     }
 
     /// What a backend has been sent, over all CPUs.

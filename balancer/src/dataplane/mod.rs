@@ -6,6 +6,7 @@ mod adoption;
 mod agent;
 mod attachment;
 mod classifier;
+mod directory;
 mod edge;
 mod error;
 mod object;

@@ -86,6 +86,18 @@ impl Tables {
         self.used.remove(&index);
         Ok(())
     }
+
+    /// Returns when every packet that is under way now has left the programs, by the same wait: an update of an
+    /// index that no service names.
+    pub(super) fn wait_for_packets(&mut self) -> Result<(), DataplaneError> {
+        let index = (0..MAX_TABLES)
+            .find(|index| !self.used.contains(index))
+            .ok_or(DataplaneError::NoTableLeft(MAX_TABLES))?;
+        let no_table = Array::create(1, INNER_FLAGS).map_err(kernel("create an empty table"))?;
+        self.tables
+            .set(index, &no_table, 0)
+            .map_err(kernel("wait for packets"))
+    }
 }
 
 fn slot_map(table: &Table) -> Result<Array<MapData, SlotLine>, DataplaneError> {

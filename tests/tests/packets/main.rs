@@ -12,6 +12,7 @@ mod counts;
 mod decap;
 mod decap_refusals;
 mod delivery;
+mod directory;
 mod echo;
 mod edge;
 mod edge_lengths;

@@ -12,6 +12,7 @@ use balancer_common::{
         Backend, HistoryRow, LINE_SLOTS, MAX_BACKENDS, MAX_SERVICES, MAX_TABLES, Service,
         ServiceKey, Slot, SlotLine, Traffic, program,
     },
+    directory::{self, ALL_LINES, Known, Line},
     edge::Tables,
     flow::HashKey,
     reason,
@@ -20,6 +21,9 @@ use balancer_common::{
 /// Inner arrays of one outer map differ in length (Linux 5.10).
 const INNER: usize = aya_ebpf::bindings::BPF_F_INNER_MAP as usize;
 
+/// What the two maps below say, in lines that cost less to look up.
+#[map]
+pub(crate) static DIRECTORY: Array<Line> = Array::with_max_entries(ALL_LINES, 0);
 #[map]
 pub(crate) static VIPS: HashMap<Address, u32> = HashMap::with_max_entries(MAX_SERVICES, 0);
 #[map]
@@ -55,16 +59,32 @@ pub(crate) static DEBUG_PACKETS: Global<u32> = Global::new(0);
 /// The maps, as the decisions read them.
 pub(crate) struct Maps;
 
+/// The line of an address; there is always one.
+#[inline(always)]
+fn line(address: &Address) -> &'static Line {
+    DIRECTORY
+        .get(directory::line_of(address))
+        .unwrap_or(&Line::EMPTY)
+}
+
 impl Tables for Maps {
     #[inline(always)]
     fn is_vip(&self, address: &Address) -> bool {
-        VIPS.get_ptr(address).is_some()
+        match line(address).vip(address) {
+            Known::Here(()) => true,
+            Known::Nowhere => false,
+            Known::Elsewhere => VIPS.get_ptr(address).is_some(),
+        }
     }
 
     #[inline(always)]
     fn service(&self, key: &ServiceKey) -> Option<Service> {
-        // SAFETY: the value is copied at once; a replaced one is freed only after the program ran.
-        unsafe { SERVICES.get(key).copied() }
+        match line(&key.vip).service(key) {
+            Known::Here(service) => Some(service),
+            Known::Nowhere => None,
+            // SAFETY: the value is copied at once; a replaced one is freed only after the program ran.
+            Known::Elsewhere => unsafe { SERVICES.get(key).copied() },
+        }
     }
 
     #[inline(always)]
