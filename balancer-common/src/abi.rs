@@ -30,6 +30,16 @@ pub type SlotLine = [u16; LINE_SLOTS];
 /// the history map that stands beside a table's map.
 pub type HistoryRow = [u16; 4];
 
+/// The programs that take over from `balance`: indexes of the map of programs.
+pub mod program {
+    /// Looks at frames that are none of the plain ones.
+    pub const UNUSUAL: u32 = 0;
+    /// The programs' names, by index.
+    pub const NAMES: &[&str] = &["unusual"];
+    /// Places in the map.
+    pub const PLACES: u32 = 8;
+}
+
 /// A row of a table: its owner's id in the low 15 bits, and whether it has earlier owners.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Slot(pub u16);

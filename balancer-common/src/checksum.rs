@@ -10,6 +10,12 @@ pub fn finish(sum: u32) -> u16 {
     !(sum as u16)
 }
 
+/// A checksum once a word that it covers is replaced, all in host order (RFC 1624, equation 3).
+#[inline(always)]
+pub fn replace(checksum: u16, old: u16, new: u16) -> u16 {
+    finish(u32::from(!checksum) + u32::from(!old) + u32::from(new))
+}
+
 /// The sum of `bytes` as 16-bit big-endian words; an odd last byte is padded with zero.
 pub fn sum(bytes: &[u8]) -> u32 {
     bytes
@@ -27,6 +33,12 @@ mod tests {
     fn the_example_of_the_rfc_holds() {
         let words = [0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7];
         assert_eq!(finish(sum(&words)), !0xddf2);
+    }
+
+    /// Its section 4: equation 3 gives 0000 where others give ffff.
+    #[test]
+    fn the_example_of_rfc_1624_holds() {
+        assert_eq!(replace(0xdd2f, 0x5555, 0x3285), 0x0000);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use crate::{
     alternates,
     flow::{self, HashKey},
     outer::Inner,
-    parse,
+    parse::{self, Network, Packet},
 };
 
 /// The tables that the decision reads: kernel maps, or their likeness in user space.
@@ -55,12 +55,28 @@ pub fn choose<'a, F: Frame, T: Tables>(
     tables: &'a T,
     key: &HashKey,
 ) -> Result<Choice<'a>, Reason> {
+    let network = for_vip(frame, tables)?;
+    owner(tables, key, &network.transport(frame)?)
+}
+
+/// The IP header of a packet for a VIP.
+#[inline(always)]
+pub fn for_vip<F: Frame, T: Tables>(frame: F, tables: &T) -> Result<Network, Reason> {
     let network = parse::network(frame)?;
     let destination = &network.destination;
     if network.is_misplaced(destination) || !tables.is_vip(destination) {
         return Err(Reason::NotForVip);
     }
-    let packet = network.transport(frame)?;
+    Ok(network)
+}
+
+/// service -> slot -> backend.
+#[inline(always)]
+pub fn owner<'a, T: Tables>(
+    tables: &'a T,
+    key: &HashKey,
+    packet: &Packet,
+) -> Result<Choice<'a>, Reason> {
     let service = tables
         .service(&ServiceKey {
             vip: packet.flow.destination,

@@ -50,6 +50,14 @@ pub trait FrameMut {
     fn write<T: Word>(&mut self, offset: usize, word: T);
 }
 
+/// The first twelve bytes of a frame, Ethernet's addresses, for its way back: as they were read, and as they are to be written.
+#[inline(always)]
+pub fn turned((first, second): (u64, u32)) -> (u64, u32) {
+    let own = first & 0xffff_ffff_ffff;
+    let sender = first >> 48 | (second as u64) << 16;
+    (sender | own << 48, (own >> 16) as u32)
+}
+
 impl Frame for &[u8] {
     fn read<T: Word>(self, offset: usize) -> Option<T> {
         let bytes = self.get(offset..offset.checked_add(size_of::<T>())?)?;
@@ -74,6 +82,17 @@ impl FrameMut for [u8] {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn turned_addresses_change_places() {
+        let bytes = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12];
+        let frame: &[u8] = &bytes;
+        let (first, second) = turned((frame.read(0).unwrap(), frame.read(8).unwrap()));
+        let mut back = [0; 12];
+        back[..].write(0, first);
+        back[..].write(8, second);
+        assert_eq!(back, [7, 8, 9, 10, 11, 12, 1, 2, 3, 4, 5, 6]);
+    }
 
     #[test]
     fn a_read_past_the_end_is_none() {

@@ -17,15 +17,19 @@ pub mod alternates;
 pub mod bench;
 pub mod checksum;
 pub mod clamp;
+pub mod echo;
 pub mod edge;
 pub mod flow;
 pub mod frame;
 pub mod gue;
 pub mod outer;
 pub mod parse;
+pub mod quoted;
 pub mod reason;
 #[cfg(test)]
 mod sample;
+pub mod tags;
+pub mod unusual;
 
 pub use address::Address;
 pub use frame::{Frame, FrameMut};

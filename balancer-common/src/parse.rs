@@ -130,6 +130,18 @@ impl Network {
         self.version_protocol == IpProto::Ipv6 as u8 && address.is_ipv4()
     }
 
+    /// Judges the header and the packet's length; the header stands at byte 14.
+    #[inline(always)]
+    pub fn check<F: Frame>(&self, frame: F) -> Result<(), Reason> {
+        if !self.sound {
+            return Err(Reason::BadHeaderLength);
+        }
+        if EthHdr::LEN + self.length > frame.length() || self.length < self.header_length {
+            return Err(Reason::BadTotalLength);
+        }
+        Ok(())
+    }
+
     /// Judges the packet behind the header and reads its ports; the header stands at byte 14.
     #[inline(always)]
     pub fn transport<F: Frame>(&self, frame: F) -> Result<Packet, Reason> {

@@ -7,6 +7,8 @@ pub enum Verdict {
     Pass,
     /// It ends here.
     Drop,
+    /// What the edge says to it goes back the way that it came.
+    Answer,
 }
 
 macro_rules! reasons {
@@ -40,7 +42,7 @@ macro_rules! reasons {
 }
 
 reasons! {
-    /// Neither IPv4 nor IPv6 follows the Ethernet header directly (ARP, a VLAN tag).
+    /// Neither IPv4 nor IPv6 follows the Ethernet header and at most two VLAN tags (ARP, a third tag).
     NotIp = 0, "not_ip", Pass;
     /// The destination is no VIP of this edge.
     NotForVip = 1, "not_for_vip", Pass;
@@ -48,7 +50,7 @@ reasons! {
     ShortFrame = 2, "short_frame", Pass;
     /// For a VIP, but no service has this port and protocol.
     UndeclaredPort = 3, "undeclared_port", Drop;
-    /// For a VIP, but neither TCP nor UDP follows the IP header.
+    /// For a VIP, but what follows the IP header is none of TCP, UDP and an ICMP message that is handled.
     UnsupportedProtocol = 4, "unsupported_protocol", Drop;
     /// For a VIP, but a fragment, which has no ports to tell its flow.
     Fragment = 5, "fragment", Drop;
@@ -66,6 +68,10 @@ reasons! {
     NoHeadroom = 11, "no_headroom", Drop;
     /// The service's table is missing; should be 0.
     NoTable = 12, "no_table", Drop;
+    /// An ICMP echo request to a VIP, which the edge has answered.
+    EchoAnswered = 13, "echo_answered", Answer;
+    /// An ICMP error to a VIP that quotes no TCP or UDP packet of the VIP.
+    BadQuote = 14, "bad_quote", Drop;
     /// At the agent: taken out of its encapsulation.
     Decapsulated = 16, "decapsulated", Pass;
     /// At the agent: not one of our encapsulations.

@@ -9,6 +9,7 @@ pub mod counter;
 pub mod mark;
 pub mod packet;
 pub mod sockets;
+pub mod tail;
 
 /// A program has no way to panic that the verifier would accept, and so never does.
 #[cfg(not(test))]

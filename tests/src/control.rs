@@ -21,7 +21,8 @@ pub struct Reply {
 }
 
 impl Reply {
-    fn of(command: &mut Command) -> Result<Reply> {
+    /// Runs it to its end, without input.
+    pub(crate) fn of(command: &mut Command) -> Result<Reply> {
         Reply::wait(start(command)?)
     }
 

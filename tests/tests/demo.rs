@@ -62,6 +62,15 @@ fn a_killed_demo_leaves_nothing_behind() -> Result<()> {
 }
 
 #[test]
+fn a_story_is_not_kept_and_says_what_is() -> Result<()> {
+    let refused = start(&["story", "--keep"])?.wait_with_output()?;
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(1), "{said}");
+    assert!(said.contains("`cargo xtask demo --keep`"), "{said}");
+    Ok(())
+}
+
+#[test]
 fn a_kept_demo_can_be_tried_until_it_is_cleaned() -> Result<()> {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let before = Traces::take()?;

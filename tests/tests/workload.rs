@@ -1,228 +1,136 @@
 //! `lbctl workload` against the real sites of two cities.
 
-use std::fs::{self, File};
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::fs;
+use std::process::Stdio;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use testbed::{Cities, Fleet, Runs, SiteDaemon, World, program};
+use testbed::{Deployment, Runs, World, wait_for};
 
-/// What `lbctl workload` said, and its exit code.
-struct Said {
-    code: i32,
-    out: String,
-    err: String,
-}
-
-/// Two sites, and a directory with a workload file.
-struct Stage {
-    fleet: Fleet,
-    sites: Vec<SiteDaemon>,
-    directory: PathBuf,
-}
-
-impl Stage {
-    fn set(world: &World) -> Result<Stage> {
-        let cities = Cities::build(world)?;
-        let fleet = Fleet::start(world, &cities, Runs::Builtin)?;
-        let start = |staffed| SiteDaemon::start(world, staffed, &fleet.file, &[]);
-        let sites = vec![start(&fleet.sea)?, start(&fleet.dfw)?];
-        let directory = world.directory().join("workload");
-        fs::create_dir_all(&directory)?;
-        Ok(Stage {
-            fleet,
-            sites,
-            directory,
-        })
-    }
-
-    fn file(&self) -> PathBuf {
-        self.directory.join("main.tf")
-    }
-
-    fn lbctl(&self, fleet: &Path, arguments: &[&str]) -> Result<Said> {
-        let done = Command::new(program("lbctl")?)
-            .arg("workload")
-            .args(arguments)
-            .arg("-f")
-            .arg(self.file())
-            .arg("--fleet")
-            .arg(fleet)
-            .stdin(std::process::Stdio::null())
-            .output()?;
-        Ok(Said {
-            code: done.status.code().unwrap_or(-1),
-            out: String::from_utf8_lossy(&done.stdout).into_owned(),
-            err: String::from_utf8_lossy(&done.stderr).into_owned(),
-        })
-    }
-
-    fn ok(&self, arguments: &[&str]) -> Result<String> {
-        let said = self.lbctl(&self.fleet.file, arguments)?;
-        ensure!(
-            said.code == 0,
-            "{arguments:?}: {} {} {}",
-            said.code,
-            said.out,
-            said.err
-        );
-        Ok(said.out)
-    }
-
-    /// That a command is refused with this code and these words, and no service is at any edge.
-    fn refused(&self, arguments: &[&str], code: i32, words: &[&str]) -> Result<()> {
-        let said = self.lbctl(&self.fleet.file, arguments)?;
-        ensure!(
-            said.code == code,
-            "{arguments:?}: {} {} {}",
-            said.code,
-            said.out,
-            said.err
-        );
-        for word in words {
-            ensure!(said.err.contains(word), "{word:?} is not in {}", said.err);
-        }
-        Ok(())
-    }
-
-    fn nothing_started(&self) -> Result<()> {
-        for staffed in [&self.fleet.sea, &self.fleet.dfw] {
-            let services = staffed.edge.services()?;
-            ensure!(services.is_empty(), "{services:?}");
-        }
-        Ok(())
-    }
-}
-
-/// A workload file of one instance in each city.
-fn text() -> Result<String> {
-    let server = program("instance")?;
-    let server = server.to_str().context("a path of ours is text")?;
-    Ok(format!(
-        r#"resource "stackpath_compute_workload" "web" {{
-  name = "web"
-  slug = "web"
-  annotations = {{ "anycast.platform.stackpath.net" = "true" }}
-  network_interface {{ network = "default" }}
-  container {{
-    name    = "app"
-    image   = "web:1"
-    command = ["{server}", "--port", "8000"]
-    port {{
-      name     = "http"
-      port     = 8000
-      protocol = "TCP"
-      enable_implicit_network_policy = true
-    }}
-    resources {{ requests = {{ "cpu" = "100m", "memory" = "64Mi" }} }}
-  }}
-  target {{
-    name             = "global"
-    min_replicas     = 1
-    deployment_scope = "cityCode"
-    selector {{
-      key      = "cityCode"
-      operator = "in"
-      values   = ["SEA", "DFW"]
-    }}
-  }}
-}}
-"#
-    ))
-}
+const PATIENCE: Duration = Duration::from_secs(30);
 
 #[test]
 fn what_is_wrong_is_named_with_line_and_column_and_nothing_is_started() -> Result<()> {
     let world = World::new()?;
-    let stage = Stage::set(&world)?;
-    let whole = text()?;
-    for (from, to, place, words) in [
-        ("\"DFW\"", "\"LAX\"", "main.tf:25:", "LAX"),
+    let two = Deployment::start(&world, Runs::Builtin)?;
+    let whole = two.text(1);
+    let changed = |from: &str, to: &str| {
+        assert!(whole.contains(from), "{from:?} is not in the file");
+        whole.replacen(from, to, 1)
+    };
+    let port = "port {\n      name = \"again\"\n      port = 8000\n      protocol = \"TCP\"\n    }\n    port {";
+    for (text, place, words) in [
+        (changed("\"DFW\"", "\"LAX\""), "main.tf:32:26:", "LAX"),
         (
-            "min_replicas     = 1",
-            "min_replicas     = 3\n    max_replicas = 2",
-            "main.tf:",
+            changed(
+                "min_replicas     = 1",
+                "min_replicas     = 3\n    max_replicas = 2",
+            ),
+            "main.tf:28:",
             "max_replicas",
         ),
         (
-            "image   = \"web:1\"",
-            "image   = var.image",
+            changed("\"web:1\"", "var.image"),
             "main.tf:8:",
-            "image",
+            "there is no variable \"image\"",
         ),
         (
-            "slug = \"web\"",
-            "slug = \"No Label\"",
+            changed("\"web\"\n  ann", "\"No Label\"\n  ann"),
             "main.tf:3:",
             "slug",
         ),
-        ("= \"web\"\n  slug", "=\n  slug", "main.tf:", "main.tf"),
+        (
+            format!(
+                "{whole}{}",
+                whole.replace("workload\" \"web\"", "workload\" \"other\"")
+            ),
+            "main.tf:38:",
+            "slug",
+        ),
+        (
+            changed("port {", port),
+            "main.tf:17:",
+            "8000/tcp is there already",
+        ),
+        (
+            changed("= \"web\"\n  slug", "=\n  slug"),
+            "main.tf:2:",
+            "expected",
+        ),
     ] {
-        ensure!(whole.contains(from), "{from:?} is not in the file");
-        fs::write(stage.file(), whole.replacen(from, to, 1))?;
-        stage.refused(&["apply", "--yes"], 1, &[place, words])?;
+        two.write(&text)?;
+        two.refused(&["apply", "--yes"], 1, &[place, words])?;
     }
-    fs::write(stage.file(), &whole)?;
+    two.write(&whole)?;
     let empty = world.directory().join("empty-pool.toml");
-    let fleet = fs::read_to_string(&stage.fleet.file)?;
+    let fleet = fs::read_to_string(&two.fleet.file)?;
     let (head, rest) = fleet.split_once("[vip_pool]").context("a pool")?;
     let (_, sites) = rest.split_once("[[site]]").context("a site")?;
     fs::write(&empty, format!("{head}[[site]]{sites}"))?;
-    let said = stage.lbctl(&empty, &["apply", "--yes"])?;
+    let said = two
+        .command(&empty, &["apply", "--yes"])?
+        .output()
+        .context("cannot start lbctl")?;
+    let error = String::from_utf8_lossy(&said.stderr);
     ensure!(
-        said.code == 1 && said.err.contains("empty-pool.toml:"),
-        "{} {}",
-        said.code,
-        said.err
+        said.status.code() == Some(1) && error.contains("empty-pool.toml:"),
+        "{said:?}"
     );
-    ensure!(
-        !stage.directory.join("balancer.state.json").exists(),
-        "a state was written"
-    );
-    stage.nothing_started()
+    ensure!(two.state().is_empty(), "a state was written");
+    two.nothing_started()
+}
+
+#[test]
+fn an_image_that_is_nowhere_is_named_with_line_and_column_and_nothing_is_started() -> Result<()> {
+    let world = World::new()?;
+    let two = Deployment::start(&world, Runs::Docker)?;
+    fs::remove_file(two.directory().join("Dockerfile"))?;
+    two.write(&two.text(1).replace("web:1", "localhost:1/nowhere:1"))?;
+    let words = [
+        "main.tf:8:15: `container[0].image`",
+        "\"localhost:1/nowhere:1\" is not to be had in DFW",
+        "expected an image of its store",
+    ];
+    two.refused(&["apply", "--yes"], 1, &words)?;
+    ensure!(two.state().is_empty(), "a state was written");
+    two.nothing_started()
 }
 
 #[test]
 fn a_workload_is_applied_once_by_one_at_a_time_and_destroyed() -> Result<()> {
     let world = World::new()?;
-    let stage = Stage::set(&world)?;
-    fs::write(stage.file(), text()?)?;
-    let plan = stage.ok(&["plan"])?;
+    let two = Deployment::start(&world, Runs::Builtin)?;
+    two.write(&two.text(1))?;
+    let plan = two.ok(&["plan"])?;
     ensure!(plan.contains("web will be created"), "{plan}");
-    stage.refused(&["apply"], 6, &["--yes"])?;
-    stage.nothing_started()?;
+    two.refused(&["apply"], 6, &["--yes"])?;
+    two.nothing_started()?;
 
-    let lock = File::create(stage.directory.join(".balancer.state.lock"))?;
-    lock.lock()?;
-    stage.refused(&["apply", "--yes"], 5, &["is applying or destroying here"])?;
-    drop(lock);
-    stage.nothing_started()?;
-
-    let applied = stage.ok(&["apply", "--yes"])?;
+    // The first one waits for instances when the second one comes.
+    let mut first = two.command(&two.fleet.file, &["apply", "--yes"])?;
+    let first = first.stdout(Stdio::piped()).spawn()?;
+    let pid = first.id();
+    wait_for("the first to apply", PATIENCE, || {
+        ensure!(two.state().contains("\"pending\": \"apply\""), "not yet");
+        Ok(())
+    })?;
+    let refusal = format!("process {pid} is applying or destroying here");
+    two.refused(&["apply", "--yes"], 5, &[&refusal])?;
+    two.refused(&["destroy", "--yes"], 5, &[&refusal])?;
+    let applied = first.wait_with_output()?;
+    ensure!(applied.status.success(), "{applied:?}");
+    let applied = String::from_utf8_lossy(&applied.stdout);
     ensure!(applied.contains("vip = 198.51.100."), "{applied}");
     ensure!(applied.contains("web-global-sea-0 serving"), "{applied}");
-    let again = stage.ok(&["apply", "--yes"])?;
+    let again = two.ok(&["apply", "--yes"])?;
     ensure!(again.contains("No changes."), "{again}");
-    let status = stage.ok(&["status"])?;
+    let status = two.ok(&["status"])?;
     ensure!(status.contains("web-global-dfw-0"), "{status}");
 
-    // One that was interrupted before it was noted as done is finished by the next.
-    let state = stage.directory.join("balancer.state.json");
-    let noted = fs::read_to_string(&state)?;
-    fs::write(
-        &state,
-        noted.replace("\"pending\": null", "\"pending\": \"apply\""),
-    )?;
-    stage.ok(&["apply", "--yes"])?;
-    ensure!(
-        fs::read_to_string(&state)?.contains("\"pending\": null"),
-        "it is pending still"
-    );
-
-    stage.sites[1].kill();
-    stage.refused(&["plan"], 3, &["DFW"])?;
-    stage.sites[1].start_again(&world)?;
-    let destroyed = stage.ok(&["destroy", "--yes"])?;
+    two.sites[1].kill();
+    two.refused(&["plan"], 3, &["DFW"])?;
+    two.sites[1].start_again(&world)?;
+    let destroyed = two.ok(&["destroy", "--yes"])?;
     ensure!(destroyed.contains("Destroyed: 1"), "{destroyed}");
-    stage.nothing_started()
+    two.nothing_started()
 }

@@ -33,7 +33,7 @@ enum Command {
         /// What to show
         #[arg(value_parser = ["job", "story", "story-builtin"], default_value = "job")]
         show: String,
-        /// Leave the topology up and say what to try in it
+        /// Leave the main job's topology up and say what to try in it
         #[arg(long)]
         keep: bool,
     },
@@ -50,9 +50,9 @@ enum Command {
     },
     /// Remove what `demo --keep` left
     Clean,
-    /// Run every test and close with the count
+    /// Run every test and close with the count; `test story` runs those that take minutes
     Test {
-        /// Passed on to `cargo test` (a filter, or `-- --nocapture`)
+        /// `story`, or what is passed on to `cargo test` (a filter, or `-- --nocapture`)
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },

@@ -1,4 +1,4 @@
-//! `cargo xtask test`: every test, streamed, and one count at the end.
+//! `cargo xtask test`: every test, streamed, and one count at the end. `cargo xtask test story`: those that take minutes.
 
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
@@ -7,6 +7,23 @@ use std::process::Stdio;
 use anyhow::{Context, Result, bail};
 
 use crate::{setup, workspace};
+
+/// The tests that `cargo test` leaves out, by the name that asks for them.
+const STORY: &str = "story";
+
+/// What `cargo test` is given: all tests, or those that are asked for by name.
+fn selection(arguments: &[String]) -> Vec<&str> {
+    match arguments.split_first() {
+        Some((first, rest)) if first == STORY => {
+            let of_story = ["--package", "testbed", "--test", STORY];
+            of_story
+                .into_iter()
+                .chain(rest.iter().map(String::as_str))
+                .collect()
+        }
+        _ => arguments.iter().map(String::as_str).collect(),
+    }
+}
 
 /// Runs the tests of the default members; `arguments` go to `cargo test`.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
@@ -33,7 +50,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     test.env("PATH", setup::path_with(&tools)?);
     let mut tests = test
         .args(["test", "--no-fail-fast"])
-        .args(arguments)
+        .args(selection(arguments))
         .stdout(Stdio::piped())
         .spawn()
         .context("cannot start cargo")?;
@@ -103,6 +120,19 @@ mod tests {
         let mut count = Count::default();
         output.lines().for_each(|line| count.read(line));
         count
+    }
+
+    #[test]
+    fn the_story_is_asked_for_by_name() {
+        let selected = |words: &str| {
+            let words: Vec<String> = words.split(' ').map(str::to_owned).collect();
+            selection(&words).join(" ")
+        };
+        assert_eq!(
+            selected("story -- told"),
+            "--package testbed --test story -- told"
+        );
+        assert_eq!(selected("balancing story"), "balancing story");
     }
 
     #[test]

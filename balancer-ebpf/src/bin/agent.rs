@@ -17,6 +17,7 @@ use balancer_common::{
     abi::Traffic,
     agent::{self, Evidence, Fate, HandOn, Instance, Opened, Segment},
     clamp::{self, Limits},
+    frame::turned,
     reason::{self, Verdict},
 };
 use balancer_ebpf::{counter::count_reason, mark, packet::Packet, sockets};
@@ -93,6 +94,7 @@ pub fn decap(ctx: XdpContext) -> u32 {
 fn met(reason: Reason) -> (Reason, u32) {
     match reason.verdict() {
         Verdict::Pass => (reason, xdp_action::XDP_PASS),
+        Verdict::Answer => (reason, xdp_action::XDP_TX),
         Verdict::Drop => (reason, xdp_action::XDP_DROP),
     }
 }
@@ -139,13 +141,12 @@ fn readdress(ctx: &XdpContext, packet: Packet, hand_on: &HandOn) -> (Reason, u32
     let Some(mut head) = packet.head::<14>() else {
         return met(Reason::BadOuterHeader);
     };
-    let (Some(first), Some(second)) = (packet.read::<u64>(0), packet.read::<u32>(8)) else {
+    let (Some(first), Some(second)) = (packet.read(0), packet.read(8)) else {
         return met(Reason::BadOuterHeader);
     };
-    let own = first & 0xffff_ffff_ffff;
-    let sender = first >> 48 | u64::from(second) << 16;
-    head.write(0, sender | own << 48);
-    head.write(8, (own >> 16) as u32);
+    let (first, second) = turned((first, second));
+    head.write(0, first);
+    head.write(8, second);
     (hand_on.reason, xdp_action::XDP_TX)
 }
 

@@ -1,5 +1,5 @@
 //! Who may ask over TCP, and for how long: the port may face anyone, and the daemon's file
-//! descriptors are for health checks first.
+//! descriptors are for health checks first. Who is being answered may stay.
 
 use std::{
     io,
@@ -15,10 +15,10 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
-    time::{Sleep, sleep},
+    time::{Instant, Sleep, sleep},
 };
 
-/// A listener that lets in so many connections at once, each for so long.
+/// A listener that lets in so many connections at once, each for so long after the last byte of an answer.
 pub(crate) struct Door {
     listener: TcpListener,
     seats: Arc<Semaphore>,
@@ -49,6 +49,7 @@ impl Listener for Door {
             Guest {
                 stream,
                 leaves,
+                stay: self.stay,
                 _seat: seat,
             },
             address,
@@ -64,6 +65,7 @@ impl Listener for Door {
 pub(crate) struct Guest {
     stream: TcpStream,
     leaves: Pin<Box<Sleep>>,
+    stay: Duration,
     _seat: Option<OwnedSemaphorePermit>,
 }
 
@@ -96,7 +98,12 @@ impl AsyncWrite for Guest {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.poll(context, |stream, context| stream.poll_write(context, bytes))
+        let written = self.poll(context, |stream, context| stream.poll_write(context, bytes));
+        if let Poll::Ready(Ok(1..)) = written {
+            let leaves = Instant::now() + self.stay;
+            self.leaves.as_mut().reset(leaves);
+        }
+        written
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -105,5 +112,56 @@ impl AsyncWrite for Guest {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.poll(context, |stream, context| stream.poll_shutdown(context))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::{Router, body::Body, routing::get};
+    use futures::{StreamExt, stream};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    const STAY: Duration = Duration::from_millis(300);
+
+    /// A line every third of a stay, for four stays.
+    async fn lines() -> Body {
+        Body::from_stream(stream::iter(0..12).then(|line| async move {
+            sleep(STAY / 3).await;
+            Ok::<_, io::Error>(format!("{line}\n"))
+        }))
+    }
+
+    /// Asks for a path behind a door, and reads until the connection ends: how long that took, and what came.
+    async fn ask(path: &str) -> (Duration, String) {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let router = Router::new()
+            .route("/lines", get(lines))
+            .route("/silence", get(std::future::pending::<()>));
+        let served = tokio::spawn(axum::serve(Door::new(listener, 1, STAY), router).into_future());
+        let started = Instant::now();
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nHost: door\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        // A connection that is ended may be reset.
+        let _ = stream.read_to_end(&mut answer).await;
+        served.abort();
+        (started.elapsed(), String::from_utf8(answer).unwrap())
+    }
+
+    #[tokio::test]
+    async fn who_is_being_answered_may_stay() {
+        let (took, answer) = ask("/lines").await;
+        assert!(took >= STAY * 3, "{took:?}");
+        assert!(answer.contains("11\n"), "{answer}");
+    }
+
+    #[tokio::test]
+    async fn a_connection_on_which_nothing_moves_is_ended() {
+        let (took, answer) = ask("/silence").await;
+        assert!(took >= STAY && answer.is_empty(), "{took:?}: {answer}");
     }
 }

@@ -176,6 +176,7 @@ pub(super) fn reason_count((reason, traffic): (Reason, abi::Traffic)) -> ReasonC
         verdict: match reason.verdict() {
             Verdict::Pass => "pass",
             Verdict::Drop => "drop",
+            Verdict::Answer => "answer",
         }
         .to_owned(),
         packets: traffic.packets,

@@ -20,6 +20,7 @@ use super::{
     error::{DataplaneError, kernel},
     object,
     pins::{Layout, PinDir},
+    programs::Programs,
     record,
     tables::Tables,
 };
@@ -108,6 +109,7 @@ pub struct EdgePlane {
     traffic: PerCpuArray<MapData, Traffic>,
     reasons: PerCpuArray<MapData, Traffic>,
     pub(super) tables: Tables,
+    programs: Programs,
     /// Tables that are filled: index and shift.
     pub(super) filled: BTreeMap<ServiceId, abi::Service>,
     /// Services that packets see.
@@ -137,9 +139,10 @@ impl EdgePlane {
             .debug_packets
             .then(|| EbpfLogger::init(&mut ebpf).map_err(kernel("start the packet log")))
             .transpose()?;
-        program(&mut ebpf)?
+        program(&mut ebpf, PROGRAM)?
             .load()
             .map_err(kernel("load the program `balance`"))?;
+        let programs = Programs::load(&mut ebpf)?;
 
         let services: HashMap<MapData, abi::ServiceKey, abi::Service> = map(&mut ebpf, "SERVICES")?;
         let used = services
@@ -157,6 +160,7 @@ impl EdgePlane {
                 map(&mut ebpf, "HISTORIES")?,
                 used,
             ),
+            programs,
             services,
             filled: BTreeMap::new(),
             live: BTreeMap::new(),
@@ -187,7 +191,8 @@ impl EdgePlane {
         native: bool,
         present: Option<Present>,
     ) -> Result<Attached, DataplaneError> {
-        let program = program(&mut self.ebpf)?;
+        self.programs.hold(&self.pins)?;
+        let program = program(&mut self.ebpf, PROGRAM)?;
         let attached = attachment::attach(
             program,
             &Place {
@@ -197,6 +202,7 @@ impl EdgePlane {
                 pin: &self.pins.path(LINK),
             },
         )?;
+        self.programs.take_over(&self.pins)?;
         self.pins.remove(PROGRAM)?;
         program
             .pin(self.pins.path(PROGRAM))
@@ -221,7 +227,7 @@ impl EdgePlane {
 
     /// The id of the loaded program.
     pub fn program_id(&mut self) -> Result<u32, DataplaneError> {
-        let info = program(&mut self.ebpf)?
+        let info = program(&mut self.ebpf, PROGRAM)?
             .info()
             .map_err(kernel("read the program's id"))?;
         Ok(info.id())
@@ -340,13 +346,10 @@ pub(super) fn total(
     }))
 }
 
-fn program(ebpf: &mut Ebpf) -> Result<&mut Xdp, DataplaneError> {
-    let program = ebpf
-        .program_mut("balance")
-        .expect("the object has the program `balance`");
-    program
-        .try_into()
-        .map_err(kernel("use the program `balance`"))
+/// A program of the object.
+pub(super) fn program<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut Xdp, DataplaneError> {
+    let program = ebpf.program_mut(name).expect("the object has its programs");
+    program.try_into().map_err(kernel("use a program"))
 }
 
 /// Takes a map out of the object.

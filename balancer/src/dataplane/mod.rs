@@ -10,6 +10,7 @@ mod edge;
 mod error;
 mod object;
 mod pins;
+mod programs;
 mod record;
 mod release;
 mod request_sock;

@@ -1,6 +1,6 @@
 //! The command line as a whole.
 
-use std::{net::IpAddr, path::PathBuf};
+use std::{ffi::OsString, net::IpAddr, path::PathBuf};
 
 use clap::{Parser, Subcommand, ValueEnum};
 
@@ -82,6 +82,16 @@ pub(super) enum Noun {
     Man(Man),
 }
 
+/// An argument as we spell it: Terraform writes `-var` and `-var-file` with one dash.
+pub(super) fn spelled(argument: OsString) -> OsString {
+    let text = argument.to_str().unwrap_or_default();
+    let option = text.split('=').next().unwrap_or_default();
+    match ["-var", "-var-file"].contains(&option) {
+        true => format!("-{text}").into(),
+        false => argument,
+    }
+}
+
 /// Reads where lbd listens; a socket's path may stand alone.
 fn endpoint(text: &str) -> Result<Endpoint, String> {
     match text.contains("://") || text.starts_with("unix:") {
@@ -104,6 +114,17 @@ pub(super) fn address(text: &str) -> Result<IpAddr, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn terraforms_spelling_of_variables_is_understood() {
+        let ours = |text: &str| spelled(text.into()).into_string().unwrap();
+        assert_eq!(ours("-var"), "--var");
+        assert_eq!(ours("-var=image=web:2"), "--var=image=web:2");
+        assert_eq!(ours("-var-file=a.tfvars"), "--var-file=a.tfvars");
+        for same in ["--var", "-v", "-vars", "image=-var", "-f"] {
+            assert_eq!(ours(same), same);
+        }
+    }
 
     #[test]
     fn lbd_is_asked_on_a_socket_by_its_path_or_over_tcp() {

@@ -6,6 +6,9 @@ use crate::workload::{Label, Target};
 /// The longest wait before a restart, in milliseconds.
 const LONGEST_BACKOFF_MS: u64 = 300_000;
 
+/// Who has run for so long is restarted as if for the first time, as Kubernetes has it; in milliseconds.
+const STEADY_MS: u64 = 600_000;
+
 pub(super) fn plan(world: &World<'_>, slug: &Label, wanted: &Wanted, actions: &mut Vec<Action>) {
     let digest = wanted.workload.instance_digest();
     let of_workload = || world.instances.iter().filter(|each| &each.slug == slug);
@@ -34,7 +37,7 @@ pub(super) fn plan(world: &World<'_>, slug: &Label, wanted: &Wanted, actions: &m
 
 /// Restarts one that ended or does not answer, after a while that doubles with each restart.
 fn mend(world: &World<'_>, slug: &Label, instance: &Instance, actions: &mut Vec<Action>) {
-    let since = match instance.life {
+    let (ended, since) = match instance.life {
         Life::Incomplete => {
             actions.push(Action::Launch {
                 name: instance.name.clone(),
@@ -43,11 +46,13 @@ fn mend(world: &World<'_>, slug: &Label, instance: &Instance, actions: &mut Vec<
             });
             return;
         }
-        Life::Ended(at) => at,
-        Life::Running if instance.dead => instance.incarnation,
+        Life::Ended(at) => (at, at),
+        Life::Running if instance.dead => (world.now_unix_ms, instance.incarnation),
         Life::Running => return,
     };
-    if world.now_unix_ms >= since.saturating_add(backoff_ms(instance.restarts)) {
+    let was_steady = ended.saturating_sub(instance.incarnation) >= STEADY_MS;
+    let restarts = if was_steady { 0 } else { instance.restarts };
+    if world.now_unix_ms >= since.saturating_add(backoff_ms(restarts)) {
         actions.push(Action::Restart(instance.name.clone()));
     }
 }

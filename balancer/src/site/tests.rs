@@ -107,6 +107,21 @@ fn one_that_ended_is_restarted_after_a_wait_that_doubles() {
 }
 
 #[test]
+fn one_that_ran_for_ten_minutes_is_restarted_at_once() {
+    let mut outside = Outside::new("web:1", 1, 1);
+    outside.settle();
+    let begun = outside.instances[0].incarnation;
+    let name = outside.instances[0].name.clone();
+    outside.instances[0].restarts = 9;
+    for (lived, at_once) in [(599_999, false), (600_000, true)] {
+        outside.now = begun + lived;
+        outside.instances[0].life = Life::Ended(outside.now);
+        let restarted = outside.plan().contains(&Action::Restart(name.clone()));
+        assert_eq!(restarted, at_once, "after {lived} ms");
+    }
+}
+
+#[test]
 fn an_edge_that_does_not_answer_holds_up_nobody_but_until_the_deadline() {
     let mut outside = Outside::new("web:1", 2, 2);
     outside.settle();

@@ -4,7 +4,10 @@ use hyper::Method;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
-use super::{command::InstanceLine, requests::WorkloadBody, server::Progress, views::SiteView};
+use super::{
+    IMAGE_LIMIT_BYTES, command::InstanceLine, requests::WorkloadBody, server::Progress,
+    views::SiteView,
+};
 use crate::{
     api::{
         client::{Client, ClientError, How, Lines, NO_BODY},
@@ -85,6 +88,16 @@ impl SiteClient {
         let image = utf8_percent_encode(image, NON_ALPHANUMERIC);
         let path = format!("/v1/images?image={image}");
         let body = context.unwrap_or_default();
+        if body.len() > IMAGE_LIMIT_BYTES {
+            // Said here: while a body is being sent, the server's own refusal can get lost.
+            let error = format!(
+                "the build context has {} bytes, and a site takes at most {IMAGE_LIMIT_BYTES}: move what is no part \
+                 of the image out of the workload file's directory",
+                body.len()
+            );
+            let code = ErrorCode::TooLarge;
+            return Err(ClientError::Refused { code, error });
+        }
         let mut lines = self
             .0
             .lines(Method::PUT, &path, "application/x-tar", body)

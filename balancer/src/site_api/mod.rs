@@ -9,5 +9,8 @@ pub mod requests;
 pub mod server;
 pub mod views;
 
+#[cfg(test)]
+mod tests;
+
 /// The largest context that an image is built from, in bytes.
 pub const IMAGE_LIMIT_BYTES: usize = 512 << 20;

@@ -1,11 +1,11 @@
 //! The daemon's end of the site's interface.
 
-use std::{future::Future, io, path::Path as FilePath};
+use std::{future::Future, io, path::Path as FilePath, time::Duration};
 
 use axum::{
     Json, Router,
     body::{Body as ResponseBody, Bytes},
-    extract::{DefaultBodyLimit, Path, State},
+    extract::{DefaultBodyLimit, Path, Request, State},
     http::StatusCode,
     response::{IntoResponse, Response},
     routing::{get, put},
@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use tokio::{
     net::{TcpListener, UnixListener},
     sync::{mpsc, oneshot},
+    time::timeout,
 };
 
 use super::{
@@ -25,8 +26,9 @@ use super::{
 };
 use crate::{
     api::{
+        BODY_LIMIT_BYTES,
         replies::{API_VERSION, ListReply},
-        server::{Asked, Body, Failure, serve_guarded, serve_router},
+        server::{Asked, Body, Failure, Raw, serve_guarded, serve_router},
         socket,
         token::Token,
     },
@@ -36,6 +38,12 @@ use crate::{
 
 /// Lines that a slow reader has not taken yet.
 const WAITING: usize = 64;
+
+/// An empty line goes out after so long a silence: a connection on which nothing moves does not last.
+const SILENCE: Duration = Duration::from_secs(30);
+
+const ROUTES: &str = "GET /v1/site, /v1/workloads, /v1/workloads/SLUG, /v1/workloads/SLUG/logs; \
+                      PUT and DELETE /v1/workloads/SLUG; PUT /v1/images?image=NAME";
 
 type Commands = mpsc::Sender<SiteCommand>;
 
@@ -101,12 +109,17 @@ fn router(commands: Commands) -> Router {
             "/v1/images",
             put(image).layer(DefaultBodyLimit::max(IMAGE_LIMIT_BYTES)),
         )
-        .fallback(|| async {
-            Failure::no_route(
-                "no such route; there are: GET /v1/site, /v1/workloads, /v1/workloads/SLUG, \
-                 /v1/workloads/SLUG/logs; PUT and DELETE /v1/workloads/SLUG; PUT /v1/images?image=NAME",
-            )
+        .fallback(async |request: Request| {
+            let (method, path) = (request.method(), request.uri().path());
+            Failure::no_route(format!("no route {method} {path}; there are: {ROUTES}"))
         })
+        .method_not_allowed_fallback(async |request: Request| {
+            let (method, path) = (request.method(), request.uri().path());
+            Failure::method_not_allowed(format!(
+                "{path} does not take {method}; there are: {ROUTES}"
+            ))
+        })
+        .layer(DefaultBodyLimit::max(BODY_LIMIT_BYTES))
         .with_state(commands)
 }
 
@@ -210,7 +223,7 @@ pub(super) enum Progress {
 async fn image(
     State(commands): State<Commands>,
     Asked(Image { image }): Asked<Image>,
-    context: Bytes,
+    Raw(context): Raw<IMAGE_LIMIT_BYTES>,
 ) -> Result<Response, Failure> {
     let (progress, lines) = mpsc::channel(WAITING);
     let command = SiteCommand::PrepareImage {
@@ -220,7 +233,7 @@ async fn image(
     };
     let sent = commands.send(command).await;
     sent.map_err(|_| Failure::unavailable())?;
-    Ok(json_lines(lines, |line| match line {
+    Ok(json_lines(lines, SILENCE, |line| match line {
         Ok(line) => Progress::Line(line),
         Err(error) => Progress::Error(error),
     }))
@@ -248,20 +261,25 @@ async fn logs(
         follow: query.follow,
         reply,
     });
-    Ok(json_lines(lines.await??, |line: InstanceLine| line))
+    Ok(json_lines(lines.await??, SILENCE, |line: InstanceLine| {
+        line
+    }))
 }
 
-/// One JSON object a line, as they come.
-fn json_lines<T, L: Serialize>(
+/// One JSON object a line, as they come; an empty line after each such silence.
+pub(super) fn json_lines<T, L: Serialize>(
     lines: mpsc::Receiver<T>,
+    silence: Duration,
     shown: impl Fn(T) -> L + Send + 'static,
 ) -> Response
 where
     T: Send + 'static,
 {
-    let stream = stream::unfold((lines, shown), |(mut lines, shown)| async move {
-        let line = lines.recv().await?;
-        let mut text = serde_json::to_vec(&shown(line)).unwrap_or_default();
+    let stream = stream::unfold((lines, shown), move |(mut lines, shown)| async move {
+        let mut text = match timeout(silence, lines.recv()).await {
+            Ok(line) => serde_json::to_vec(&shown(line?)).unwrap_or_default(),
+            Err(_) => Vec::new(),
+        };
         text.push(b'\n');
         Some((io::Result::Ok(Bytes::from(text)), (lines, shown)))
     });

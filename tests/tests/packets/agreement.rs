@@ -9,12 +9,14 @@ use balancer_common::{Address, Reason};
 
 use crate::agent::{Clamp, Decap, VIP_V4, VIP_V6};
 use crate::counts::Counts;
+use crate::echo::request;
 use crate::edge::{ENCAPSULATIONS, Service, Site};
 use crate::frame::{Packet, Transport};
 use crate::mutation::mutated;
 use crate::outer::Outer;
 use crate::row::{Bench, spelled};
 use crate::run::{Ran, Verdict};
+use crate::tags::tagged;
 
 /// Services with several backends, two of which no packet can reach.
 const SEVERAL: &[Service] = &[
@@ -96,7 +98,16 @@ fn balance_and_the_pure_function_choose_alike() -> Result<()> {
     let mut base = flows(&services, 4);
     base.push(Packet::tcp("198.51.100.1").options(&[1; 40]).frame());
     base.push(Packet::udp("198.51.100.200").frame());
-    base.push(Packet::new(Transport::Other(1), "198.51.100.1").frame());
+    for tags in [&[0x81, 0, 0, 7][..], &[0x88, 0xa8, 0, 7, 0x81, 0, 0, 8]] {
+        for (_, vip, _, _) in &services {
+            base.push(tagged(Packet::tcp(vip).frame(), tags));
+        }
+    }
+    for vip in ["198.51.100.1", "2001:db8::4"] {
+        base.push(request(vip).frame());
+        base.push(tagged(request(vip).frame(), &[0x81, 0, 0, 7]));
+    }
+    base.extend(crate::errors::samples());
     let spoilt = mutated(SEED, 6_000, &base);
     let (expected, reasons) = decide(&spoilt);
     agree(&site, &spoilt, &expected)?;

@@ -78,6 +78,12 @@ impl Counts {
         counts
     }
 
+    /// Those whose names begin so.
+    pub(crate) fn only(mut self, start: &str) -> Counts {
+        self.0.retain(|name, _| name.starts_with(start));
+        self
+    }
+
     /// Both together.
     pub(crate) fn plus(mut self, other: &Counts) -> Counts {
         for (name, number) in &other.0 {

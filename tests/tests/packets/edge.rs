@@ -119,6 +119,11 @@ impl Site {
         Ok(())
     }
 
+    /// Starts the daemon again, after it was killed.
+    pub(crate) fn start_again(&mut self) -> Result<()> {
+        self.edge.start_again(&self.world)
+    }
+
     /// The same tables in user space.
     pub(crate) fn likeness(&self) -> &Likeness {
         self.likeness.as_ref().expect("nothing was changed")

@@ -28,6 +28,8 @@ pub(crate) const BEHIND_IPV6: usize = 54;
 pub(crate) enum Transport {
     Tcp,
     Udp,
+    /// ICMP or ICMPv6, as the addresses are: type, code, and the four bytes behind the checksum.
+    Icmp([u8; 6]),
     /// Some other protocol, by its number; the payload follows the IP header.
     Other(u8),
 }
@@ -138,6 +140,12 @@ impl Packet {
                 .ack(0x0506_0708)
                 .write(&mut frame, &self.payload),
             Transport::Udp => ip.udp(source, destination).write(&mut frame, &self.payload),
+            Transport::Icmp([kind, code, rest @ ..]) if self.destination.is_ipv4() => ip
+                .icmpv4_raw(kind, code, rest)
+                .write(&mut frame, &self.payload),
+            Transport::Icmp([kind, code, rest @ ..]) => ip
+                .icmpv6_raw(kind, code, rest)
+                .write(&mut frame, &self.payload),
             Transport::Other(number) => ip.write(&mut frame, IpNumber(number), &self.payload),
         }
         .expect("a sound packet");

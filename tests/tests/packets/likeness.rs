@@ -10,10 +10,14 @@ use balancer::reconcile::{self, BackendRecord, NextHop, Plan};
 use balancer::state::{Change, State};
 use balancer::table::Table;
 use balancer_common::abi::{self, HistoryRow, Service, ServiceKey, Slot, outer};
+use balancer_common::echo::Reply;
 use balancer_common::edge::{self, Choice, Tables};
 use balancer_common::flow::HashKey;
+use balancer_common::frame::turned;
 use balancer_common::outer::{GueIpv4, GueIpv6, Ipv4, Ipv6, Outer};
-use balancer_common::{Address, Reason};
+use balancer_common::tags::Tags;
+use balancer_common::unusual::{self, Fate};
+use balancer_common::{Address, Frame as _, FrameMut as _, Reason};
 
 use crate::counts::Counts;
 use crate::run::{Ran, Verdict};
@@ -92,15 +96,31 @@ impl Likeness {
 
     /// What the program should make of a frame.
     pub(crate) fn decide(&self, frame: &[u8]) -> Decided {
-        match edge::choose(frame, self, &self.key) {
-            Ok(choice) => {
+        let plain = edge::choose(frame, self, &self.key);
+        let (fate, came) = match plain {
+            Err(reason) if unusual::is_unusual(frame, reason) => {
+                let tags = Tags::read(frame);
+                (unusual::judge(frame, &tags, self, &self.key), tags)
+            }
+            plain => (plain.map(Fate::Sent), Tags::NONE),
+        };
+        match fate {
+            Ok(Fate::Answered(reply)) => Decided {
+                ran: Ran {
+                    verdict: Verdict::Transmit,
+                    frame: answered(frame, &came, &reply),
+                },
+                counted: Counts::reason(Reason::EchoAnswered),
+                reason: Some(Reason::EchoAnswered),
+            },
+            Ok(Fate::Sent(choice)) => {
                 self.check_owner(&choice);
                 // Nothing has moved since the configuration was read.
                 assert_eq!(choice.moved, None);
                 let (service, address) = &self.names[&choice.id];
                 Decided {
                     counted: Counts::backend(service, address, choice.inner.length),
-                    ran: self.sent(frame, &choice),
+                    ran: self.sent(frame, &choice, &came),
                     reason: None,
                 }
             }
@@ -130,10 +150,11 @@ impl Likeness {
         Some(table)
     }
 
-    fn sent(&self, frame: &[u8], choice: &Choice<'_>) -> Ran {
-        let mut out = vec![0; choice.backend.outer_length()];
-        out.extend_from_slice(frame);
-        let head = &mut out[..];
+    fn sent(&self, frame: &[u8], choice: &Choice<'_>, came: &Tags) -> Ran {
+        let leave = came.leaving_by(choice.backend.interface, self.ingress);
+        let mut out = vec![0; choice.backend.outer_length() + leave.length];
+        out.extend_from_slice(&frame[came.length..]);
+        let head = &mut out[leave.length..];
         match choice.backend.outer {
             outer::IPV4 => Ipv4::write(head, choice.backend, &choice.inner),
             outer::IPV6 => Ipv6::write(head, choice.backend, &choice.inner),
@@ -141,6 +162,7 @@ impl Likeness {
             outer::GUE_IPV6 => GueIpv6::write(head, choice.backend, &choice.inner),
             other => panic!("no outer header {other}"),
         }
+        leave.write(&mut out[..], choice.backend);
         Ran {
             verdict: match choice.backend.interface == self.ingress {
                 true => Verdict::Transmit,
@@ -179,6 +201,16 @@ impl Tables for Likeness {
         let [newest, second, third] = *table.history().get(slot as usize)?;
         Some([newest.0, second.0, third.0, 0])
     }
+}
+
+/// The request made the reply.
+fn answered(frame: &[u8], tags: &Tags, reply: &Reply) -> Vec<u8> {
+    let mut out = frame.to_vec();
+    reply.write(&mut out[tags.length..]);
+    let (first, second) = turned((frame.read(0).unwrap(), frame.read(8).unwrap()));
+    out[..].write(0, first);
+    out[..].write(8, second);
+    out
 }
 
 fn backend(record: &BackendRecord) -> abi::Backend {

@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 
 use etherparse::{
-    Ethernet2Slice, IpNumber, IpSlice, Ipv4HeaderSlice, Ipv4Slice, Ipv6HeaderSlice, SlicedPacket,
-    TcpSlice, TransportSlice, UdpSlice,
+    EtherType, Ethernet2Slice, IpNumber, IpSlice, Ipv4HeaderSlice, Ipv4Slice, Ipv6HeaderSlice,
+    LaxIpSlice, SingleVlanSlice, SlicedPacket, TcpSlice, TransportSlice, UdpSlice,
 };
 
 use crate::frame::{put, summed};
@@ -32,7 +32,18 @@ pub(crate) fn judge(frame: &[u8], ran: &Ran) -> Result<(), String> {
             Err("changed, and yet not sent".to_owned())
         }
         Verdict::Transmit | Verdict::Redirect => {
+            if asks(ip_packet(frame)?) {
+                return answered(frame, ran);
+            }
             let outer = encapsulated(&ran.frame)?;
+            // Tags stay on the wire that they came by.
+            let tags = match ran.verdict {
+                Verdict::Transmit => tags(frame)?,
+                _ => &[],
+            };
+            if self::tags(&ran.frame)? != tags {
+                return Err(format!("other tags than {tags:02x?}"));
+            }
             let packet = ip_packet(frame)?;
             if outer.inner != packet {
                 return Err("the inner packet is not the one that came".to_owned());
@@ -47,6 +58,64 @@ pub(crate) fn judge(frame: &[u8], ran: &Ran) -> Result<(), String> {
             Ok(())
         }
     }
+}
+
+/// Whether a packet is an echo request.
+fn asks(packet: &[u8]) -> bool {
+    match packet {
+        [first, _, _, _, _, _, _, _, _, 1, ..] if first >> 4 == 4 => packet.get(20) == Some(&8),
+        [first, _, _, _, _, _, 58, ..] if first >> 4 == 6 => packet.get(40) == Some(&128),
+        _ => false,
+    }
+}
+
+/// Whether what came out is the reply to the request that went in: all of it as it was, but for addresses that changed
+/// places, type and TTL; and checksums as right as they were.
+fn answered(frame: &[u8], ran: &Ran) -> Result<(), String> {
+    let out = &ran.frame;
+    let (asked, said) = (ip_packet(frame)?, ip_packet(out)?);
+    let mut expected = frame.to_vec();
+    expected[..6].copy_from_slice(&frame[6..12]);
+    expected[6..12].copy_from_slice(&frame[..6]);
+    let at = frame.len() - behind_tags(frame)?.1.len();
+    // Where source, destination, TTL, type and checksums stand, and how long an address is.
+    let (source, address, ttl, kind, sums): (_, _, _, _, &[usize]) = match asked[0] >> 4 {
+        4 => (12, 4, 8, 20, &[10, 22]),
+        _ => (8, 16, 7, 40, &[42]),
+    };
+    for n in 0..address {
+        expected[at + source + n] = asked[source + address + n];
+        expected[at + source + address + n] = asked[source + n];
+    }
+    expected[at + ttl] = 64;
+    expected[at + kind] = if address == 4 { 0 } else { 129 };
+    for sum in sums {
+        expected[at + sum..at + sum + 2].copy_from_slice(&said[*sum..sum + 2]);
+    }
+    if expected != *out || ran.verdict != Verdict::Transmit {
+        return Err("no reply to this request".to_owned());
+    }
+    let sums = |packet: &[u8]| match address {
+        4 => (summed_up(&[&packet[..20]]), summed_up(&[&packet[20..]])),
+        _ => {
+            let length = (packet.len() as u16 - 40).to_be_bytes();
+            let pseudo = [&packet[8..40], &length, &[0, 58], &packet[40..]];
+            (true, summed_up(&pseudo))
+        }
+    };
+    if sums(asked) != sums(said) {
+        return Err(format!("checksums right: {:?}", sums(said)));
+    }
+    Ok(())
+}
+
+/// Whether the words of these parts, each of even length but the last, sum up to all ones.
+fn summed_up(parts: &[&[u8]]) -> bool {
+    let words = parts.iter().flat_map(|part| part.chunks(2));
+    let sum: u64 = words
+        .map(|word| u64::from(word[0]) << 8 | u64::from(*word.get(1).unwrap_or(&0)))
+        .sum();
+    sum != 0 && sum.is_multiple_of(0xffff)
 }
 
 /// Whether what an agent made of a frame may go up the stack: untouched, or the very packet that
@@ -205,12 +274,28 @@ pub(crate) fn encapsulated(frame: &[u8]) -> Result<Outer, String> {
     }
 }
 
+/// What stands behind the addresses of a frame, VLAN tags first: the type of what is behind them, and that.
+fn behind_tags(frame: &[u8]) -> Result<(EtherType, &[u8]), String> {
+    let ethernet = Ethernet2Slice::from_slice_without_fcs(frame).map_err(|e| e.to_string())?;
+    let (mut ether_type, mut rest) = (ethernet.ether_type(), ethernet.payload_slice());
+    while [EtherType::VLAN_TAGGED_FRAME, EtherType::PROVIDER_BRIDGING].contains(&ether_type) {
+        let tag = SingleVlanSlice::from_slice(rest).map_err(|e| e.to_string())?;
+        (ether_type, rest) = (tag.ether_type(), tag.payload_slice());
+    }
+    Ok((ether_type, rest))
+}
+
+/// The VLAN tags of a frame.
+fn tags(frame: &[u8]) -> Result<&[u8], String> {
+    let (_, rest) = behind_tags(frame)?;
+    Ok(&frame[12..frame.len() - rest.len() - 2])
+}
+
 /// The IP packet of a frame, without the padding behind it.
 pub(crate) fn ip_packet(frame: &[u8]) -> Result<&[u8], String> {
-    let ethernet = Ethernet2Slice::from_slice_without_fcs(frame).map_err(|e| e.to_string())?;
-    let packet = ethernet.payload_slice();
+    let (ether_type, packet) = behind_tags(frame)?;
     let version = packet.first().map(|first| first >> 4);
-    let length = match (ethernet.ether_type().0, version) {
+    let length = match (ether_type.0, version) {
         // The header alone: what follows may be broken, and is the stack's business.
         (0x0800, Some(4)) => Ipv4HeaderSlice::from_slice(packet)
             .map_err(|e| e.to_string())?
@@ -238,8 +323,41 @@ fn sound(packet: &[u8]) -> Result<(), String> {
     }
     match sliced.transport {
         Some(TransportSlice::Tcp(_) | TransportSlice::Udp(_)) => Ok(()),
+        Some(TransportSlice::Icmpv4(error)) if [3, 11, 12].contains(&error.type_u8()) => {
+            quotes(packet, &error.slice()[8..])
+        }
+        Some(TransportSlice::Icmpv6(error)) if (1..=4).contains(&error.type_u8()) => {
+            quotes(packet, &error.slice()[8..])
+        }
         other => Err(format!("no TCP and no UDP: {other:?}")),
     }
+}
+
+/// Whether an error to an address quotes a TCP or UDP packet from there, ports and all.
+fn quotes(packet: &[u8], quote: &[u8]) -> Result<(), String> {
+    let to = IpSlice::from_slice(packet).map_err(|e| e.to_string())?;
+    let (quoted, _) = LaxIpSlice::from_slice(quote).map_err(|e| e.to_string())?;
+    let inside = quoted.payload();
+    match inside.ip_number {
+        IpNumber::TCP | IpNumber::UDP if inside.payload.len() >= 8 => {}
+        other => {
+            return Err(format!(
+                "quotes {} bytes of {other:?}",
+                inside.payload.len()
+            ));
+        }
+    }
+    match quoted.source_addr() == to.destination_addr() {
+        true => Ok(()),
+        false => Err(format!("quotes a packet of {}", quoted.source_addr())),
+    }
+}
+
+/// Next hop's MAC, outer destination, and source port of UDP: by what way an encapsulated packet goes.
+pub(crate) fn way(frame: &[u8]) -> Result<(IpAddr, Vec<u8>, Option<u16>), String> {
+    let ip = IpSlice::from_slice(ip_packet(frame)?).map_err(|e| e.to_string())?;
+    let port = encapsulated(frame)?.source_port;
+    Ok((ip.destination_addr(), frame[..6].to_vec(), port))
 }
 
 fn tos(packet: &[u8]) -> u8 {

@@ -37,6 +37,7 @@ impl Verdict {
         match reason.verdict() {
             reason::Verdict::Pass => Verdict::Pass,
             reason::Verdict::Drop => Verdict::Drop,
+            reason::Verdict::Answer => Verdict::Transmit,
         }
     }
 }

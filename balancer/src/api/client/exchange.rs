@@ -207,11 +207,14 @@ pub(crate) struct Lines {
 }
 
 impl Lines {
-    /// The next line, without its end; `None` when the answer has ended.
+    /// The next line that says something, without its end; `None` when the answer has ended.
     pub(crate) async fn next(&mut self) -> Answer<Option<String>> {
         loop {
             if let Some(end) = self.read.iter().position(|&byte| byte == b'\n') {
                 let line: Vec<u8> = self.read.drain(..=end).collect();
+                if end == 0 {
+                    continue;
+                }
                 return Ok(Some(String::from_utf8_lossy(&line[..end]).into_owned()));
             }
             match self.body.frame().await {

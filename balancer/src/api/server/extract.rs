@@ -15,31 +15,30 @@ use crate::{api::BODY_LIMIT_BYTES, model::ServiceName, state::OperationId};
 /// A JSON body; the content type does not matter.
 pub(crate) struct Body<T>(pub(crate) T);
 
-/// A body of whatever kind.
-pub(super) struct Raw(pub(super) Bytes);
+/// A body of whatever kind, of at most so many bytes.
+pub(crate) struct Raw<const LIMIT: usize = BODY_LIMIT_BYTES>(pub(crate) Bytes);
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     type Rejection = Failure;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Failure> {
-        let Raw(bytes) = Raw::from_request(request, state).await?;
+        let Raw(bytes): Raw = Raw::from_request(request, state).await?;
         serde_json::from_slice(&bytes).map(Self).map_err(|error| {
             Failure::invalid(format!("the body is not what this route takes: {error}"))
         })
     }
 }
 
-impl<S: Send + Sync> FromRequest<S> for Raw {
+impl<const LIMIT: usize, S: Send + Sync> FromRequest<S> for Raw<LIMIT> {
     type Rejection = Failure;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Failure> {
-        let too_large =
-            || Failure::too_large(format!("the body is larger than {BODY_LIMIT_BYTES} bytes"));
+        let too_large = || Failure::too_large(format!("the body is larger than {LIMIT} bytes"));
         let announced = request
             .headers()
             .get(CONTENT_LENGTH)
             .and_then(|value| value.to_str().ok()?.parse().ok());
-        if announced.is_some_and(|bytes: u64| bytes > BODY_LIMIT_BYTES as u64) {
+        if announced.is_some_and(|bytes: u64| bytes > LIMIT as u64) {
             return Err(too_large());
         }
         let bytes =

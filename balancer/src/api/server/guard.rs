@@ -17,7 +17,7 @@ use crate::api::{command::Command, door::Door, token::Token};
 /// How many may ask at once; the others wait in the kernel's queue.
 const SEATS: usize = 256;
 
-/// How long each connection may last: longer than the longest wait.
+/// How long a connection may last on which no answer moves: longer than the longest wait.
 const STAY: Duration = Duration::from_secs(120);
 
 /// Listens for callers over TCP.

@@ -21,7 +21,7 @@ use tokio::{
 
 pub use self::guard::{bind_tcp, serve_tcp};
 pub(crate) use self::{
-    extract::{Asked, Body},
+    extract::{Asked, Body, Raw},
     failure::Failure,
     guard::serve_guarded,
 };

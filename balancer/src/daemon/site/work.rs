@@ -7,7 +7,7 @@ use tokio::task::JoinSet;
 
 use super::edges::{Speaker, tell};
 use crate::{
-    api::client::Client,
+    api::client::{Client, ClientError},
     runtime::{InstanceSpec, Runtime, RuntimeError},
     site::Action,
 };
@@ -25,7 +25,7 @@ pub(super) struct Work {
 pub(super) struct Done {
     /// The instance or edge.
     pub(super) subject: String,
-    /// What was done, in order; after one that failed nothing more was.
+    /// What was done, in order; when the edge did not answer nothing more was.
     pub(super) outcomes: Vec<(Action, Result<(), String>)>,
 }
 
@@ -44,23 +44,14 @@ impl Work {
         self.busy.contains(subject)
     }
 
-    /// Tells an edge these things, one after the other.
+    /// Tells an edge these things, one after the other: what it refuses holds nothing else up.
     pub(super) fn tell(&mut self, edge: String, client: Client, actions: Vec<Action>) {
         let speaker = self.speaker.clone();
         self.busy.insert(edge.clone());
         self.tasks.spawn(async move {
-            let mut outcomes = Vec::new();
-            for action in actions {
-                let told = tell(&client, &speaker, &action).await;
-                let failed = told.is_err();
-                outcomes.push((action, told.map_err(|error| error.to_string())));
-                if failed {
-                    break;
-                }
-            }
             Done {
                 subject: edge,
-                outcomes,
+                outcomes: tell_all(&client, &speaker, actions).await,
             }
         });
     }
@@ -129,5 +120,68 @@ impl Work {
                 None => std::future::pending().await,
             }
         }
+    }
+}
+
+/// Tells an edge one thing after the other, until it does not answer.
+async fn tell_all(
+    client: &Client,
+    speaker: &Speaker,
+    actions: Vec<Action>,
+) -> Vec<(Action, Result<(), String>)> {
+    let mut outcomes = Vec::new();
+    for action in actions {
+        let told = tell(client, speaker, &action).await;
+        let answered = matches!(&told, Ok(()) | Err(ClientError::Refused { .. }));
+        outcomes.push((action, told.map_err(|error| error.to_string())));
+        if !answered {
+            break;
+        }
+    }
+    outcomes
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::{Json, Router, extract::Path, http::StatusCode, routing::delete};
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::{
+        api::replies::{ErrorCode, ErrorReply},
+        model::Endpoint,
+    };
+
+    async fn refuse(Path(name): Path<String>) -> (StatusCode, Json<ErrorReply>) {
+        let reply = ErrorReply::new(ErrorCode::Conflict, format!("not {name}"));
+        (StatusCode::CONFLICT, Json(reply))
+    }
+
+    #[tokio::test]
+    async fn what_an_edge_refuses_holds_nothing_up_and_its_silence_does() {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let router = Router::new().route("/v1/services/{name}", delete(refuse));
+        let edge = tokio::spawn(axum::serve(listener, router).into_future());
+        let endpoint: Endpoint = format!("http://{address}").parse().unwrap();
+        let client = Client::new(endpoint);
+        let speaker = Speaker {
+            city: "SEA".parse().unwrap(),
+            agent: "http://agent:9108".to_owned(),
+        };
+        let withdraw = |service: &str| Action::Withdraw {
+            edge: "edge-0".to_owned(),
+            service: service.parse().unwrap(),
+        };
+        let actions = ["web", "dns"].map(withdraw).to_vec();
+        let outcomes = tell_all(&client, &speaker, actions.clone()).await;
+        let said: Vec<String> = outcomes
+            .into_iter()
+            .filter_map(|(_, told)| told.err())
+            .collect();
+        assert_eq!(said, ["not web", "not dns"]);
+        edge.abort();
+        let _ = edge.await;
+        assert_eq!(tell_all(&client, &speaker, actions).await.len(), 1);
     }
 }

@@ -12,6 +12,7 @@ use tokio::time::sleep;
 
 use super::{files::Files, plan, record::RecordFile, sites::Sites};
 use crate::{
+    api::client::ClientError,
     lbctl::{Desk, failure::Failure},
     site_api::{
         requests::{DEFAULT_DRAIN_TIMEOUT_SECONDS, WorkloadBody},
@@ -58,11 +59,16 @@ impl Apply {
         }
         confirm(desk, self.yes)?;
 
-        // Known before a site hears of it, so that nothing is lost when this ends half-way.
         let changed = || {
             let all = plan.workloads.iter();
             all.filter(|workload| workload.action != Action::Unchanged)
         };
+        // All images before anything else: one that there is not stops everything.
+        for workload in changed() {
+            self.prepare_images(desk, &sites, &declarations, workload)
+                .await?;
+        }
+        // Known before a site hears of it, so that nothing is lost when this ends half-way.
         for workload in changed() {
             match &workload.wanted {
                 Some(wanted) => {
@@ -73,10 +79,6 @@ impl Apply {
             }
         }
         file.save()?;
-        // All images before any instance: one that there is not stops everything.
-        for workload in changed() {
-            self.prepare_images(desk, &sites, workload).await?;
-        }
         for workload in changed() {
             carry_out(&sites, workload).await?;
         }
@@ -105,38 +107,42 @@ impl Apply {
         &self,
         desk: &mut Desk<'_>,
         sites: &Sites,
+        declarations: &Declarations,
         workload: &WorkloadPlan,
     ) -> Result<(), Failure> {
-        let Some(wanted) = &workload.wanted else {
+        let mut of_file = declarations.workloads.iter();
+        let Some(declared) = of_file.find(|each| each.workload.slug == workload.slug) else {
             return Ok(());
         };
         let context = match self.files.image_context() {
             Some(directory) => Some(tar_of(&directory).await?),
             None => None,
         };
-        for city in wanted.cities() {
+        for city in declared.workload.cities() {
             let site = sites.site(city)?;
             if site.site().await?.runtime != "docker" {
                 continue;
             }
-            let images: BTreeSet<&str> = wanted
-                .containers
-                .iter()
-                .map(|container| container.image.as_str())
-                .collect();
-            for image in images {
-                writeln!(desk.out, "{city}: image {image}")?;
-                desk.out.flush()?;
-                let mut lines = Vec::new();
-                let made = site
-                    .prepare_image(image, context.clone(), |line| lines.push(line.to_owned()))
-                    .await;
-                if let Err(error) = made {
-                    for line in lines {
-                        writeln!(desk.out, "  {line}")?;
-                    }
-                    return Err(error.into());
+            let mut ready = BTreeSet::new();
+            for (index, container) in declared.workload.containers.iter().enumerate() {
+                let image = &container.image;
+                if !ready.insert(image) {
+                    continue;
                 }
+                writeln!(desk.out, "{city}: image {image}")?;
+                let made = site.prepare_image(image, context.clone(), |line| {
+                    // Progress: who does not read it needs no other way out.
+                    let _ = writeln!(desk.out, "  {line}").and_then(|()| desk.out.flush());
+                });
+                made.await.map_err(|error| match error {
+                    ClientError::Refused { error, .. } => {
+                        let problem = format!("{image:?} is not to be had in {city}: {error}");
+                        let expected = "an image of its store or of a registry, or a Dockerfile beside this file";
+                        let path = format!("container[{index}].image");
+                        Failure::Workload(declared.error(&path, problem, expected).to_string())
+                    }
+                    other => other.into(),
+                })?;
             }
         }
         Ok(())

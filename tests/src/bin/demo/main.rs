@@ -75,8 +75,8 @@ fn main() -> ExitCode {
         let summary = env::temp_dir().join(SUMMARY);
         match show {
             Show::Job => job::tell(keep, &summary),
-            Show::Story => story::tell(Runs::Docker, keep, &summary),
-            Show::StoryBuiltin => story::tell(Runs::Builtin, keep, &summary),
+            Show::Story => story::tell(Runs::Docker, &summary),
+            Show::StoryBuiltin => story::tell(Runs::Builtin, &summary),
         }
     } else {
         watch(show, keep)
@@ -93,6 +93,9 @@ fn main() -> ExitCode {
 
 /// Has it shown, then makes sure that nothing of it is left.
 fn watch(show: Show, keep: bool) -> Result<()> {
+    if keep && !matches!(show, Show::Job) {
+        bail!("only the main job can be left up: `cargo xtask demo --keep`");
+    }
     kept::refuse_second()?;
     let before = Traces::take()?;
     let interrupted = Arc::new(AtomicBool::new(false));

@@ -11,26 +11,19 @@ use anyhow::{Context, Result};
 use testbed::{Runs, World};
 
 use self::stage::Stage;
-use crate::kept;
 use crate::narrate::{act, step};
 
 /// Tells it all with instances that run like this, and writes the last line to `summary`.
-pub(crate) fn tell(runs: Runs, keep: bool, summary: &Path) -> Result<()> {
-    let world = if keep {
-        World::kept(kept::record_process)?
-    } else {
-        World::new()?
-    };
-    let told = tell_in(&world, runs, summary, keep);
+pub(crate) fn tell(runs: Runs, summary: &Path) -> Result<()> {
+    let world = World::new()?;
+    let told = tell_in(&world, runs, summary);
     if told.is_err() {
         eprintln!("{}", world.logs());
-    } else if keep {
-        world.leave();
     }
     told
 }
 
-fn tell_in(world: &World, runs: Runs, summary: &Path, keep: bool) -> Result<()> {
+fn tell_in(world: &World, runs: Runs, summary: &Path) -> Result<()> {
     act(
         "Seattle and Dallas: a client, a router, an edge and a host in each, a backbone between them",
     );
@@ -50,13 +43,6 @@ fn tell_in(world: &World, runs: Runs, summary: &Path, keep: bool) -> Result<()> 
     let failover = acts::edge_cut_off(&mut stage)?;
     acts::one_city_stops(&mut stage)?;
     acts::logs(&stage)?;
-    if keep {
-        act("It stays up");
-        println!("{}", stage.file.directory().display());
-        std::mem::forget(stage);
-        fs::write(summary, "the story stays up").context("cannot write the summary")?;
-        return Ok(());
-    }
     acts::destroy(&mut stage)?;
     let line = format!(
         "{} requests to two cities; none failed but those of the edge that was cut off, whose clients \

@@ -1,7 +1,7 @@
 //! The workload file of the story, as its owner would write it.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use testbed::{Runs, World, image_context, program};
@@ -39,11 +39,6 @@ impl WorkloadFile {
     /// Where it is.
     pub(crate) fn path(&self) -> PathBuf {
         self.directory.join("main.tf")
-    }
-
-    /// The directory that it lies in.
-    pub(crate) fn directory(&self) -> &Path {
-        &self.directory
     }
 
     /// Edits `min_replicas`.

@@ -1,0 +1,66 @@
+//! ICMP and ICMPv6 errors about a packet of a VIP (RFC 792, RFC 4443): what they quote tells whose flow they are about.
+
+use network_types::{eth::EthHdr, ip::IpProto};
+
+use crate::{
+    Frame, Reason,
+    echo::HEADER,
+    flow::Flow,
+    parse::{self, Network, Packet},
+};
+
+/// Bytes of layer 4 that any error quotes, and more need not be there: the ports are among them.
+const QUOTED: usize = 8;
+
+/// Whether a message of this type is an error: of ICMP unreachable, time exceeded and parameter problem; of ICMPv6 these
+/// and packet too big. Redirects are about the way to whoever sent the packet, and its host did not.
+#[inline(always)]
+pub(crate) fn is_error(kind: u8, ipv4: bool) -> bool {
+    if ipv4 {
+        kind == 3 || kind == 11 || kind == 12
+    } else {
+        matches!(kind, 1..=4)
+    }
+}
+
+/// The error as a packet of the flow that it quotes, as the client's packets have it: it goes where they go.
+///
+/// # Errors
+///
+/// [`Reason::BadQuote`] when it quotes no first piece of a TCP or UDP packet of the VIP.
+#[inline(always)]
+pub(crate) fn packet<F: Frame>(frame: F, network: &Network) -> Result<Packet, Reason> {
+    let quote = frame.skip(EthHdr::LEN + network.header_length + HEADER);
+    let quoted = if network.version_protocol == IpProto::Ipv4 as u8 {
+        parse::ipv4(quote, 0)
+    } else {
+        parse::ipv6(quote, 0)
+    };
+    let quoted = quoted.ok_or(Reason::BadQuote)?;
+    let end = network.header_length + HEADER + quoted.header_length + QUOTED;
+    let known = quoted.protocol == IpProto::Tcp as u8 || quoted.protocol == IpProto::Udp as u8;
+    if !quoted.sound
+        || !known
+        || quoted.later_fragment
+        || quoted.source != network.destination
+        || end > network.length
+    {
+        return Err(Reason::BadQuote);
+    }
+    let ports: u32 = quote
+        .skip(quoted.header_length)
+        .read(0)
+        .ok_or(Reason::BadQuote)?;
+    Ok(Packet {
+        flow: Flow {
+            source: quoted.destination,
+            destination: network.destination,
+            ports: ports.rotate_left(16),
+            protocol: quoted.protocol,
+        },
+        version_protocol: network.version_protocol,
+        tos: network.tos,
+        length: network.length,
+        continues: false,
+    })
+}

@@ -1,0 +1,31 @@
+//! The answer to an echo request, made of the request where it stands.
+
+use balancer_common::{Frame as _, FrameMut as _, Reason, echo::Reply, frame::turned};
+use balancer_ebpf::packet::Packet;
+
+/// `tags`: bytes of VLAN tags, which stay.
+#[inline(always)]
+pub(crate) fn answer(packet: Packet, tags: usize, reply: &Reply) -> Reason {
+    let (Some(first), Some(second)) = (packet.read(0), packet.read(8)) else {
+        return Reason::ShortFrame;
+    };
+    let behind = packet.skip(tags);
+    if reply.ipv4 {
+        let Some(mut head) = behind.head::<{ Reply::IPV4_REACH }>() else {
+            return Reason::BadTotalLength;
+        };
+        reply.write(&mut head);
+    } else {
+        let Some(mut head) = behind.head::<{ Reply::IPV6_REACH }>() else {
+            return Reason::BadTotalLength;
+        };
+        reply.write(&mut head);
+    }
+    let Some(mut head) = packet.head::<12>() else {
+        return Reason::ShortFrame;
+    };
+    let (first, second) = turned((first, second));
+    head.write(0, first);
+    head.write(8, second);
+    Reason::EchoAnswered
+}

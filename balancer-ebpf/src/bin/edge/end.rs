@@ -1,0 +1,29 @@
+//! Where a packet that is not sent ends: counted, and logged if that is asked for.
+
+use aya_ebpf::{bindings::xdp_action, programs::XdpContext};
+use aya_log_ebpf::info;
+use balancer_common::{Reason, reason::Verdict};
+use balancer_ebpf::counter::count_reason;
+
+use crate::maps::{DEBUG_PACKETS, REASONS};
+
+#[inline(always)]
+pub(crate) fn end(ctx: &XdpContext, reason: Reason, bytes: u64) -> u32 {
+    let packets = count_reason(&REASONS, reason, bytes);
+    match reason.verdict() {
+        Verdict::Pass => xdp_action::XDP_PASS,
+        Verdict::Answer => xdp_action::XDP_TX,
+        Verdict::Drop => {
+            if DEBUG_PACKETS.load() != 0 && packets & (packets - 1) == 0 {
+                info!(
+                    ctx,
+                    "dropped: reason {} ({} bytes, {} packets so far)",
+                    reason as u32,
+                    bytes,
+                    packets
+                );
+            }
+            xdp_action::XDP_DROP
+        }
+    }
+}

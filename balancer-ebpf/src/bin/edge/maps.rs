@@ -1,0 +1,85 @@
+//! The edge's maps, which all its programs share.
+
+use aya_ebpf::{
+    Global,
+    btf_maps::{Array as InnerArray, ArrayOfMaps},
+    macros::{btf_map, map},
+    maps::{Array, HashMap, PerCpuArray, ProgramArray},
+};
+use balancer_common::{
+    Address,
+    abi::{
+        Backend, HistoryRow, LINE_SLOTS, MAX_BACKENDS, MAX_SERVICES, MAX_TABLES, Service,
+        ServiceKey, Slot, SlotLine, Traffic, program,
+    },
+    edge::Tables,
+    flow::HashKey,
+    reason,
+};
+
+/// Inner arrays of one outer map differ in length (Linux 5.10).
+const INNER: usize = aya_ebpf::bindings::BPF_F_INNER_MAP as usize;
+
+#[map]
+pub(crate) static VIPS: HashMap<Address, u32> = HashMap::with_max_entries(MAX_SERVICES, 0);
+#[map]
+pub(crate) static SERVICES: HashMap<ServiceKey, Service> =
+    HashMap::with_max_entries(MAX_SERVICES, 0);
+#[map]
+pub(crate) static BACKENDS: Array<Backend> = Array::with_max_entries(MAX_BACKENDS, 0);
+#[map]
+pub(crate) static TRAFFIC: PerCpuArray<Traffic> = PerCpuArray::with_max_entries(MAX_BACKENDS, 0);
+#[map]
+pub(crate) static REASONS: PerCpuArray<Traffic> = PerCpuArray::with_max_entries(reason::ROWS, 0);
+#[btf_map]
+pub(crate) static TABLES: ArrayOfMaps<InnerArray<SlotLine, 1, INNER>, { MAX_TABLES as usize }> =
+    ArrayOfMaps::new();
+/// The earlier owners of moved slots, one row a slot; the daemon keeps it beside each table.
+#[btf_map]
+pub(crate) static HISTORIES: ArrayOfMaps<
+    InnerArray<HistoryRow, 1, INNER>,
+    { MAX_TABLES as usize },
+> = ArrayOfMaps::new();
+
+/// The programs that take over from `balance`, which the daemon puts there.
+#[map]
+pub(crate) static PROGRAMS: ProgramArray = ProgramArray::with_max_entries(program::PLACES, 0);
+
+/// Set by the daemon when it loads the program.
+#[unsafe(no_mangle)]
+pub(crate) static HASH_KEY: Global<HashKey> = Global::new(HashKey([0; 7]));
+/// Not 0 to log drops, each time a reason's count on a CPU reaches a power of two.
+#[unsafe(no_mangle)]
+pub(crate) static DEBUG_PACKETS: Global<u32> = Global::new(0);
+
+/// The maps, as the decisions read them.
+pub(crate) struct Maps;
+
+impl Tables for Maps {
+    #[inline(always)]
+    fn is_vip(&self, address: &Address) -> bool {
+        VIPS.get_ptr(address).is_some()
+    }
+
+    #[inline(always)]
+    fn service(&self, key: &ServiceKey) -> Option<Service> {
+        // SAFETY: the value is copied at once; a replaced one is freed only after the program ran.
+        unsafe { SERVICES.get(key).copied() }
+    }
+
+    #[inline(always)]
+    fn slot(&self, table: u32, slot: u32) -> Option<Slot> {
+        let line = TABLES.get_value(table, &(slot / LINE_SLOTS as u32))?;
+        Some(Slot(line[slot as usize % LINE_SLOTS]))
+    }
+
+    #[inline(always)]
+    fn backend(&self, id: u16) -> Option<&Backend> {
+        BACKENDS.get(u32::from(id))
+    }
+
+    #[inline(always)]
+    fn history(&self, table: u32, slot: u32) -> Option<HistoryRow> {
+        HISTORIES.get_value(table, &slot).copied()
+    }
+}

@@ -1,0 +1,181 @@
+//! Out of the edge: the outer header in front, whatever stands between it and the Ethernet addresses.
+
+use core::arch::asm;
+
+use aya_ebpf::{
+    bindings::xdp_action,
+    helpers::generated::{bpf_redirect, bpf_xdp_adjust_head},
+    programs::XdpContext,
+};
+use balancer_common::{
+    Reason,
+    abi::{Backend, outer},
+    alternates,
+    edge::{self, Choice, Moved},
+    outer::{Carrying, GueIpv4, GueIpv6, Ipv4, Ipv6, Outer},
+};
+use balancer_ebpf::{
+    counter::count,
+    packet::{Head, Packet},
+};
+
+use crate::maps::{Maps, TRAFFIC};
+
+/// What stands between the Ethernet addresses and the type of what follows, when a frame comes and when it goes.
+pub(crate) trait Link {
+    /// Bytes more when it goes.
+    fn growth(&self) -> i32;
+    /// The frame that goes, without what stands there.
+    fn behind(&self, packet: Packet) -> Packet;
+    /// Puts it there, once the outer header is written.
+    fn write(&self, packet: Packet, backend: &Backend) -> Result<(), Reason>;
+}
+
+/// Nothing.
+pub(crate) struct Plain;
+
+impl Link for Plain {
+    #[inline(always)]
+    fn growth(&self) -> i32 {
+        0
+    }
+
+    #[inline(always)]
+    fn behind(&self, packet: Packet) -> Packet {
+        packet
+    }
+
+    #[inline(always)]
+    fn write(&self, _: Packet, _: &Backend) -> Result<(), Reason> {
+        Ok(())
+    }
+}
+
+/// The interface that the frame came in by.
+#[inline(always)]
+pub(crate) fn ingress(ctx: &XdpContext) -> u32 {
+    let mut context = ctx.ctx;
+    // SAFETY: does nothing; it keeps the compiler from remembering where within the context it reads, which the verifier
+    // refuses.
+    unsafe { asm!("{0} = {0}", inout(reg) context, options(nomem, nostack, preserves_flags)) };
+    // SAFETY: the context is the one that the kernel gave this program.
+    unsafe { (*context).ingress_ifindex }
+}
+
+/// Puts the outer header in front, counts the packet at its backend, and sends it.
+#[inline(always)]
+pub(crate) fn transmit<L: Link>(
+    ctx: &XdpContext,
+    choice: &Choice<'_>,
+    link: &L,
+) -> Result<u32, Reason> {
+    match choice.moved {
+        None => plain(ctx, choice, link),
+        Some(moved) => carrying(ctx, choice, link, moved),
+    }?;
+    count(&TRAFFIC, u32::from(choice.id), choice.inner.length as u64);
+    if choice.backend.interface == ingress(ctx) {
+        return Ok(xdp_action::XDP_TX);
+    }
+    // SAFETY: takes numbers only.
+    Ok(unsafe { bpf_redirect(choice.backend.interface, 0) } as u32)
+}
+
+#[inline(always)]
+fn plain<L: Link>(ctx: &XdpContext, choice: &Choice<'_>, link: &L) -> Result<(), Reason> {
+    let Choice { backend, inner, .. } = choice;
+    match backend.outer {
+        outer::GUE_IPV4 => push::<{ 14 + GueIpv4::LENGTH }, _>(ctx, choice, link, |head| {
+            GueIpv4::write(head, backend, inner);
+        }),
+        outer::GUE_IPV6 => push::<{ 14 + GueIpv6::LENGTH }, _>(ctx, choice, link, |head| {
+            GueIpv6::write(head, backend, inner);
+        }),
+        outer::IPV4 => push::<{ 14 + Ipv4::LENGTH }, _>(ctx, choice, link, |head| {
+            Ipv4::write(head, backend, inner);
+        }),
+        outer::IPV6 => push::<{ 14 + Ipv6::LENGTH }, _>(ctx, choice, link, |head| {
+            Ipv6::write(head, backend, inner);
+        }),
+        _ => Err(Reason::NoBackend),
+    }
+}
+
+/// The same, with the earlier owners that can be reached.
+#[inline(always)]
+fn carrying<L: Link>(
+    ctx: &XdpContext,
+    choice: &Choice<'_>,
+    link: &L,
+    moved: Moved,
+) -> Result<(), Reason> {
+    let ipv4 = choice.backend.outer == outer::GUE_IPV4;
+    match edge::alternates(&Maps, choice, moved)? {
+        [Some(a), Some(b), Some(c)] if ipv4 => {
+            carry4::<3, { grown4(3) }, _>(ctx, choice, link, [a, b, c])
+        }
+        [Some(a), Some(b), _] if ipv4 => carry4::<2, { grown4(2) }, _>(ctx, choice, link, [a, b]),
+        [Some(a), ..] if ipv4 => carry4::<1, { grown4(1) }, _>(ctx, choice, link, [a]),
+        [Some(a), Some(b), Some(c)] => carry6::<3, { grown6(3) }, _>(ctx, choice, link, [a, b, c]),
+        [Some(a), Some(b), _] => carry6::<2, { grown6(2) }, _>(ctx, choice, link, [a, b]),
+        [Some(a), ..] => carry6::<1, { grown6(1) }, _>(ctx, choice, link, [a]),
+        _ => plain(ctx, choice, link),
+    }
+}
+
+/// Bytes of the Ethernet header and the outer header with so many alternates.
+const fn grown4(count: usize) -> usize {
+    14 + GueIpv4::LENGTH + alternates::length(count, 4)
+}
+
+/// The same over IPv6.
+const fn grown6(count: usize) -> usize {
+    14 + GueIpv6::LENGTH + alternates::length(count, 16)
+}
+
+#[inline(always)]
+fn carry4<const N: usize, const HEAD: usize, L: Link>(
+    ctx: &XdpContext,
+    choice: &Choice<'_>,
+    link: &L,
+    alternates: [&Backend; N],
+) -> Result<(), Reason> {
+    push::<HEAD, _>(ctx, choice, link, |head| {
+        GueIpv4::write_carrying(head, choice.backend, alternates, &choice.inner);
+    })
+}
+
+#[inline(always)]
+fn carry6<const N: usize, const HEAD: usize, L: Link>(
+    ctx: &XdpContext,
+    choice: &Choice<'_>,
+    link: &L,
+    alternates: [&Backend; N],
+) -> Result<(), Reason> {
+    push::<HEAD, _>(ctx, choice, link, |head| {
+        GueIpv6::write_carrying(head, choice.backend, alternates, &choice.inner);
+    })
+}
+
+/// Makes room for an outer header: `HEAD` bytes, Ethernet's included, which `write` fills.
+#[inline(always)]
+fn push<const HEAD: usize, L: Link>(
+    ctx: &XdpContext,
+    choice: &Choice<'_>,
+    link: &L,
+    write: impl FnOnce(&mut Head),
+) -> Result<(), Reason> {
+    let growth = HEAD as i32 - 14 + link.growth();
+    // SAFETY: the context is the one that the kernel gave this program; packet pointers are read
+    // afresh below, as the helper asks.
+    if unsafe { bpf_xdp_adjust_head(ctx.ctx, -growth) } != 0 {
+        return Err(Reason::NoHeadroom);
+    }
+    let packet = Packet::new(ctx.data(), ctx.data_end());
+    let mut head = link
+        .behind(packet)
+        .head::<HEAD>()
+        .ok_or(Reason::NoHeadroom)?;
+    write(&mut head);
+    link.write(packet, choice.backend)
+}

@@ -1,0 +1,64 @@
+//! The program `unusual`: frames that are none of the plain ones, which `balance` hands on.
+
+use aya_ebpf::{macros::xdp, programs::XdpContext};
+use balancer_common::{
+    Frame as _, Reason,
+    abi::Backend,
+    tags::{self, Tags},
+    unusual::{self, Fate},
+};
+use balancer_ebpf::packet::Packet;
+
+use crate::{
+    echo,
+    end::end,
+    maps::{HASH_KEY, Maps},
+    send::{Link, ingress, transmit},
+};
+
+/// VLAN tags.
+struct Tagged {
+    came: Tags,
+    leave: Tags,
+}
+
+impl Link for Tagged {
+    #[inline(always)]
+    fn growth(&self) -> i32 {
+        self.leave.length as i32 - self.came.length as i32
+    }
+
+    #[inline(always)]
+    fn behind(&self, packet: Packet) -> Packet {
+        packet.skip(self.leave.length)
+    }
+
+    #[inline(always)]
+    fn write(&self, packet: Packet, backend: &Backend) -> Result<(), Reason> {
+        let mut head = packet
+            .head::<{ 12 + tags::LONGEST }>()
+            .ok_or(Reason::NoHeadroom)?;
+        self.leave.write(&mut head, backend);
+        Ok(())
+    }
+}
+
+/// Balances what `balance` can't read.
+#[xdp]
+pub fn unusual(ctx: XdpContext) -> u32 {
+    let packet = Packet::new(ctx.data(), ctx.data_end());
+    let bytes = packet.length() as u64;
+    let came = Tags::read(packet);
+    let met = match unusual::judge(packet, &came, &Maps, &HASH_KEY.load()) {
+        Ok(Fate::Answered(reply)) => Err(echo::answer(packet, came.length, &reply)),
+        Ok(Fate::Sent(choice)) => {
+            let leave = came.leaving_by(choice.backend.interface, ingress(&ctx));
+            transmit(&ctx, &choice, &Tagged { came, leave })
+        }
+        Err(reason) => Err(reason),
+    };
+    match met {
+        Ok(action) => action,
+        Err(reason) => end(&ctx, reason, bytes),
+    }
+}

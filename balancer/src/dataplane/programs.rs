@@ -1,0 +1,64 @@
+//! The programs that take over from `balance`, and the map by which it finds them.
+//!
+//! The kernel empties such a map as soon as nobody outside of it holds it, so it is pinned for as long as the program that
+//! reads it is attached. Each load has a map of its own: the one before belongs to the programs before.
+
+use std::fs;
+
+use aya::{
+    Ebpf,
+    maps::{Map, MapData, ProgramArray},
+};
+use balancer_common::abi::program;
+
+use super::{
+    edge::program,
+    error::{DataplaneError, kernel},
+    pins::PinDir,
+};
+
+/// The pin of the map that the attached program reads.
+const PIN: &str = "PROGRAMS";
+/// The pin of the map of the program that is being attached.
+const NEXT: &str = "PROGRAMS-next";
+
+/// The filled map, and its programs, which it keeps.
+pub(super) struct Programs(Map);
+
+impl Programs {
+    /// Loads the programs and puts them into their places.
+    pub(super) fn load(ebpf: &mut Ebpf) -> Result<Self, DataplaneError> {
+        let mut map = ebpf.take_map(PIN).expect("the object has its maps");
+        let mut array: ProgramArray<&mut MapData> = (&mut map)
+            .try_into()
+            .map_err(kernel("use the map of programs"))?;
+        for (place, name) in (0..).zip(program::NAMES) {
+            let program = program(ebpf, name)?;
+            program
+                .load()
+                .map_err(kernel("load a program for unusual packets"))?;
+            let fd = program
+                .fd()
+                .map_err(kernel("use a program for unusual packets"))?;
+            array
+                .set(place, fd, 0)
+                .map_err(kernel("fill the map of programs"))?;
+        }
+        Ok(Self(map))
+    }
+
+    /// Holds the map while the program that reads it is being attached beside the one before.
+    pub(super) fn hold(&self, pins: &PinDir) -> Result<(), DataplaneError> {
+        // Of a daemon that was killed between two steps.
+        pins.remove(NEXT)?;
+        self.0
+            .pin(pins.path(NEXT))
+            .map_err(kernel("pin the map of programs"))
+    }
+
+    /// Lets go of the map before: its reader is detached.
+    pub(super) fn take_over(&self, pins: &PinDir) -> Result<(), DataplaneError> {
+        let path = pins.path(PIN);
+        fs::rename(pins.path(NEXT), &path).map_err(|source| DataplaneError::Pin { path, source })
+    }
+}

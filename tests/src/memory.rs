@@ -1,0 +1,71 @@
+//! What the maps of an edge take of the kernel's memory.
+
+use std::fs;
+use std::os::fd::{AsFd, AsRawFd};
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use aya::maps::{ArrayOfMaps, Map, MapData, MapError};
+use balancer_common::abi;
+
+use crate::{Edge, World};
+
+/// Bytes of an edge's maps, as the kernel accounts them.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct MapBytes {
+    /// Of what an edge has whatever it balances.
+    pub fixed: u64,
+    /// Of the tables and their histories.
+    pub tables: u64,
+}
+
+impl Edge {
+    /// Asks the kernel for the size of every map.
+    pub fn map_bytes(&self, world: &World) -> Result<MapBytes> {
+        let directory = self.pins(world).join(format!("v{}", abi::VERSION));
+        let mut bytes = MapBytes::default();
+        for name in [
+            "VIPS",
+            "SERVICES",
+            "BACKENDS",
+            "TRAFFIC",
+            "REASONS",
+            "TABLES",
+            "HISTORIES",
+        ] {
+            bytes.fixed += bytes_of(&open(&directory, name)?)?;
+        }
+        for name in ["TABLES", "HISTORIES"] {
+            bytes.tables += of_inner(&directory, name)?;
+        }
+        Ok(bytes)
+    }
+}
+
+fn open(directory: &Path, name: &str) -> Result<MapData> {
+    let pin = directory.join(name);
+    MapData::from_pin(&pin).with_context(|| format!("no map {}", pin.display()))
+}
+
+fn of_inner(directory: &Path, name: &str) -> Result<u64> {
+    let outer: ArrayOfMaps<MapData> = Map::ArrayOfMaps(open(directory, name)?).try_into()?;
+    let mut bytes = 0;
+    for index in 0..outer.len() {
+        match outer.get(&index, 0) {
+            Ok(array) => bytes += bytes_of(&array)?,
+            // Most indices have no array.
+            Err(MapError::KeyNotFound) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(bytes)
+}
+
+/// `memlock` of a map's descriptor: since Linux 6.4 what the map really takes.
+fn bytes_of(map: &MapData) -> Result<u64> {
+    let descriptor = map.fd().as_fd().as_raw_fd();
+    let text = fs::read_to_string(format!("/proc/self/fdinfo/{descriptor}"))?;
+    let line = text.lines().find_map(|line| line.strip_prefix("memlock:"));
+    let bytes = line.context("a map has no memlock")?.trim();
+    bytes.parse().context("memlock is a number")
+}

@@ -1,0 +1,159 @@
+//! `lbctl workload` is killed after ever longer times; the next command finishes what it began.
+
+use std::process::Stdio;
+use std::sync::PoisonError;
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use testbed::{Deployment, Runs, World};
+
+use crate::MACHINE;
+
+/// From before the first question to a site to after the last answer.
+const MOMENTS_MS: [u64; 8] = [5, 10, 20, 50, 150, 500, 1_000, 2_000];
+
+/// Starts it, and kills it after this time. Whether it was still at work then.
+fn killed_after(two: &Deployment, arguments: &[&str], moment: Duration) -> Result<bool> {
+    let mut command = two.command(&two.fleet.file, arguments)?;
+    let mut running = command
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()?;
+    thread::sleep(moment);
+    running.kill()?;
+    Ok(!running.wait()?.success())
+}
+
+/// Has a change killed at every moment, each time from the same beginning, and finished by the next command.
+fn at_every_moment(
+    two: &Deployment,
+    arguments: &[&str],
+    begin: impl Fn() -> Result<()>,
+    finish: impl Fn() -> Result<()>,
+) -> Result<()> {
+    let (mut killed, mut pending) = (0, 0);
+    for moment in MOMENTS_MS.map(Duration::from_millis) {
+        begin()?;
+        killed += usize::from(killed_after(two, arguments, moment)?);
+        let state = two.state();
+        pending += usize::from(
+            state.contains("\"pending\": \"apply\"") || state.contains("\"pending\": \"destroy\""),
+        );
+        finish()?;
+        ensure!(
+            !two.state().contains("\"pending\": \"apply\""),
+            "{}",
+            two.state()
+        );
+    }
+    println!("{arguments:?}: killed {killed} times, {pending} of them while a change was pending");
+    // Otherwise nothing was interrupted.
+    ensure!(pending >= 4, "the moments are not those of a change");
+    Ok(())
+}
+
+/// As it was asked for, everywhere, with nothing more to do.
+fn is_applied(two: &Deployment, count: usize) -> Result<()> {
+    let plan = two.ok(&["plan"])?;
+    ensure!(plan.contains("No changes."), "{plan}");
+    let status = two.ok(&["status"])?;
+    for city in ["sea", "dfw"] {
+        let lines = status
+            .lines()
+            .filter(|line| line.contains(&format!("web-global-{city}-")));
+        let serving = lines.filter(|line| line.contains("serving")).count();
+        ensure!(serving == count, "{status}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_first_apply_that_is_killed_is_finished_by_the_next() -> Result<()> {
+    let _others = MACHINE.read().unwrap_or_else(PoisonError::into_inner);
+    let world = World::new()?;
+    let two = Deployment::start(&world, Runs::Builtin)?;
+    two.write(&two.text(1))?;
+    at_every_moment(
+        &two,
+        &["apply", "--yes"],
+        || Ok(()),
+        || {
+            two.ok(&["apply", "--yes"])?;
+            is_applied(&two, 1)?;
+            two.ok(&["destroy", "--yes"])?;
+            two.nothing_started()
+        },
+    )
+}
+
+#[test]
+fn a_first_apply_that_is_killed_is_undone_by_a_destroy() -> Result<()> {
+    let _others = MACHINE.read().unwrap_or_else(PoisonError::into_inner);
+    let world = World::new()?;
+    let two = Deployment::start(&world, Runs::Builtin)?;
+    two.write(&two.text(1))?;
+    at_every_moment(
+        &two,
+        &["apply", "--yes"],
+        || Ok(()),
+        || {
+            two.ok(&["destroy", "--yes"])?;
+            two.nothing_started()?;
+            let status = two.ok(&["status"])?;
+            ensure!(!status.contains("web-global"), "{status}");
+            Ok(())
+        },
+    )
+}
+
+#[test]
+fn an_apply_of_an_edit_that_is_killed_is_finished_by_the_next() -> Result<()> {
+    let _others = MACHINE.read().unwrap_or_else(PoisonError::into_inner);
+    let world = World::new()?;
+    let two = Deployment::start(&world, Runs::Builtin)?;
+    at_every_moment(
+        &two,
+        &["apply", "--yes"],
+        || {
+            two.write(&two.text(1))?;
+            two.ok(&["apply", "--yes"])?;
+            two.write(&two.text(2))
+        },
+        || {
+            two.ok(&["apply", "--yes"])?;
+            is_applied(&two, 2)
+        },
+    )
+}
+
+#[test]
+fn a_removal_and_a_destroy_that_are_killed_are_finished_by_the_next() -> Result<()> {
+    let _others = MACHINE.read().unwrap_or_else(PoisonError::into_inner);
+    let world = World::new()?;
+    let two = Deployment::start(&world, Runs::Builtin)?;
+    let begin = || {
+        two.write(&two.text(1))?;
+        two.ok(&["apply", "--yes"])?;
+        is_applied(&two, 1)
+    };
+    let gone = || {
+        two.nothing_started()?;
+        let status = two.ok(&["status"])?;
+        ensure!(!status.contains("web-global"), "{status}");
+        Ok(())
+    };
+    let removed = || {
+        begin()?;
+        two.write("# Nothing runs any more.\n")
+    };
+    let again = || {
+        two.ok(&["apply", "--yes"])?;
+        gone()
+    };
+    at_every_moment(&two, &["apply", "--yes"], removed, again)?;
+    at_every_moment(&two, &["destroy", "--yes"], begin, || {
+        two.ok(&["destroy", "--yes"])?;
+        gone()
+    })
+}
