@@ -80,6 +80,7 @@ fn met(reason: Reason) -> Expected {
         verdict: match reason.verdict() {
             Fate::Pass => Verdict::Pass,
             Fate::Drop => Verdict::Drop,
+            Fate::Answer => Verdict::Transmit,
         },
         growth: 0,
     }
