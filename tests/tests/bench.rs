@@ -56,3 +56,12 @@ fn packets_with_alternates_and_packets_that_a_socket_knows_are_verified() -> Res
     );
     Ok(())
 }
+
+#[test]
+fn live_frames_come_back_all_of_them() -> Result<()> {
+    let lines = bench(&["--live"])?;
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    assert_eq!(lines[0]["case"], "live_v4_tcp_1m");
+    assert_eq!(lines[0]["verified"], true);
+    Ok(())
+}

@@ -38,11 +38,13 @@ enum Command {
         keep: bool,
     },
     /// Measure the packet path: nanoseconds a packet beside the least that a program could take
+    // So that the bench itself answers `--help`.
+    #[command(disable_help_flag = true)]
     Bench {
         /// What to measure
         #[arg(value_parser = ["packet-path"])]
         what: String,
-        /// Names of cases, `--json`, `--rounds N`, `--packets N`, `--cpu N`; `--help` says more
+        /// Passed on to the bench: names of cases, `--json`, `--help` for more
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },

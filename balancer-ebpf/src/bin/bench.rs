@@ -30,6 +30,16 @@ static DRIVE: Array<Drive> = Array::with_max_entries(1, 0);
 #[map]
 static DRIVEN: ProgramArray = ProgramArray::with_max_entries(1, 0);
 
+/// Live frames that came back: the length that they should have, how many have it, how many have not.
+#[map]
+static ARRIVED: Array<u64> = Array::with_max_entries(3, 0);
+const LENGTH: u32 = 0;
+const RIGHT: u32 = 1;
+const WRONG: u32 = 2;
+
+/// IPv4's Ethernet type, as loaded and stored.
+const IPV4: u16 = 0x0800_u16.to_be();
+
 /// Drives frames of IPv4 flows.
 #[xdp]
 pub fn drive_ipv4(ctx: XdpContext) -> u32 {
@@ -69,6 +79,28 @@ pub fn drive_carried(ctx: XdpContext) -> u32 {
 /// Nothing: how quiet the machine is.
 #[xdp]
 pub fn empty(_: XdpContext) -> u32 {
+    xdp_action::XDP_DROP
+}
+
+/// Sends every frame out of the interface that it came in by: what is driven when frames are live.
+#[xdp]
+pub fn transmit(_: XdpContext) -> u32 {
+    xdp_action::XDP_TX
+}
+
+/// Counts live frames that come back, in IPv4, and drops them. Others are the kernel's own: its stack looks for neighbours.
+#[xdp]
+pub fn sink(ctx: XdpContext) -> u32 {
+    let packet = Packet::new(ctx.data(), ctx.data_end());
+    if packet.read(12) != Some(IPV4) {
+        return xdp_action::XDP_DROP;
+    }
+    let length = packet.length() as u64;
+    let right = ARRIVED.get(LENGTH).is_some_and(|wanted| *wanted == length);
+    if let Some(packets) = ARRIVED.get_ptr_mut(if right { RIGHT } else { WRONG }) {
+        // SAFETY: runs on one CPU; the kernel keeps the memory for as long as the program runs.
+        unsafe { *packets += 1 };
+    }
     xdp_action::XDP_DROP
 }
 
@@ -167,7 +199,7 @@ fn push<const BYTES: usize>(ctx: &XdpContext) -> u32 {
     };
     head.write(0, 0x0200_0101_0000_0002_u64);
     head.write(8, 0x0200_0000_u32);
-    head.write(12, 8_u16);
+    head.write(12, IPV4);
     let mut at = 14;
     while at + 8 <= 14 + BYTES {
         head.write(at, 0x4500_0640_0000_0045_u64);
@@ -193,7 +225,7 @@ fn pop<const BYTES: usize>(ctx: &XdpContext) -> u32 {
     };
     head.write(0, first);
     head.write(8, second);
-    head.write(12, 8_u16);
+    head.write(12, IPV4);
     xdp_action::XDP_PASS
 }
 

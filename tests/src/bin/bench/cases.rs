@@ -191,6 +191,15 @@ pub(crate) fn by_flows() -> Vec<Case> {
         .collect()
 }
 
+/// `v4_tcp_1m` with live frames, of which nothing is demanded.
+pub(crate) fn live() -> Case {
+    let mut case = all().remove(0);
+    case.name = "live_v4_tcp_1m";
+    case.flows = MANY_FLOWS;
+    (case.must, case.aim) = (f64::NAN, f64::NAN);
+    case
+}
+
 /// The cases of these names; all of them for none.
 pub(crate) fn chosen(names: &[String]) -> Result<Vec<Case>, String> {
     let all = all();

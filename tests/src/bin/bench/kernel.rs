@@ -1,9 +1,11 @@
 //! The drivers and floors in the kernel.
 
+use std::time::Instant;
+
 use anyhow::{Context, Result};
 use aya::maps::{Array, MapData, ProgramArray};
-use aya::programs::{ProgramFd, Xdp};
-use aya::{Ebpf, TestRun, TestRunOptions};
+use aya::programs::{ProgramFd, Xdp, XdpMode};
+use aya::{Ebpf, TestRun, TestRunAttrs, TestRunOptions};
 use balancer_common::bench::Drive;
 use nix::time::{ClockId, clock_gettime};
 
@@ -15,6 +17,7 @@ pub(crate) struct Kernel {
     ebpf: Ebpf,
     drive: Array<MapData, Drive>,
     driven: ProgramArray<MapData>,
+    arrived: Array<MapData, u64>,
     ingress: u32,
 }
 
@@ -26,6 +29,18 @@ pub(crate) struct Ran {
     /// The last packet's verdict, and its frame's length.
     pub(crate) verdict: u32,
     pub(crate) length: usize,
+    /// What the driver kept.
+    pub(crate) drive: Drive,
+}
+
+/// What came of sending live frames.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sent {
+    /// Nanoseconds of the clock for each packet.
+    pub(crate) ns: f64,
+    /// Packets that came back, as long as they should be and otherwise.
+    pub(crate) right: u64,
+    pub(crate) wrong: u64,
     /// What the driver kept.
     pub(crate) drive: Drive,
 }
@@ -43,7 +58,9 @@ impl Kernel {
         }
         let drive = ebpf.take_map("DRIVE").context("no map DRIVE")?;
         let driven = ebpf.take_map("DRIVEN").context("no map DRIVEN")?;
+        let arrived = ebpf.take_map("ARRIVED").context("no map ARRIVED")?;
         Ok(Kernel {
+            arrived: arrived.try_into()?,
             drive: drive.try_into()?,
             driven: driven.try_into()?,
             ebpf,
@@ -79,6 +96,54 @@ impl Kernel {
             ns,
             verdict,
             length,
+            drive: self.drive.get(&0, 0)?,
+        })
+    }
+
+    /// Attaches one of the bench's programs to an interface of the calling thread's namespace, for as long as this lives.
+    pub(crate) fn attach(&mut self, name: &str, interface: &str) -> Result<()> {
+        let program = self.ebpf.program_mut(name);
+        let program: &mut Xdp = program
+            .with_context(|| format!("the bench has no program `{name}`"))?
+            .try_into()?;
+        program
+            .attach(interface, XdpMode::Driver)
+            .with_context(|| format!("cannot attach `{name}` to {interface}"))?;
+        Ok(())
+    }
+
+    /// Sends so many live frames out of the interface of this index, and waits for none: they come back meanwhile, on this CPU.
+    pub(crate) fn send(
+        &mut self,
+        driver: &str,
+        drive: &Drive,
+        frame: &[u8],
+        packets: u32,
+        interface: u32,
+    ) -> Result<Sent> {
+        let length = i64::from(drive.length) + i64::from(drive.growth);
+        // A live frame is as it was when it is driven again.
+        let drive = Drive {
+            growth: 0,
+            ..*drive
+        };
+        self.drive.set(0, drive, 0)?;
+        for (index, value) in [length as u64, 0, 0].into_iter().enumerate() {
+            self.arrived.set(index as u32, value, 0)?;
+        }
+        let driver = program(&self.ebpf, driver)?;
+        let started = Instant::now();
+        driver.test_run(TestRunOptions {
+            data_in: Some(frame),
+            ctx_in: Some(&context(interface, frame.len())),
+            repeat: packets,
+            attrs: TestRunAttrs::new().xdp_live_frames(64),
+            ..TestRunOptions::default()
+        })?;
+        Ok(Sent {
+            ns: started.elapsed().as_secs_f64() * 1e9 / f64::from(packets),
+            right: self.arrived.get(&1, 0)?,
+            wrong: self.arrived.get(&2, 0)?,
             drive: self.drive.get(&0, 0)?,
         })
     }

@@ -22,8 +22,10 @@ pub(crate) struct Loaded {
     tag: u64,
     /// Bytes of instructions that were left of it.
     translated: u32,
-    /// The constants that it was loaded with.
+    /// The constants that it was loaded with: `.rodata`.
     switches: Vec<u8>,
+    /// What the file says of them.
+    settings: String,
 }
 
 impl Loaded {
@@ -35,6 +37,14 @@ impl Loaded {
             hash_key: config.hash_key.context("the configuration has a key")?,
             debug_packets: config.debug_packets,
         };
+        let named = |loaded: Loaded| Loaded {
+            settings: format!(
+                "HASH_KEY from {:016x}, DEBUG_PACKETS {}",
+                settings.hash_key,
+                u32::from(settings.debug_packets)
+            ),
+            ..loaded
+        };
         let id = EdgePlane::load(own.clone(), settings).and_then(|mut plane| {
             let id = plane.program_id()?;
             Ok((id, plane))
@@ -42,7 +52,7 @@ impl Loaded {
         let expected = Loaded::of(EDGE_OBJECT, &by_id(id.0)?)?;
         own.remove_all()?;
         found.ensure_is(&expected)?;
-        Ok(found)
+        Ok(named(found))
     }
 
     /// The program of an agent's instance. Its constants are the machine's, and are not compared.
@@ -75,6 +85,7 @@ impl Loaded {
             tag: info.tag(),
             translated: info.size_translated().unwrap_or(0),
             switches,
+            settings: "constants of the machine".to_owned(),
         })
     }
 
@@ -95,8 +106,8 @@ impl fmt::Display for Loaded {
         });
         write!(
             f,
-            "object crc32 {:08x}, kernel's tag {:016x}, {} bytes verified, .rodata {switches}",
-            self.object, self.tag, self.translated
+            "object crc32 {:08x}, kernel's tag {:016x}, {} bytes verified, {}: .rodata {switches}",
+            self.object, self.tag, self.translated, self.settings
         )
     }
 }

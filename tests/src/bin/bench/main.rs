@@ -7,6 +7,7 @@ mod cases;
 mod counts;
 mod frame;
 mod kernel;
+mod live;
 mod loaded;
 mod measure;
 mod plot;
@@ -41,6 +42,9 @@ struct Arguments {
     /// Measure `v4_tcp` with 1 to 1,000,000 flows, and draw nanoseconds by flows into this file (SVG)
     #[arg(long, value_name = "FILE", conflicts_with = "cases")]
     plot: Option<PathBuf>,
+    /// Measure `v4_tcp_1m` end to end: live frames over a veth pair and back, all on one CPU
+    #[arg(long, conflicts_with_all = ["cases", "plot"])]
+    live: bool,
     /// Samples of each case, and of its floor; the median counts
     #[arg(long, default_value_t = 11, value_parser = clap::value_parser!(u16).range(1..))]
     rounds: u16,
@@ -65,6 +69,7 @@ fn main() -> ExitCode {
 fn run(arguments: &Arguments) -> Result<()> {
     let mut cases = match arguments.plot {
         Some(_) => cases::by_flows(),
+        None if arguments.live => vec![cases::live()],
         None => cases::chosen(&arguments.cases).map_err(anyhow::Error::msg)?,
     };
     let mut points = Vec::new();
@@ -87,7 +92,10 @@ fn run(arguments: &Arguments) -> Result<()> {
         let site = Site::start(&world, place, &directory)?;
         eprintln!("{place:?}: {}: {}", site.program, site.loaded);
         for case in here {
-            let measured = measure(&case, &site, extent, &mut gate)?;
+            let measured = match arguments.live {
+                true => live::measure(&case, &site, extent, &mut gate)?,
+                false => measure(&case, &site, extent, &mut gate)?,
+            };
             let line = Line::new(&case, site.reference.backends_of(&case), &measured);
             match arguments.json {
                 true => println!("{}", line.json()),

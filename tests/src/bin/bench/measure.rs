@@ -15,7 +15,7 @@ use crate::site::Site;
 use crate::verify;
 
 /// The first state of the generator of flows.
-const SEED: u64 = 0x9e37_79b9_7f4a_7c15;
+pub(crate) const SEED: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// How much is measured, and where.
 #[derive(Clone, Copy, Debug)]
@@ -92,19 +92,34 @@ fn inside(
         &counted,
     ));
     faults.dedup();
-    let ns =
-        |samples: &[Sample]| median(&samples.iter().map(|sample| sample.ns).collect::<Vec<_>>());
-    let unquiet = |samples: &[Sample]| samples.iter().filter(|sample| !sample.quiet).count();
-    Ok(Measured {
-        ns: ns(&ours),
-        floor_ns: ns(&floors),
-        packets: shot.driven,
-        unquiet: unquiet(&ours) + unquiet(&floors),
-        faults,
-    })
+    Ok(Measured::new(&ours, &floors, shot.driven, faults))
 }
 
-fn pin_to(cpu: usize) -> Result<()> {
+impl Measured {
+    /// From the samples of a program and of its floor.
+    pub(crate) fn new(
+        ours: &[Sample],
+        floors: &[Sample],
+        packets: u64,
+        faults: Vec<String>,
+    ) -> Measured {
+        let ns = |samples: &[Sample]| {
+            let ns: Vec<f64> = samples.iter().map(|sample| sample.ns).collect();
+            median(&ns)
+        };
+        let unquiet = |samples: &[Sample]| samples.iter().filter(|sample| !sample.quiet).count();
+        Measured {
+            ns: ns(ours),
+            floor_ns: ns(floors),
+            packets,
+            unquiet: unquiet(ours) + unquiet(floors),
+            faults,
+        }
+    }
+}
+
+/// Keeps the calling thread on one CPU.
+pub(crate) fn pin_to(cpu: usize) -> Result<()> {
     let mut cpus = CpuSet::new();
     cpus.set(cpu)?;
     sched_setaffinity(Pid::from_raw(0), &cpus).with_context(|| format!("cannot stay on CPU {cpu}"))

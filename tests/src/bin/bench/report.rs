@@ -63,24 +63,46 @@ impl Line {
         let result = match self {
             Line {
                 verified: false, ..
-            } => "NOT VERIFIED",
+            } => "NOT VERIFIED".to_owned(),
+            Line { must, .. } if must.is_nan() => {
+                let millions = |ns: f64| 1e3 / ns;
+                format!(
+                    "{:.2} million packets/s, the floor {:.2}",
+                    millions(self.ns),
+                    millions(self.floor_ns)
+                )
+            }
             Line {
                 ratio, must, aim, ..
             } => match (ratio <= aim, ratio <= must) {
                 (true, _) => "aim reached",
                 (_, true) => "must reached",
                 _ => "short of must",
-            },
+            }
+            .to_owned(),
         };
         format!(
             "{:<24}{flows:>8}{:>9.1}{:>9.1}{:>7.2}{:>6}{:>6}  {result}",
-            self.case, self.ns, self.floor_ns, self.ratio, self.must, self.aim
+            self.case,
+            self.ns,
+            self.floor_ns,
+            self.ratio,
+            bound(self.must),
+            bound(self.aim)
         )
     }
 
     /// An object of JSON, on one line.
     pub(crate) fn json(&self) -> String {
         serde_json::to_string(self).expect("a line of numbers is JSON")
+    }
+}
+
+/// A bound, if there is one.
+fn bound(ratio: f64) -> String {
+    match ratio.is_nan() {
+        true => "-".to_owned(),
+        false => ratio.to_string(),
     }
 }
 
@@ -118,6 +140,19 @@ mod tests {
         assert_eq!(said(31.0, &[]), "aim reached");
         assert_eq!(said(39.0, &[]), "must reached");
         assert_eq!(said(41.0, &[]), "short of must");
+        let live = crate::cases::live();
+        let measured = Measured {
+            ns: 250.0,
+            floor_ns: 200.0,
+            packets: 1,
+            unquiet: 0,
+            faults: Vec::new(),
+        };
+        let row = Line::new(&live, 100, &measured).row();
+        assert!(
+            row.ends_with("1.25     -     -  4.00 million packets/s, the floor 5.00"),
+            "{row}"
+        );
         assert_eq!(said(31.0, &["a frame grew by 0 bytes"]), "NOT VERIFIED");
     }
 }

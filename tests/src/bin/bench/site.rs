@@ -18,6 +18,12 @@ use crate::frame;
 use crate::loaded::Loaded;
 use crate::reference::{EdgeTables, Reference, Serving, Way};
 
+/// The other end of the interface that the program is on.
+pub(crate) const WIRE: &str = "w0";
+/// An interface without a program, and its other end.
+pub(crate) const FLOOR: &str = "eth1";
+pub(crate) const FLOOR_WIRE: &str = "w1";
+
 const PATIENCE: Duration = Duration::from_secs(30);
 const MTU: u32 = 1_600;
 
@@ -35,6 +41,8 @@ const PRIVATE: [u8; 16] = [1, 3, 0, 0, 10, 1, 0, 21, 10, 1, 0, 22, 10, 1, 0, 23]
 /// A program that `lbd` has loaded, and what has to become of frames that it is given.
 pub(crate) struct Site {
     pub(crate) namespace: Namespace,
+    /// Where the other ends are of its interfaces: [`WIRE`] of the program's, [`FLOOR_WIRE`] of [`FLOOR`].
+    pub(crate) wire: Namespace,
     /// Where `lbd` pinned the program and its maps.
     pub(crate) pins: PathBuf,
     pub(crate) program: &'static str,
@@ -58,8 +66,8 @@ impl Site {
 
     fn edge(world: &World, name: &str, file: &Path, replaced: &[&str]) -> Result<Site> {
         let services = read(file)?;
-        let namespace = host(world, name, EDGE)?;
-        let ingress = index(&namespace)?;
+        let (namespace, wire) = host(world, name, EDGE)?;
+        let ingress = index(&namespace, "eth0")?;
         let options = EdgeOptions {
             settings: String::new(),
             services,
@@ -84,6 +92,7 @@ impl Site {
         let loaded = Loaded::edge(world, &pins, &config)?;
         Ok(Site {
             namespace,
+            wire,
             pins,
             program: "balance",
             ingress,
@@ -94,7 +103,7 @@ impl Site {
     }
 
     fn agent(world: &World, file: &Path) -> Result<Site> {
-        let namespace = host(world, "instance", INSTANCE)?;
+        let (namespace, wire) = host(world, "instance", INSTANCE)?;
         let outside = world.add_namespace("agent")?;
         let vip = SocketAddr::from((VIP, PORT));
         let text = format!(
@@ -114,8 +123,9 @@ impl Site {
         let pins = Agent::pins(world, "one");
         let loaded = Loaded::agent(&pins)?;
         Ok(Site {
-            ingress: index(&namespace)?,
+            ingress: index(&namespace, "eth0")?,
             namespace,
+            wire,
             pins,
             program: "decap",
             reference: Reference::Agent(Serving {
@@ -155,16 +165,18 @@ fn abi_address(octets: [u8; 4]) -> balancer_common::Address {
     balancer_common::Address::from_ipv4(octets)
 }
 
-/// A network namespace with one interface; its gateway is nobody, and known.
-fn host(world: &World, name: &str, address: [u8; 4]) -> Result<Namespace> {
+/// A network namespace and the one that its interfaces lead to; its gateway is nobody, and known.
+fn host(world: &World, name: &str, address: [u8; 4]) -> Result<(Namespace, Namespace)> {
     let wire = world.add_namespace(&format!("{name}-wire"))?;
     let namespace = world.add_namespace(name)?;
     // Whoever has no address says nothing.
     wire.sysctls(&[("ipv6/conf/default/disable_ipv6", "1")])?;
     namespace.sysctls(&[("ipv6/conf/default/accept_dad", "0")])?;
     wire.ip(&format!(
-        "link add w0 mtu {MTU} type veth peer name eth0 mtu {MTU} netns {name}\n\
-         link set w0 up\n"
+        "link add {WIRE} mtu {MTU} type veth peer name eth0 mtu {MTU} netns {name}\n\
+         link add {FLOOR_WIRE} mtu {MTU} type veth peer name {FLOOR} mtu {MTU} netns {name}\n\
+         link set {WIRE} up\n\
+         link set {FLOOR_WIRE} up\n"
     ))?;
     let [a, b, c, d] = address;
     namespace.ip(&format!(
@@ -172,16 +184,18 @@ fn host(world: &World, name: &str, address: [u8; 4]) -> Result<Namespace> {
          addr add {a}.{b}.{c}.{d}/24 dev eth0\n\
          addr add fd00:1::{d}/64 dev eth0 nodad\n\
          link set eth0 up\n\
+         link set {FLOOR} up\n\
          route add 10.16.0.0/12 via 10.1.0.1\n\
          route add fd00:16::/64 via fd00:1::1\n\
          neigh add 10.1.0.1 lladdr 02:00:00:00:01:01 dev eth0 nud permanent\n\
          neigh add fd00:1::1 lladdr 02:00:00:00:01:01 dev eth0 nud permanent\n"
     ))?;
-    Ok(namespace)
+    Ok((namespace, wire))
 }
 
-fn index(namespace: &Namespace) -> Result<u32> {
-    namespace.enter(|| nix::net::if_::if_nametoindex("eth0").context("no interface eth0"))?
+/// The index of an interface.
+pub(crate) fn index(namespace: &Namespace, interface: &str) -> Result<u32> {
+    namespace.enter(|| nix::net::if_::if_nametoindex(interface).context("no such interface"))?
 }
 
 /// Makes `new` the owner of every slot in the place of `old`; gives what was changed.
