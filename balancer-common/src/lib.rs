@@ -18,6 +18,7 @@ pub mod checksum;
 pub mod clamp;
 pub mod echo;
 pub mod edge;
+pub mod extensions;
 pub mod flow;
 pub mod frame;
 pub mod gue;

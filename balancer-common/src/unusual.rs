@@ -7,6 +7,7 @@ use crate::{
     Frame, Reason,
     echo::{self, Reply},
     edge::{self, Choice, Tables},
+    extensions,
     flow::HashKey,
     parse::{Network, Packet},
     quoted,
@@ -27,7 +28,7 @@ pub enum Fate<'a> {
 pub fn is_unusual<F: Frame>(frame: F, reason: Reason) -> bool {
     match reason {
         Reason::NotIp => tags::is_tagged(frame, 0),
-        Reason::UnsupportedProtocol => true,
+        Reason::UnsupportedProtocol | Reason::Fragment => true,
         _ => false,
     }
 }
@@ -41,9 +42,12 @@ pub fn judge<'a, F: Frame, T: Tables>(
     key: &HashKey,
 ) -> Result<Fate<'a>, Reason> {
     let frame = frame.skip(tags.length);
-    let network = edge::for_vip(frame, tables)?;
+    let mut network = edge::for_vip(frame, tables)?;
+    network.check(frame)?;
+    if network.version_protocol == IpProto::Ipv6 as u8 {
+        network = extensions::behind(frame.skip(EthHdr::LEN), network)?;
+    }
     if is_icmp(&network) {
-        network.check(frame)?;
         let packet = match icmp(frame, &network)? {
             Message::Request(reply) => return Ok(Fate::Answered(reply)),
             Message::Error(packet) => packet,

@@ -108,6 +108,7 @@ fn balance_and_the_pure_function_choose_alike() -> Result<()> {
         base.push(tagged(request(vip).frame(), &[0x81, 0, 0, 7]));
     }
     base.extend(crate::errors::samples());
+    base.extend(crate::extensions::samples());
     let spoilt = mutated(SEED, 6_000, &base);
     let (expected, reasons) = decide(&spoilt);
     agree(&site, &spoilt, &expected)?;

@@ -19,6 +19,7 @@ mod edge_policy;
 mod edge_ways;
 mod encapsulation;
 mod errors;
+mod extensions;
 mod frame;
 mod likeness;
 mod mutation;
