@@ -20,6 +20,7 @@ pub mod echo;
 pub mod edge;
 pub mod extensions;
 pub mod flow;
+pub mod fragments;
 pub mod frame;
 pub mod gue;
 pub mod outer;

@@ -155,6 +155,12 @@ impl Network {
         if self.fragment {
             return Err(Reason::Fragment);
         }
+        self.segment(frame)
+    }
+
+    /// The same for a packet of which this may be the first fragment only. A sound header is taken for granted.
+    #[inline(always)]
+    pub fn segment<F: Frame>(&self, frame: F) -> Result<Packet, Reason> {
         if EthHdr::LEN + self.length > frame.length() || self.length < self.header_length {
             return Err(Reason::BadTotalLength);
         }
@@ -177,7 +183,7 @@ impl Network {
                 return Err(Reason::BadTotalLength);
             }
             let length = u16::from_be(segment.read(4).ok_or(Reason::BadTotalLength)?) as usize;
-            if length < UdpHdr::LEN || length > payload {
+            if length < UdpHdr::LEN || length > payload && !self.fragment {
                 return Err(Reason::BadTotalLength);
             }
         } else {

@@ -52,7 +52,7 @@ reasons! {
     UndeclaredPort = 3, "undeclared_port", Drop;
     /// For a VIP, but what follows the IP header is none of TCP, UDP and an ICMP message that is handled.
     UnsupportedProtocol = 4, "unsupported_protocol", Drop;
-    /// For a VIP, but a fragment, which has no ports to tell its flow.
+    /// For a VIP, but a fragment whose first one, with the ports, has not come by here lately; or of an ICMP message.
     Fragment = 5, "fragment", Drop;
     /// For a VIP, but a header length is impossible (IP version or IHL, TCP data offset).
     BadHeaderLength = 6, "bad_header_length", Drop;

@@ -12,7 +12,7 @@ use balancer_common::{
     Address, Reason,
     abi::{self, Traffic},
     flow::HashKey,
-    reason,
+    fragments, reason,
 };
 
 use super::{
@@ -70,6 +70,13 @@ const LAYOUTS: &[Layout] = &[
         key_size: 4,
         value_size: 16,
         max_entries: reason::ROWS,
+    },
+    Layout {
+        name: "FRAGMENTS",
+        map_type: MapType::LruHash,
+        key_size: 40,
+        value_size: 16,
+        max_entries: fragments::MOST,
     },
     Layout {
         name: "TABLES",

@@ -1,5 +1,6 @@
 //! The edge's tables in user space, made from its configuration as the daemon makes its maps.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
@@ -13,6 +14,7 @@ use balancer_common::abi::{self, HistoryRow, Service, ServiceKey, Slot, outer};
 use balancer_common::echo::Reply;
 use balancer_common::edge::{self, Choice, Tables};
 use balancer_common::flow::HashKey;
+use balancer_common::fragments::{Datagram, First, Fragments};
 use balancer_common::frame::turned;
 use balancer_common::outer::{GueIpv4, GueIpv6, Ipv4, Ipv6, Outer};
 use balancer_common::tags::Tags;
@@ -38,6 +40,8 @@ pub(crate) struct Likeness {
     services: BTreeMap<ServiceKey, Service>,
     plan: Plan,
     backends: BTreeMap<u16, abi::Backend>,
+    /// First fragments that came by.
+    fragments: RefCell<BTreeMap<Datagram, First>>,
     /// Service and address of each backend, as counters name them.
     names: BTreeMap<u16, (String, String)>,
 }
@@ -69,6 +73,7 @@ impl Likeness {
                 .map(|(id, record)| (id.0, backend(record)))
                 .collect(),
             names: BTreeMap::new(),
+            fragments: RefCell::default(),
             plan,
         };
         for (key, id) in &likeness.plan.services {
@@ -200,6 +205,16 @@ impl Tables for Likeness {
         let table = self.table(table)?;
         let [newest, second, third] = *table.history().get(slot as usize)?;
         Some([newest.0, second.0, third.0, 0])
+    }
+}
+
+impl Fragments for Likeness {
+    fn remember(&self, datagram: &Datagram, first: First) {
+        self.fragments.borrow_mut().insert(*datagram, first);
+    }
+
+    fn recall(&self, datagram: &Datagram) -> Option<First> {
+        self.fragments.borrow().get(datagram).copied()
     }
 }
 

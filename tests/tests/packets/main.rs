@@ -20,6 +20,7 @@ mod edge_ways;
 mod encapsulation;
 mod errors;
 mod extensions;
+mod fragments;
 mod frame;
 mod likeness;
 mod mutation;
