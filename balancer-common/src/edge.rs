@@ -94,6 +94,12 @@ pub fn service<T: Tables>(tables: &T, flow: &Flow) -> Result<Service, Reason> {
         .ok_or(Reason::UndeclaredPort)
 }
 
+/// The slot of a flow with this hash.
+#[inline(always)]
+pub fn slot(service: Service, hash: u64) -> u32 {
+    hash.wrapping_shr(service.shift) as u32
+}
+
 /// slot -> backend.
 #[inline(always)]
 pub fn place<'a, T: Tables>(
@@ -102,7 +108,7 @@ pub fn place<'a, T: Tables>(
     hash: u64,
     packet: &Packet,
 ) -> Result<Choice<'a>, Reason> {
-    let slot = hash.wrapping_shr(service.shift) as u32;
+    let slot = slot(service, hash);
     let row = tables.slot(service.table, slot).ok_or(Reason::NoTable)?;
     let id = row.owner();
     let backend = tables.backend(id).ok_or(Reason::NoBackend)?;

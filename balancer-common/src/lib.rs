@@ -30,6 +30,7 @@ pub mod reason;
 #[cfg(test)]
 mod sample;
 pub mod tags;
+pub mod too_large;
 pub mod unusual;
 
 pub use address::Address;

@@ -62,7 +62,7 @@ reasons! {
     NoBackend = 8, "no_backend", Drop;
     /// No route or neighbour is known to the backend.
     NoNextHop = 9, "no_next_hop", Drop;
-    /// Larger than the next hop's MTU once encapsulated.
+    /// Larger than the next hop's MTU once encapsulated, and its sender was not told.
     TooLarge = 10, "too_large", Drop;
     /// The driver left no room in front of the frame for the outer header.
     NoHeadroom = 11, "no_headroom", Drop;
@@ -72,6 +72,8 @@ reasons! {
     EchoAnswered = 13, "echo_answered", Answer;
     /// An ICMP error to a VIP that quotes no TCP or UDP packet of the VIP.
     BadQuote = 14, "bad_quote", Drop;
+    /// Larger than the next hop's MTU once encapsulated, and its sender was told by an ICMP message.
+    ToldTooLarge = 15, "told_too_large", Answer;
     /// At the agent: taken out of its encapsulation.
     Decapsulated = 16, "decapsulated", Pass;
     /// At the agent: not one of our encapsulations.

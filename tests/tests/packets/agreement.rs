@@ -126,6 +126,7 @@ fn balance_and_the_pure_function_choose_alike() -> Result<()> {
         Reason::NoHeadroom,
         Reason::NoTable,
         Reason::TooLarge,
+        Reason::ToldTooLarge,
     ];
     for reason in Reason::ALL.iter().filter(|r| **r < Reason::Decapsulated) {
         assert_eq!(

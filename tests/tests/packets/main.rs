@@ -30,4 +30,5 @@ mod row;
 mod run;
 mod second_chance;
 mod tags;
+mod too_large;
 mod truncation;

@@ -46,6 +46,9 @@ pub(crate) static HISTORIES: ArrayOfMaps<
 #[map]
 pub(crate) static FRAGMENTS: LruHashMap<Datagram, First> =
     LruHashMap::with_max_entries(fragments::MOST, 0);
+/// When the messages to clients are paid for: nanoseconds of the kernel's monotonic clock.
+#[map]
+pub(crate) static TOLD: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
 /// The programs that take over from `balance`, which the daemon puts there.
 #[map]
 pub(crate) static PROGRAMS: ProgramArray = ProgramArray::with_max_entries(program::PLACES, 0);
