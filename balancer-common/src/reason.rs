@@ -100,6 +100,8 @@ reasons! {
     NoAlternateLeft = 27, "no_alternate_left", Pass;
     /// At the agent: alternates that contradict themselves, or name the agent itself.
     BadAlternates = 28, "bad_alternates", Drop;
+    /// At the agent: the fabric met congestion, and the sender of the inner packet understands no other sign.
+    CongestionLost = 29, "congestion_lost", Drop;
 }
 
 /// Rows in a map of reason counters.

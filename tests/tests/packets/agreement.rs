@@ -186,6 +186,7 @@ fn decap_and_the_pure_function_open_alike() -> Result<()> {
             }
         }
     }
+    base.extend(crate::congestion::samples());
     let frames = mutated(SEED, 6_000, &base);
     let mut reasons = BTreeSet::new();
     let expected: Vec<(Ran, Counts)> = frames
@@ -196,6 +197,9 @@ fn decap_and_the_pure_function_open_alike() -> Result<()> {
                     let mut out = frame[..12].to_vec();
                     out.extend(opened.ether_type.to_ne_bytes());
                     out.extend_from_slice(&frame[14 + opened.outer_length..]);
+                    if let Some(mark) = opened.mark {
+                        mark.write(&mut out[..], 14);
+                    }
                     (opened.reason, out)
                 }
                 Ok(Fate::HandedOn(hand_on)) => {

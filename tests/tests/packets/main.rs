@@ -8,6 +8,7 @@ mod agent;
 mod agreement;
 mod alternates;
 mod clamp;
+mod congestion;
 mod counts;
 mod decap;
 mod decap_refusals;

@@ -104,6 +104,7 @@ pub(crate) fn judge_opened(frame: &[u8], ran: &Ran) -> Result<(), String> {
         plain => (plain.0, payload),
     };
     let expected = if packet[0] >> 4 == 4 { 4 } else { 41 };
+    let inner = &marked(inner, tos(outer) & 3, packet);
     if protocol != expected || !inner.starts_with(packet) {
         return Err(format!("protocol {protocol}, inner packet {inner:02x?}"));
     }
@@ -112,6 +113,27 @@ pub(crate) fn judge_opened(frame: &[u8], ran: &Ran) -> Result<(), String> {
         return Err(format!("{padding} bytes of padding"));
     }
     Ok(())
+}
+
+/// An inner packet with the congestion that the outer header met in it (RFC 6040), and with the header checksum of what came
+/// out, if that is as right as its own.
+fn marked(inner: &[u8], outside: u8, out: &[u8]) -> Vec<u8> {
+    let mut marked = inner.to_vec();
+    let (at, shift) = if inner[0] >> 4 == 4 { (1, 0) } else { (1, 4) };
+    let inside = inner[at] >> shift & 3;
+    let bits = match (outside, inside) {
+        (3, 1 | 2) => 3,
+        (1, 2) => 1,
+        _ => return marked,
+    };
+    marked[at] = inner[at] & !(3 << shift) | bits << shift;
+    let header = usize::from(inner[0] & 0xf) * 4;
+    if shift == 0
+        && answers::summed_up(&[&inner[..header]]) == answers::summed_up(&[&out[..header]])
+    {
+        marked[10..12].copy_from_slice(&out[10..12]);
+    }
+    marked
 }
 
 /// Whether a packet that goes on is what it was but for its outer addresses and alternates, and leaves from where it came.

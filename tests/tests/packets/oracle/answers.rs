@@ -96,7 +96,7 @@ pub(super) fn told(frame: &[u8], out: &[u8]) -> Result<(), String> {
 }
 
 /// Whether the words of these parts, each of even length but the last, sum up to all ones.
-fn summed_up(parts: &[&[u8]]) -> bool {
+pub(super) fn summed_up(parts: &[&[u8]]) -> bool {
     let words = parts.iter().flat_map(|part| part.chunks(2));
     let sum: u64 = words
         .map(|word| u64::from(word[0]) << 8 | u64::from(*word.get(1).unwrap_or(&0)))
