@@ -34,8 +34,10 @@ pub type HistoryRow = [u16; 4];
 pub mod program {
     /// Looks at frames that are none of the plain ones.
     pub const UNUSUAL: u32 = 0;
+    /// Tells clients whose packets do not fit.
+    pub const TOO_LARGE: u32 = 1;
     /// The programs' names, by index.
-    pub const NAMES: &[&str] = &["unusual"];
+    pub const NAMES: &[&str] = &["unusual", "too_large"];
     /// Places in the map.
     pub const PLACES: u32 = 8;
 }

@@ -1,5 +1,6 @@
 //! What an agent does with a frame: the decision of the program `decap`, as a pure function.
 
+mod congestion;
 mod hand_on;
 mod second_chance;
 
@@ -9,6 +10,7 @@ use network_types::{
     udp::UdpHdr,
 };
 
+pub use congestion::Mark;
 pub use hand_on::HandOn;
 use second_chance::Carried;
 pub use second_chance::{Evidence, Segment};
@@ -37,6 +39,8 @@ pub struct Opened {
     pub outer_length: usize,
     /// The inner packet's Ethernet type, as a word to store.
     pub ether_type: u16,
+    /// What the outer header says of congestion, and the inner one does not yet.
+    pub mark: Option<Mark>,
     /// What it is counted as.
     pub reason: Reason,
 }
@@ -86,20 +90,19 @@ pub fn open<F: Frame, I: Instance<F>>(frame: F, instance: &I) -> Result<Fate, Re
         return Err(Reason::SourceNotAllowed);
     }
     let inner = inner(frame, instance, protocol, outer_length, outer.length)?;
-    let opened = |reason| {
-        Fate::Opened(Opened {
-            outer_length,
-            ether_type: inner.ether_type,
-            reason,
-        })
-    };
-    if carried.is_nothing() {
-        return Ok(opened(Reason::Decapsulated));
+    let mut reason = Reason::Decapsulated;
+    if !carried.is_nothing() {
+        match second_chance::judge(instance, &outer, &carried, &inner) {
+            Ok(handed_on) => return Ok(Fate::HandedOn(handed_on)),
+            Err(here) => reason = here,
+        }
     }
-    match second_chance::judge(instance, &outer, &carried, &inner) {
-        Ok(handed_on) => Ok(Fate::HandedOn(handed_on)),
-        Err(reason) => Ok(opened(reason)),
-    }
+    Ok(Fate::Opened(Opened {
+        outer_length,
+        ether_type: inner.ether_type,
+        mark: congestion::mark(&outer, &inner.network, inner.packet)?,
+        reason,
+    }))
 }
 
 #[inline(always)]

@@ -4,7 +4,7 @@ use crate::{
     Address, Frame, Reason,
     abi::{Backend, HistoryRow, Service, ServiceKey, Slot, outer},
     alternates,
-    flow::{self, HashKey},
+    flow::{self, Flow, HashKey},
     outer::Inner,
     parse::{self, Network, Packet},
 };
@@ -77,16 +77,38 @@ pub fn owner<'a, T: Tables>(
     key: &HashKey,
     packet: &Packet,
 ) -> Result<Choice<'a>, Reason> {
-    let service = tables
+    let service = service(tables, &packet.flow)?;
+    place(tables, service, flow::hash(&packet.flow, key), packet)
+}
+
+/// The service of a flow.
+#[inline(always)]
+pub fn service<T: Tables>(tables: &T, flow: &Flow) -> Result<Service, Reason> {
+    tables
         .service(&ServiceKey {
-            vip: packet.flow.destination,
-            port: packet.flow.destination_port_word().to_ne_bytes(),
-            protocol: packet.flow.protocol,
+            vip: flow.destination,
+            port: flow.destination_port_word().to_ne_bytes(),
+            protocol: flow.protocol,
             padding: [0; 5],
         })
-        .ok_or(Reason::UndeclaredPort)?;
-    let hash = flow::hash(&packet.flow, key);
-    let slot = hash.wrapping_shr(service.shift) as u32;
+        .ok_or(Reason::UndeclaredPort)
+}
+
+/// The slot of a flow with this hash.
+#[inline(always)]
+pub fn slot(service: Service, hash: u64) -> u32 {
+    hash.wrapping_shr(service.shift) as u32
+}
+
+/// slot -> backend.
+#[inline(always)]
+pub fn place<'a, T: Tables>(
+    tables: &'a T,
+    service: Service,
+    hash: u64,
+    packet: &Packet,
+) -> Result<Choice<'a>, Reason> {
+    let slot = slot(service, hash);
     let row = tables.slot(service.table, slot).ok_or(Reason::NoTable)?;
     let id = row.owner();
     let backend = tables.backend(id).ok_or(Reason::NoBackend)?;

@@ -23,7 +23,9 @@ pub mod clamp;
 pub mod directory;
 pub mod echo;
 pub mod edge;
+pub mod extensions;
 pub mod flow;
+pub mod fragments;
 pub mod frame;
 pub mod gue;
 pub mod outer;
@@ -33,6 +35,7 @@ pub mod reason;
 #[cfg(test)]
 mod sample;
 pub mod tags;
+pub mod too_large;
 pub mod unusual;
 
 pub use address::Address;

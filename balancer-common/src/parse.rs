@@ -34,6 +34,8 @@ pub struct Network {
     pub header_length: usize,
     /// Bytes of the whole IP packet, as it claims.
     pub length: usize,
+    /// What its fragments have in common, as a word loaded from the packet; of IPv6 it stands behind the header.
+    pub identification: u32,
     /// Whether it is a fragment.
     pub fragment: bool,
     /// Whether it is a fragment other than the first, so that no header follows.
@@ -96,6 +98,7 @@ pub fn ipv4<F: Frame>(frame: F, at: usize) -> Option<Network> {
         tos: frame.read(at + 1)?,
         header_length,
         length: u16::from_be(frame.read(at + 2)?) as usize,
+        identification: u32::from(frame.read::<u16>(at + 4)?),
         fragment: fragment & FRAGMENT != 0,
         later_fragment: fragment & OFFSET != 0,
         sound: first >> 4 == 4 && header_length >= Ipv4Hdr::LEN,
@@ -116,6 +119,7 @@ pub fn ipv6<F: Frame>(frame: F, at: usize) -> Option<Network> {
         tos: (first >> 4) as u8,
         header_length: Ipv6Hdr::LEN,
         length: Ipv6Hdr::LEN + u16::from_be(frame.read(at + 4)?) as usize,
+        identification: 0,
         fragment: protocol == IpProto::Ipv6Frag as u8,
         later_fragment: false,
         sound: first >> 12 == 6,
@@ -151,6 +155,12 @@ impl Network {
         if self.fragment {
             return Err(Reason::Fragment);
         }
+        self.segment(frame)
+    }
+
+    /// The same for a packet of which this may be the first fragment only. A sound header is taken for granted.
+    #[inline(always)]
+    pub fn segment<F: Frame>(&self, frame: F) -> Result<Packet, Reason> {
         if EthHdr::LEN + self.length > frame.length() || self.length < self.header_length {
             return Err(Reason::BadTotalLength);
         }
@@ -173,7 +183,7 @@ impl Network {
                 return Err(Reason::BadTotalLength);
             }
             let length = u16::from_be(segment.read(4).ok_or(Reason::BadTotalLength)?) as usize;
-            if length < UdpHdr::LEN || length > payload {
+            if length < UdpHdr::LEN || length > payload && !self.fragment {
                 return Err(Reason::BadTotalLength);
             }
         } else {

@@ -1,6 +1,9 @@
 //! ICMP and ICMPv6 errors about a packet of a VIP (RFC 792, RFC 4443): what they quote tells whose flow they are about.
 
-use network_types::{eth::EthHdr, ip::IpProto};
+use network_types::{
+    eth::EthHdr,
+    ip::{IpProto, Ipv6Hdr},
+};
 
 use crate::{
     Frame, Reason,
@@ -11,6 +14,9 @@ use crate::{
 
 /// Bytes of layer 4 that any error quotes, and more need not be there: the ports are among them.
 const QUOTED: usize = 8;
+
+/// Bytes of an IPv6 fragment header.
+const FRAGMENT_HEADER: usize = 8;
 
 /// Whether a message of this type is an error: of ICMP unreachable, time exceeded and parameter problem; of ICMPv6 these
 /// and packet too big. Redirects are about the way to whoever sent the packet, and its host did not.
@@ -34,7 +40,7 @@ pub(crate) fn packet<F: Frame>(frame: F, network: &Network) -> Result<Packet, Re
     let quoted = if network.version_protocol == IpProto::Ipv4 as u8 {
         parse::ipv4(quote, 0)
     } else {
-        parse::ipv6(quote, 0)
+        parse::ipv6(quote, 0).map(|quoted| behind_fragment(quote, quoted))
     };
     let quoted = quoted.ok_or(Reason::BadQuote)?;
     let end = network.header_length + HEADER + quoted.header_length + QUOTED;
@@ -63,4 +69,18 @@ pub(crate) fn packet<F: Frame>(frame: F, network: &Network) -> Result<Packet, Re
         length: network.length,
         continues: false,
     })
+}
+
+/// An IPv6 header with the fragment header behind it, if there is one: of extension headers a VIP's own answers have no other.
+#[inline(always)]
+fn behind_fragment<F: Frame>(quote: F, quoted: Network) -> Network {
+    let mut quoted = quoted;
+    if quoted.fragment
+        && let Some([next, _, high, low]) = quote.read(Ipv6Hdr::LEN).map(u32::to_ne_bytes)
+    {
+        quoted.protocol = next;
+        quoted.header_length += FRAGMENT_HEADER;
+        quoted.later_fragment = high != 0 || low & 0xf8 != 0;
+    }
+    quoted
 }

@@ -52,7 +52,7 @@ reasons! {
     UndeclaredPort = 3, "undeclared_port", Drop;
     /// For a VIP, but what follows the IP header is none of TCP, UDP and an ICMP message that is handled.
     UnsupportedProtocol = 4, "unsupported_protocol", Drop;
-    /// For a VIP, but a fragment, which has no ports to tell its flow.
+    /// For a VIP, but a fragment whose first one, with the ports, has not come by here lately; or of an ICMP message.
     Fragment = 5, "fragment", Drop;
     /// For a VIP, but a header length is impossible (IP version or IHL, TCP data offset).
     BadHeaderLength = 6, "bad_header_length", Drop;
@@ -62,7 +62,7 @@ reasons! {
     NoBackend = 8, "no_backend", Drop;
     /// No route or neighbour is known to the backend.
     NoNextHop = 9, "no_next_hop", Drop;
-    /// Larger than the next hop's MTU once encapsulated.
+    /// Larger than the next hop's MTU once encapsulated, and its sender was not told.
     TooLarge = 10, "too_large", Drop;
     /// The driver left no room in front of the frame for the outer header.
     NoHeadroom = 11, "no_headroom", Drop;
@@ -72,6 +72,8 @@ reasons! {
     EchoAnswered = 13, "echo_answered", Answer;
     /// An ICMP error to a VIP that quotes no TCP or UDP packet of the VIP.
     BadQuote = 14, "bad_quote", Drop;
+    /// Larger than the next hop's MTU once encapsulated, and its sender was told by an ICMP message.
+    ToldTooLarge = 15, "told_too_large", Answer;
     /// At the agent: taken out of its encapsulation.
     Decapsulated = 16, "decapsulated", Pass;
     /// At the agent: not one of our encapsulations.
@@ -98,6 +100,8 @@ reasons! {
     NoAlternateLeft = 27, "no_alternate_left", Pass;
     /// At the agent: alternates that contradict themselves, or name the agent itself.
     BadAlternates = 28, "bad_alternates", Drop;
+    /// At the agent: the fabric met congestion, and the sender of the inner packet understands no other sign.
+    CongestionLost = 29, "congestion_lost", Drop;
 }
 
 /// Rows in a map of reason counters.

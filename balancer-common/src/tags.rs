@@ -2,7 +2,7 @@
 
 use network_types::eth::EtherType;
 
-use crate::{Frame, FrameMut, abi::Backend};
+use crate::{Frame, FrameMut};
 
 /// Bytes of one tag.
 const LENGTH: usize = 4;
@@ -44,12 +44,12 @@ impl Tags {
         tags
     }
 
-    /// Puts the addresses and the tags in front of an outer header that was written as if the frame began
+    /// Puts Ethernet's addresses, two words of them, and the tags in front of what was written as if the frame began
     /// [`Self::length`] bytes later. `frame` has at least 12 + [`LONGEST`] bytes.
     #[inline(always)]
-    pub fn write<M: FrameMut + ?Sized>(&self, frame: &mut M, backend: &Backend) {
-        frame.write(0, backend.macs[0]);
-        frame.write(8, backend.macs[1] as u32);
+    pub fn write<M: FrameMut + ?Sized>(&self, frame: &mut M, (first, second): (u64, u32)) {
+        frame.write(0, first);
+        frame.write(8, second);
         if self.length != 0 {
             frame.write(12, self.words[0]);
         }

@@ -7,7 +7,9 @@ use crate::{
     Frame, Reason,
     echo::{self, Reply},
     edge::{self, Choice, Tables},
-    flow::HashKey,
+    extensions,
+    flow::{self, HashKey},
+    fragments::{Datagram, First, Fragments},
     parse::{Network, Packet},
     quoted,
     tags::{self, Tags},
@@ -27,30 +29,68 @@ pub enum Fate<'a> {
 pub fn is_unusual<F: Frame>(frame: F, reason: Reason) -> bool {
     match reason {
         Reason::NotIp => tags::is_tagged(frame, 0),
-        Reason::UnsupportedProtocol => true,
+        Reason::UnsupportedProtocol | Reason::Fragment => true,
         _ => false,
     }
 }
 
 /// tags -> VIP? -> what follows -> who takes it.
 #[inline(always)]
-pub fn judge<'a, F: Frame, T: Tables>(
+pub fn judge<'a, F: Frame, T: Tables + Fragments>(
     frame: F,
     tags: &Tags,
     tables: &'a T,
     key: &HashKey,
 ) -> Result<Fate<'a>, Reason> {
     let frame = frame.skip(tags.length);
-    let network = edge::for_vip(frame, tables)?;
-    if is_icmp(&network) {
-        network.check(frame)?;
-        let packet = match icmp(frame, &network)? {
+    let mut network = edge::for_vip(frame, tables)?;
+    network.check(frame)?;
+    if network.version_protocol == IpProto::Ipv6 as u8 {
+        network = extensions::behind(frame.skip(EthHdr::LEN), network)?;
+    }
+    if network.fragment {
+        return fragment(frame, &network, tables, key).map(Fate::Sent);
+    }
+    let packet = if is_icmp(&network) {
+        match icmp(frame, &network)? {
             Message::Request(reply) => return Ok(Fate::Answered(reply)),
             Message::Error(packet) => packet,
+        }
+    } else {
+        network.segment(frame)?
+    };
+    edge::owner(tables, key, &packet).map(Fate::Sent)
+}
+
+/// The first one has what the flow is known by; the others go where it went.
+#[inline(always)]
+fn fragment<'a, F: Frame, T: Tables + Fragments>(
+    frame: F,
+    network: &Network,
+    tables: &'a T,
+    key: &HashKey,
+) -> Result<Choice<'a>, Reason> {
+    let datagram = Datagram::of(network, network.version_protocol == IpProto::Ipv4 as u8);
+    let (packet, hash) = if network.later_fragment {
+        let first = tables.recall(&datagram).ok_or(Reason::Fragment)?;
+        (first.later(network), first.hash)
+    } else {
+        if is_icmp(network) {
+            return Err(Reason::Fragment);
+        }
+        let packet = network.segment(frame)?;
+        // The others could not be handed on with it.
+        let packet = Packet {
+            continues: false,
+            ..packet
         };
-        return edge::owner(tables, key, &packet).map(Fate::Sent);
+        (packet, flow::hash(&packet.flow, key))
+    };
+    let service = edge::service(tables, &packet.flow)?;
+    if !network.later_fragment {
+        tables.remember(&datagram, First::new(&packet, hash));
     }
-    edge::owner(tables, key, &network.transport(frame)?).map(Fate::Sent)
+    edge::place(tables, service, hash, &packet)
 }
 
 /// Whether an ICMP message of the header's own family follows.
@@ -74,9 +114,6 @@ enum Message {
 
 #[inline(always)]
 fn icmp<F: Frame>(frame: F, network: &Network) -> Result<Message, Reason> {
-    if network.fragment {
-        return Err(Reason::Fragment);
-    }
     if network.length < network.header_length + echo::HEADER {
         return Err(Reason::BadTotalLength);
     }

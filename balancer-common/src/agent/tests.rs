@@ -70,6 +70,7 @@ fn each_encapsulation_is_opened() {
         let opened = Opened {
             outer_length,
             ether_type,
+            mark: None,
             reason: Reason::Decapsulated,
         };
         assert_eq!(meets(&frame), Ok(opened));

@@ -15,7 +15,7 @@ use aya_ebpf::{
 use balancer_common::{
     Address, Frame as _, FrameMut as _, Reason,
     abi::Traffic,
-    agent::{self, Evidence, Fate, HandOn, Instance, Opened, Segment},
+    agent::{self, Evidence, Fate, HandOn, Instance, Mark, Opened, Segment},
     clamp::{self, Limits},
     frame::turned,
     reason::{self, Verdict},
@@ -110,12 +110,16 @@ fn pop(ctx: &XdpContext, packet: Packet, opened: Opened) -> Reason {
     if unsafe { bpf_xdp_adjust_head(ctx.ctx, opened.outer_length as i32) } != 0 {
         return Reason::BadOuterHeader;
     }
-    let Some(mut head) = Packet::new(ctx.data(), ctx.data_end()).head::<14>() else {
+    let packet = Packet::new(ctx.data(), ctx.data_end());
+    let Some(mut head) = packet.head::<{ 14 + Mark::REACH }>() else {
         return Reason::BadInnerHeader;
     };
     head.write(0, first);
     head.write(8, second);
     head.write(12, opened.ether_type);
+    if let Some(mark) = opened.mark {
+        mark.write(&mut head, 14);
+    }
     opened.reason
 }
 

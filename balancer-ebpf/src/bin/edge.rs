@@ -15,6 +15,8 @@ mod end;
 mod maps;
 #[path = "edge/send.rs"]
 mod send;
+#[path = "edge/too_large.rs"]
+mod too_large;
 #[path = "edge/unusual.rs"]
 mod unusual;
 
@@ -23,7 +25,7 @@ use balancer_common::{Frame as _, abi::program, edge, unusual::is_unusual};
 use balancer_ebpf::{packet::Packet, tail::call};
 
 use crate::{
-    end::end,
+    end::refuse,
     maps::{HASH_KEY, Maps, PROGRAMS},
     send::{Plain, transmit},
 };
@@ -36,13 +38,13 @@ pub fn balance(ctx: XdpContext) -> u32 {
     match edge::choose(packet, &Maps, &HASH_KEY.load()) {
         Ok(choice) => match transmit(&ctx, &choice, &Plain) {
             Ok(action) => action,
-            Err(reason) => end(&ctx, reason, bytes),
+            Err(reason) => refuse(&ctx, reason, bytes),
         },
         Err(reason) => {
             if is_unusual(packet, reason) {
                 call::<{ program::UNUSUAL }>(&ctx, &PROGRAMS);
             }
-            end(&ctx, reason, bytes)
+            refuse(&ctx, reason, bytes)
         }
     }
 }

@@ -13,7 +13,7 @@ use balancer_common::{
     abi::{self, Traffic},
     directory::ALL_LINES,
     flow::HashKey,
-    reason,
+    fragments, reason,
 };
 
 use super::{
@@ -79,6 +79,13 @@ const LAYOUTS: &[Layout] = &[
         key_size: 4,
         value_size: 16,
         max_entries: reason::ROWS,
+    },
+    Layout {
+        name: "FRAGMENTS",
+        map_type: MapType::LruHash,
+        key_size: 40,
+        value_size: 16,
+        max_entries: fragments::MOST,
     },
     Layout {
         name: "TABLES",

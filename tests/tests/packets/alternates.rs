@@ -1,7 +1,6 @@
 //! The alternates that an edge sends along, to the byte.
 
 use anyhow::{Result, ensure};
-use balancer_common::Reason;
 use testbed::wait_for;
 
 use crate::counts::Counts;
@@ -10,6 +9,7 @@ use crate::frame::{Packet, hex, put};
 use crate::oracle;
 use crate::row::{Out, Row, check};
 use crate::run::Verdict;
+use crate::too_large::told;
 
 const SERVICES: &[Service] = &[
     ("second4", "198.51.100.41", "gue", &["10.1.0.41"]),
@@ -136,7 +136,7 @@ fn what_belongs_to_no_connection_carries_no_alternates() -> Result<()> {
 
 /// The interface takes 1,600 bytes; outer header and private data are 40.
 #[test]
-fn what_does_not_fit_with_its_alternates_is_dropped() -> Result<()> {
+fn what_does_not_fit_with_its_alternates_is_not_sent() -> Result<()> {
     let mut site = Site::new(SERVICES)?;
     hand_over(&mut site, "second4-tcp", "10.1.0.41", "10.1.0.42")?;
     let of = |bytes: usize| {
@@ -147,7 +147,7 @@ fn what_does_not_fit_with_its_alternates_is_dropped() -> Result<()> {
     let syn = put(of(1_568), 47, &[0x02]);
     let rows = [
         Row::sent("the longest", of(1_560), longest),
-        Row::met(Reason::TooLarge, "a byte more", of(1_561)),
+        told("a byte more", of(1_561), 1_552),
         // A SYN goes without.
         Row::sent(
             "a SYN",

@@ -4,7 +4,7 @@ use anyhow::Result;
 use balancer_common::Reason;
 
 use crate::edge::{ENCAPSULATIONS, Site, sent, vip};
-use crate::frame::{BEHIND_IPV6, IP, Packet, Transport, put, tcp4, tcp6, udp4, udp6};
+use crate::frame::{IP, Packet, Transport, put, tcp4, tcp6, udp4, udp6};
 use crate::row::{Row, check};
 
 fn other(protocol: u8, vip: &str) -> Vec<u8> {
@@ -123,29 +123,5 @@ fn what_no_service_takes_is_dropped() -> Result<()> {
         let frame = put(tcp6().frame(), 20, &[next]);
         rows.push(Row::met(UnsupportedProtocol, &name, frame));
     }
-    check(&site, &rows)
-}
-
-#[test]
-fn fragments_are_dropped() -> Result<()> {
-    let site = Site::new(ENCAPSULATIONS)?;
-    let v4 = |bits: u16| put(udp4().frame(), 20, &bits.to_be_bytes());
-    let v6 = |packet: Packet| {
-        let mut frame = put(packet.frame(), 20, &[44]);
-        frame.splice(BEHIND_IPV6..BEHIND_IPV6, [6, 0, 0, 1, 0, 0, 0, 9]);
-        let length = (frame.len() - BEHIND_IPV6) as u16;
-        put(frame, 18, &length.to_be_bytes())
-    };
-    let rows = [
-        Row::met(Reason::Fragment, "the first of IPv4", v4(0x2000)),
-        Row::met(Reason::Fragment, "a middle one", v4(0x2008)),
-        Row::met(Reason::Fragment, "the last", v4(0x0010)),
-        Row::met(Reason::Fragment, "the smallest offset", v4(0x0001)),
-        Row::met(Reason::Fragment, "the largest offset", v4(0x1fff)),
-        Row::met(Reason::Fragment, "don't fragment, and yet one", v4(0x6000)),
-        Row::met(Reason::Fragment, "the first of IPv6, TCP", v6(tcp6())),
-        Row::met(Reason::Fragment, "the first of IPv6, UDP", v6(udp6())),
-        sent("don't fragment", "gue44", "udp", v4(0x4000)),
-    ];
     check(&site, &rows)
 }

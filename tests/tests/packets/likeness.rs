@@ -1,5 +1,6 @@
 //! The edge's tables in user space, made from its configuration as the daemon makes its maps.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
@@ -13,9 +14,11 @@ use balancer_common::abi::{self, HistoryRow, Service, ServiceKey, Slot, outer};
 use balancer_common::echo::Reply;
 use balancer_common::edge::{self, Choice, Tables};
 use balancer_common::flow::HashKey;
+use balancer_common::fragments::{Datagram, First, Fragments};
 use balancer_common::frame::turned;
 use balancer_common::outer::{GueIpv4, GueIpv6, Ipv4, Ipv6, Outer};
 use balancer_common::tags::Tags;
+use balancer_common::too_large::{self, Notice, QUOTE};
 use balancer_common::unusual::{self, Fate};
 use balancer_common::{Address, Frame as _, FrameMut as _, Reason};
 
@@ -38,6 +41,8 @@ pub(crate) struct Likeness {
     services: BTreeMap<ServiceKey, Service>,
     plan: Plan,
     backends: BTreeMap<u16, abi::Backend>,
+    /// First fragments that came by.
+    fragments: RefCell<BTreeMap<Datagram, First>>,
     /// Service and address of each backend, as counters name them.
     names: BTreeMap<u16, (String, String)>,
 }
@@ -69,6 +74,7 @@ impl Likeness {
                 .map(|(id, record)| (id.0, backend(record)))
                 .collect(),
             names: BTreeMap::new(),
+            fragments: RefCell::default(),
             plan,
         };
         for (key, id) in &likeness.plan.services {
@@ -124,6 +130,7 @@ impl Likeness {
                     reason: None,
                 }
             }
+            Err(Reason::TooLarge) => self.too_large(frame),
             Err(reason) => Decided {
                 ran: Ran {
                     verdict: Verdict::of(reason),
@@ -132,6 +139,23 @@ impl Likeness {
                 counted: Counts::reason(reason),
                 reason: Some(reason),
             },
+        }
+    }
+
+    /// Its sender is told, if it can be: nobody was told before.
+    fn too_large(&self, frame: &[u8]) -> Decided {
+        let tags = Tags::read(frame);
+        let (reason, out) = match too_large::notice(frame, &tags, self, &self.key) {
+            Ok(notice) => (Reason::ToldTooLarge, told(frame, &tags, &notice)),
+            Err(reason) => (reason, frame.to_vec()),
+        };
+        Decided {
+            ran: Ran {
+                verdict: Verdict::of(reason),
+                frame: out,
+            },
+            counted: Counts::reason(reason),
+            reason: Some(reason),
         }
     }
 
@@ -162,7 +186,8 @@ impl Likeness {
             outer::GUE_IPV6 => GueIpv6::write(head, choice.backend, &choice.inner),
             other => panic!("no outer header {other}"),
         }
-        leave.write(&mut out[..], choice.backend);
+        let [first, second] = choice.backend.macs;
+        leave.write(&mut out[..], (first, second as u32));
         Ran {
             verdict: match choice.backend.interface == self.ingress {
                 true => Verdict::Transmit,
@@ -201,6 +226,36 @@ impl Tables for Likeness {
         let [newest, second, third] = *table.history().get(slot as usize)?;
         Some([newest.0, second.0, third.0, 0])
     }
+}
+
+impl Fragments for Likeness {
+    fn remember(&self, datagram: &Datagram, first: First) {
+        self.fragments.borrow_mut().insert(*datagram, first);
+    }
+
+    fn recall(&self, datagram: &Datagram) -> Option<First> {
+        self.fragments.borrow().get(datagram).copied()
+    }
+}
+
+/// The message about a frame.
+fn told(frame: &[u8], tags: &Tags, notice: &Notice) -> Vec<u8> {
+    let head = match notice.ipv4 {
+        true => Notice::IPV4,
+        false => Notice::IPV6,
+    };
+    let quote = &frame[14 + tags.length..][..QUOTE];
+    let words = quote
+        .chunks(2)
+        .map(|word| u16::from_ne_bytes([word[0], word[1]]));
+    let mut out = vec![0; tags.length + head];
+    notice.write(&mut out[tags.length..], words.map(u32::from).sum());
+    tags.write(
+        &mut out[..],
+        turned((frame.read(0).unwrap(), frame.read(8).unwrap())),
+    );
+    out.extend_from_slice(quote);
+    out
 }
 
 /// The request made the reply.

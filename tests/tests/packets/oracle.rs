@@ -7,6 +7,10 @@ use etherparse::{
     LaxIpSlice, SingleVlanSlice, SlicedPacket, TcpSlice, TransportSlice, UdpSlice,
 };
 
+mod answers;
+
+use answers::{answered, asks, says_too_large, told};
+
 use crate::frame::{put, summed};
 use crate::run::{Ran, Verdict};
 
@@ -35,6 +39,9 @@ pub(crate) fn judge(frame: &[u8], ran: &Ran) -> Result<(), String> {
             if asks(ip_packet(frame)?) {
                 return answered(frame, ran);
             }
+            if says_too_large(ip_packet(&ran.frame)?) {
+                return told(frame, &ran.frame);
+            }
             let outer = encapsulated(&ran.frame)?;
             // Tags stay on the wire that they came by.
             let tags = match ran.verdict {
@@ -58,64 +65,6 @@ pub(crate) fn judge(frame: &[u8], ran: &Ran) -> Result<(), String> {
             Ok(())
         }
     }
-}
-
-/// Whether a packet is an echo request.
-fn asks(packet: &[u8]) -> bool {
-    match packet {
-        [first, _, _, _, _, _, _, _, _, 1, ..] if first >> 4 == 4 => packet.get(20) == Some(&8),
-        [first, _, _, _, _, _, 58, ..] if first >> 4 == 6 => packet.get(40) == Some(&128),
-        _ => false,
-    }
-}
-
-/// Whether what came out is the reply to the request that went in: all of it as it was, but for addresses that changed
-/// places, type and TTL; and checksums as right as they were.
-fn answered(frame: &[u8], ran: &Ran) -> Result<(), String> {
-    let out = &ran.frame;
-    let (asked, said) = (ip_packet(frame)?, ip_packet(out)?);
-    let mut expected = frame.to_vec();
-    expected[..6].copy_from_slice(&frame[6..12]);
-    expected[6..12].copy_from_slice(&frame[..6]);
-    let at = frame.len() - behind_tags(frame)?.1.len();
-    // Where source, destination, TTL, type and checksums stand, and how long an address is.
-    let (source, address, ttl, kind, sums): (_, _, _, _, &[usize]) = match asked[0] >> 4 {
-        4 => (12, 4, 8, 20, &[10, 22]),
-        _ => (8, 16, 7, 40, &[42]),
-    };
-    for n in 0..address {
-        expected[at + source + n] = asked[source + address + n];
-        expected[at + source + address + n] = asked[source + n];
-    }
-    expected[at + ttl] = 64;
-    expected[at + kind] = if address == 4 { 0 } else { 129 };
-    for sum in sums {
-        expected[at + sum..at + sum + 2].copy_from_slice(&said[*sum..sum + 2]);
-    }
-    if expected != *out || ran.verdict != Verdict::Transmit {
-        return Err("no reply to this request".to_owned());
-    }
-    let sums = |packet: &[u8]| match address {
-        4 => (summed_up(&[&packet[..20]]), summed_up(&[&packet[20..]])),
-        _ => {
-            let length = (packet.len() as u16 - 40).to_be_bytes();
-            let pseudo = [&packet[8..40], &length, &[0, 58], &packet[40..]];
-            (true, summed_up(&pseudo))
-        }
-    };
-    if sums(asked) != sums(said) {
-        return Err(format!("checksums right: {:?}", sums(said)));
-    }
-    Ok(())
-}
-
-/// Whether the words of these parts, each of even length but the last, sum up to all ones.
-fn summed_up(parts: &[&[u8]]) -> bool {
-    let words = parts.iter().flat_map(|part| part.chunks(2));
-    let sum: u64 = words
-        .map(|word| u64::from(word[0]) << 8 | u64::from(*word.get(1).unwrap_or(&0)))
-        .sum();
-    sum != 0 && sum.is_multiple_of(0xffff)
 }
 
 /// Whether what an agent made of a frame may go up the stack: untouched, or the very packet that
@@ -155,6 +104,7 @@ pub(crate) fn judge_opened(frame: &[u8], ran: &Ran) -> Result<(), String> {
         plain => (plain.0, payload),
     };
     let expected = if packet[0] >> 4 == 4 { 4 } else { 41 };
+    let inner = &marked(inner, tos(outer) & 3, packet);
     if protocol != expected || !inner.starts_with(packet) {
         return Err(format!("protocol {protocol}, inner packet {inner:02x?}"));
     }
@@ -163,6 +113,27 @@ pub(crate) fn judge_opened(frame: &[u8], ran: &Ran) -> Result<(), String> {
         return Err(format!("{padding} bytes of padding"));
     }
     Ok(())
+}
+
+/// An inner packet with the congestion that the outer header met in it (RFC 6040), and with the header checksum of what came
+/// out, if that is as right as its own.
+fn marked(inner: &[u8], outside: u8, out: &[u8]) -> Vec<u8> {
+    let mut marked = inner.to_vec();
+    let (at, shift) = if inner[0] >> 4 == 4 { (1, 0) } else { (1, 4) };
+    let inside = inner[at] >> shift & 3;
+    let bits = match (outside, inside) {
+        (3, 1 | 2) => 3,
+        (1, 2) => 1,
+        _ => return marked,
+    };
+    marked[at] = inner[at] & !(3 << shift) | bits << shift;
+    let header = usize::from(inner[0] & 0xf) * 4;
+    if shift == 0
+        && answers::summed_up(&[&inner[..header]]) == answers::summed_up(&[&out[..header]])
+    {
+        marked[10..12].copy_from_slice(&out[10..12]);
+    }
+    marked
 }
 
 /// Whether a packet that goes on is what it was but for its outer addresses and alternates, and leaves from where it came.
@@ -319,7 +290,7 @@ pub(crate) fn ip_packet(frame: &[u8]) -> Result<&[u8], String> {
 fn sound(packet: &[u8]) -> Result<(), String> {
     let sliced = SlicedPacket::from_ip(packet).map_err(|e| e.to_string())?;
     if sliced.is_ip_payload_fragmented() {
-        return Err("a fragment".to_owned());
+        return Ok(());
     }
     match sliced.transport {
         Some(TransportSlice::Tcp(_) | TransportSlice::Udp(_)) => Ok(()),

@@ -8,6 +8,7 @@ use crate::edge::{ENCAPSULATIONS, Site, sent, to, vip};
 use crate::frame::{IP, Packet, hex, padded, put, tcp4, tcp6, udp4};
 use crate::row::{Out, Row, check};
 use crate::run::Verdict;
+use crate::too_large::{told, told_behind};
 
 /// Each kind of tag alone, and both orders of two.
 const TAGS: &[&[u8]] = &[
@@ -99,9 +100,7 @@ fn on_another_interface_a_frame_leaves_without_its_tags() -> Result<()> {
 
 #[test]
 fn a_tagged_frame_meets_the_same_reasons_as_one_without() -> Result<()> {
-    use Reason::{
-        BadHeaderLength, BadTotalLength, NotForVip, NotIp, ShortFrame, TooLarge, UndeclaredPort,
-    };
+    use Reason::{BadHeaderLength, BadTotalLength, NotForVip, NotIp, ShortFrame, UndeclaredPort};
     let site = Site::new(ENCAPSULATIONS)?;
     let mut rows = Vec::new();
     for tags in TAGS {
@@ -133,8 +132,8 @@ fn a_tagged_frame_meets_the_same_reasons_as_one_without() -> Result<()> {
             "a packet that is cut off",
             tcp4().frame()[..50].to_vec(),
         );
-        let large = tcp4().payload(&[7; 1_529]).frame();
-        met(TooLarge, "a byte too many", large);
+        let large = told("large", tcp4().payload(&[7; 1_529]).frame(), 1_552);
+        rows.push(told_behind(tags, large));
         let longest = tcp4().payload(&[7; 1_528]).frame();
         let fits = tagged(padded(longest, 8), tags);
         rows.push(Row::sent(

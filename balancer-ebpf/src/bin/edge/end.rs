@@ -2,11 +2,21 @@
 
 use aya_ebpf::{bindings::xdp_action, programs::XdpContext};
 use aya_log_ebpf::info;
-use balancer_common::{Reason, reason::Verdict};
-use balancer_ebpf::counter::count_reason;
+use balancer_common::{Reason, abi::program, reason::Verdict};
+use balancer_ebpf::{counter::count_reason, tail::call};
 
-use crate::maps::{DEBUG_PACKETS, REASONS};
+use crate::maps::{DEBUG_PACKETS, PROGRAMS, REASONS};
 
+/// Ends here, unless its sender is to be told first. Nothing of the packet has changed.
+#[inline(always)]
+pub(crate) fn refuse(ctx: &XdpContext, reason: Reason, bytes: u64) -> u32 {
+    if reason == Reason::TooLarge {
+        call::<{ program::TOO_LARGE }>(ctx, &PROGRAMS);
+    }
+    end(ctx, reason, bytes)
+}
+
+/// Counts, and gives the verdict.
 #[inline(always)]
 pub(crate) fn end(ctx: &XdpContext, reason: Reason, bytes: u64) -> u32 {
     let packets = count_reason(&REASONS, reason, bytes);

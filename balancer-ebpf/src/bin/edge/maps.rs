@@ -4,7 +4,7 @@ use aya_ebpf::{
     Global,
     btf_maps::{Array as InnerArray, ArrayOfMaps},
     macros::{btf_map, map},
-    maps::{Array, HashMap, PerCpuArray, ProgramArray},
+    maps::{Array, HashMap, LruHashMap, PerCpuArray, ProgramArray},
 };
 use balancer_common::{
     Address,
@@ -15,6 +15,7 @@ use balancer_common::{
     directory::{self, ALL_LINES, Known, Line},
     edge::Tables,
     flow::HashKey,
+    fragments::{self, Datagram, First, Fragments},
     reason,
 };
 
@@ -45,6 +46,13 @@ pub(crate) static HISTORIES: ArrayOfMaps<
     { MAX_TABLES as usize },
 > = ArrayOfMaps::new();
 
+/// First fragments that came by lately.
+#[map]
+pub(crate) static FRAGMENTS: LruHashMap<Datagram, First> =
+    LruHashMap::with_max_entries(fragments::MOST, 0);
+/// When the messages to clients are paid for: nanoseconds of the kernel's monotonic clock.
+#[map]
+pub(crate) static TOLD: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
 /// The programs that take over from `balance`, which the daemon puts there.
 #[map]
 pub(crate) static PROGRAMS: ProgramArray = ProgramArray::with_max_entries(program::PLACES, 0);
@@ -101,5 +109,19 @@ impl Tables for Maps {
     #[inline(always)]
     fn history(&self, table: u32, slot: u32) -> Option<HistoryRow> {
         HISTORIES.get_value(table, &slot).copied()
+    }
+}
+
+impl Fragments for Maps {
+    #[inline(always)]
+    fn remember(&self, datagram: &Datagram, first: First) {
+        // Where it can't be, its later fragments are dropped and counted.
+        let _ = FRAGMENTS.insert(datagram, first, 0);
+    }
+
+    #[inline(always)]
+    fn recall(&self, datagram: &Datagram) -> Option<First> {
+        // SAFETY: the value is copied at once; what another packet writes into it meanwhile is of the same datagram.
+        unsafe { FRAGMENTS.get(datagram).copied() }
     }
 }

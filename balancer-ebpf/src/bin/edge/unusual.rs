@@ -11,7 +11,7 @@ use balancer_ebpf::packet::Packet;
 
 use crate::{
     echo,
-    end::end,
+    end::refuse,
     maps::{HASH_KEY, Maps},
     send::{Link, ingress, transmit},
 };
@@ -38,7 +38,8 @@ impl Link for Tagged {
         let mut head = packet
             .head::<{ 12 + tags::LONGEST }>()
             .ok_or(Reason::NoHeadroom)?;
-        self.leave.write(&mut head, backend);
+        let [first, second] = backend.macs;
+        self.leave.write(&mut head, (first, second as u32));
         Ok(())
     }
 }
@@ -59,6 +60,6 @@ pub fn unusual(ctx: XdpContext) -> u32 {
     };
     match met {
         Ok(action) => action,
-        Err(reason) => end(&ctx, reason, bytes),
+        Err(reason) => refuse(&ctx, reason, bytes),
     }
 }

@@ -1,0 +1,106 @@
+//! The program `too_large`: tells clients whose packets do not fit.
+
+use aya_ebpf::{
+    helpers::generated::{
+        bpf_csum_diff, bpf_ktime_get_coarse_ns, bpf_xdp_adjust_head, bpf_xdp_adjust_tail,
+    },
+    macros::xdp,
+    programs::XdpContext,
+};
+use balancer_common::{
+    Frame as _, Reason,
+    frame::turned,
+    tags::{self, Tags},
+    too_large::{self, Notice, QUOTE},
+};
+use balancer_ebpf::packet::Packet;
+
+use crate::{
+    end::end,
+    maps::{HASH_KEY, Maps, TOLD},
+};
+
+/// Makes the packet a message about itself, if its sender is to be told and not too many were.
+#[xdp]
+pub fn too_large(ctx: XdpContext) -> u32 {
+    let packet = Packet::new(ctx.data(), ctx.data_end());
+    let bytes = packet.length();
+    let tags = Tags::read(packet);
+    let reason = match too_large::notice(packet, &tags, &Maps, &HASH_KEY.load()) {
+        Ok(notice) => match packet.read(0).zip(packet.read(8)) {
+            Some(addresses) if is_allowed() => {
+                let turned = turned(addresses);
+                if notice.ipv4 {
+                    tell::<{ Notice::IPV4 }>(&ctx, bytes, turned, &tags, &notice)
+                } else {
+                    tell::<{ Notice::IPV6 }>(&ctx, bytes, turned, &tags, &notice)
+                }
+            }
+            _ => Reason::TooLarge,
+        },
+        Err(reason) => reason,
+    };
+    end(&ctx, reason, bytes as u64)
+}
+
+/// `bytes`: of the frame; `HEAD` of them stand in front of the quote at last, besides tags.
+#[inline(always)]
+fn tell<const HEAD: usize>(
+    ctx: &XdpContext,
+    bytes: usize,
+    addresses: (u64, u32),
+    tags: &Tags,
+    notice: &Notice,
+) -> Reason {
+    let surplus = bytes as i32 - (14 + tags.length + QUOTE) as i32;
+    // SAFETY: the context is the one that the kernel gave this program; packet pointers are read
+    // afresh below, as the helpers ask.
+    if unsafe { bpf_xdp_adjust_tail(ctx.ctx, -surplus) } != 0
+        || unsafe { bpf_xdp_adjust_head(ctx.ctx, -(HEAD as i32 - 14)) } != 0
+    {
+        return Reason::NoHeadroom;
+    }
+    let packet = Packet::new(ctx.data(), ctx.data_end());
+    let behind = packet.skip(tags.length);
+    let Some(quote) = behind.skip(HEAD).bytes::<QUOTE>() else {
+        return Reason::BadTotalLength;
+    };
+    // SAFETY: the quote was checked to be within the packet, with this length.
+    let sum = unsafe {
+        bpf_csum_diff(
+            core::ptr::null_mut(),
+            0,
+            core::ptr::with_exposed_provenance_mut(quote),
+            QUOTE as u32,
+            0,
+        )
+    };
+    let Some(mut head) = behind.head::<HEAD>() else {
+        return Reason::BadTotalLength;
+    };
+    notice.write(&mut head, sum as u32);
+    let Some(mut head) = packet.head::<{ 12 + tags::LONGEST }>() else {
+        return Reason::BadTotalLength;
+    };
+    tags.write(&mut head, addresses);
+    Reason::ToldTooLarge
+}
+
+/// Whether this CPU may tell one more.
+#[inline(always)]
+fn is_allowed() -> bool {
+    let Some(due) = TOLD.get_ptr_mut(0) else {
+        return false;
+    };
+    // SAFETY: takes nothing.
+    let now = unsafe { bpf_ktime_get_coarse_ns() };
+    // SAFETY: a per-CPU row is this CPU's alone, and the kernel keeps it for as long as the program runs.
+    let due = unsafe { &mut *due };
+    match too_large::allowed(*due, now) {
+        Some(next) => {
+            *due = next;
+            true
+        }
+        None => false,
+    }
+}
