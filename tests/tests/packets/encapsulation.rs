@@ -2,8 +2,8 @@
 
 use anyhow::Result;
 
-use crate::edge::{ENCAPSULATIONS, Site, to, vip};
-use crate::frame::{Packet, hex, padded};
+use crate::edge::{ENCAPSULATIONS, Site, sent, to, vip};
+use crate::frame::{IP, Packet, hex, padded, put, summed};
 use crate::oracle;
 use crate::row::{Out, Row, check};
 use crate::run::Verdict;
@@ -313,4 +313,22 @@ fn the_outer_source_port_is_the_flows_own() -> Result<()> {
     // Of 16,384 ports, 1,600 draws meet about 1,525 different ones.
     assert!(ports.len() > 1_450, "{} ports", ports.len());
     Ok(())
+}
+
+/// The VIP ends here as far as the sender is concerned: no router follows that would count.
+#[test]
+fn a_packet_at_the_end_of_its_ttl_is_sent_as_it_came() -> Result<()> {
+    let site = Site::new(ENCAPSULATIONS)?;
+    let mut rows = Vec::new();
+    for ttl in [0, 1] {
+        for (name, vip, ..) in ENCAPSULATIONS.iter().filter(|s| s.0 != "elsewhere") {
+            let frame = Packet::tcp(vip).frame();
+            let frame = match vip.contains(':') {
+                true => put(frame, IP + 7, &[ttl]),
+                false => summed(put(frame, IP + 8, &[ttl])),
+            };
+            rows.push(sent(&format!("{name}, TTL {ttl}"), name, "tcp", frame));
+        }
+    }
+    check(&site, &rows)
 }
