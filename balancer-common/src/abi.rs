@@ -69,15 +69,23 @@ impl Slot {
 pub struct ServiceKey {
     /// The VIP.
     pub vip: Address,
-    /// The destination port, wire order.
-    pub port: [u8; 2],
-    /// IP protocol number.
-    pub protocol: u8,
-    /// Zero.
-    pub padding: [u8; 5],
+    /// The destination port in wire order, the IP protocol number, and five bytes of zero: one word, because a program
+    /// that fills it in parts clears the rest byte by byte.
+    pub port_and_protocol: u64,
 }
 
 const _: () = assert!(size_of::<ServiceKey>() == 24);
+
+impl ServiceKey {
+    /// The key of a VIP's port, in wire order, and protocol.
+    #[inline(always)]
+    pub fn new(vip: Address, port: [u8; 2], protocol: u8) -> Self {
+        Self {
+            vip,
+            port_and_protocol: u64::from(u16::from_ne_bytes(port)) | u64::from(protocol) << 16,
+        }
+    }
+}
 
 /// A service as the packet path needs it.
 #[repr(C)]

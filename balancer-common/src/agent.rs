@@ -17,7 +17,7 @@ pub use second_chance::{Evidence, Segment};
 
 use crate::{
     Address, Frame, Reason, gue,
-    parse::{self, Network},
+    parse::{self, Family, Network},
 };
 
 /// What an instance knows: kernel maps and sockets, or their likeness in user space.
@@ -57,11 +57,26 @@ pub enum Fate {
 /// outer header -> who sent it -> inner packet -> who knows its flow.
 #[inline(always)]
 pub fn open<F: Frame, I: Instance<F>>(frame: F, instance: &I) -> Result<Fate, Reason> {
-    let outer = match parse::network(frame) {
-        Ok(outer) if outer.sound => outer,
+    // Each family on its own: where their ways met, all that is known of a packet would have to be kept in memory.
+    match parse::family(frame) {
+        Ok(Family::Ipv4) => unwrap(parse::ipv4(frame, EthHdr::LEN), frame, instance),
+        Ok(Family::Ipv6) => unwrap(parse::ipv6(frame, EthHdr::LEN), frame, instance),
+        Err(_) => Err(Reason::NotEncapsulated),
+    }
+}
+
+#[inline(always)]
+fn unwrap<F: Frame, I: Instance<F>>(
+    outer: Option<Network>,
+    frame: F,
+    instance: &I,
+) -> Result<Fate, Reason> {
+    let outer = match outer {
+        Some(outer) if outer.sound => outer,
         _ => return Err(Reason::NotEncapsulated),
     };
-    let is_gue = is_gue(frame, &outer);
+    let udp = frame.skip(EthHdr::LEN + outer.header_length);
+    let is_gue = is_gue(udp, &outer);
     if !is_gue && !carries_ip(outer.protocol) {
         return Err(Reason::NotEncapsulated);
     }
@@ -76,7 +91,7 @@ pub fn open<F: Frame, I: Instance<F>>(frame: F, instance: &I) -> Result<Fate, Re
         return Err(Reason::BadOuterHeader);
     }
     let (protocol, outer_length) = if is_gue {
-        behind_gue(frame, &outer)?
+        behind_gue(udp, &outer)?
     } else {
         (outer.protocol, outer.header_length)
     };
@@ -111,16 +126,15 @@ fn carries_ip(protocol: u8) -> bool {
 }
 
 #[inline(always)]
-fn is_gue<F: Frame>(frame: F, outer: &Network) -> bool {
+fn is_gue<F: Frame>(udp: F, outer: &Network) -> bool {
     outer.protocol == IpProto::Udp as u8
         && !outer.later_fragment
-        && frame.skip(EthHdr::LEN + outer.header_length).read(2) == Some(gue::PORT.to_be())
+        && udp.read(2) == Some(gue::PORT.to_be())
 }
 
 /// The inner protocol, and the bytes from the outer IP header to the inner packet.
 #[inline(always)]
-fn behind_gue<F: Frame>(frame: F, outer: &Network) -> Result<(u8, usize), Reason> {
-    let udp = frame.skip(EthHdr::LEN + outer.header_length);
+fn behind_gue<F: Frame>(udp: F, outer: &Network) -> Result<(u8, usize), Reason> {
     let udp_length = u16::from_be(udp.read(4).ok_or(Reason::BadOuterHeader)?) as usize;
     if outer.header_length + udp_length != outer.length {
         return Err(Reason::BadOuterHeader);

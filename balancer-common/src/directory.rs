@@ -62,15 +62,10 @@ pub fn line_of(address: &Address) -> u32 {
     }
 }
 
-/// The words of a key that are compared: of an IPv4 address one, of an IPv6 address three. Never 0.
-#[inline(always)]
-fn port_word(key: &ServiceKey) -> u64 {
-    u64::from(u16::from_ne_bytes(key.port)) | u64::from(key.protocol) << 16
-}
-
+/// What is compared of a key to an IPv4 address: never 0, as no protocol is.
 #[inline(always)]
 fn ipv4_key(key: &ServiceKey) -> u64 {
-    u64::from(key.vip.ipv4_word()) | port_word(key) << 32
+    u64::from(key.vip.ipv4_word()) | key.port_and_protocol << 32
 }
 
 impl Service {
@@ -131,7 +126,7 @@ impl Line {
                 return Known::Nowhere;
             }
         } else {
-            let ([high, low], port) = (key.vip.0, port_word(key));
+            let ([high, low], port) = (key.vip.0, key.port_and_protocol);
             if words[0] == port && words[1] == high && words[2] == low {
                 words[6]
             } else if words[3] == port && words[4] == high && words[5] == low {

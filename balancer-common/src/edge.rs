@@ -1,12 +1,14 @@
 //! What an edge does with a frame: the decision of the program `balance`, as a pure function.
 
+use network_types::eth::EthHdr;
+
 use crate::{
     Address, Frame, Reason,
     abi::{Backend, HistoryRow, Service, ServiceKey, Slot, outer},
     alternates,
-    flow::{self, Flow, HashKey},
+    flow::{self, Flow, HashKey, Keyed},
     outer::Inner,
-    parse::{self, Network, Packet},
+    parse::{self, Family, Network, Packet},
 };
 
 /// The tables that the decision reads: kernel maps, or their likeness in user space.
@@ -49,14 +51,47 @@ pub struct Moved {
 pub type Alternates<'a> = [Option<&'a Backend>; alternates::MOST];
 
 /// parse -> service -> slot -> backend.
+///
+/// Each address family on its own: where their ways met, all that is known of a packet would have to be kept in memory.
 #[inline(always)]
 pub fn choose<'a, F: Frame, T: Tables>(
     frame: F,
     tables: &'a T,
-    key: &HashKey,
+    key: &impl Keyed,
 ) -> Result<Choice<'a>, Reason> {
-    let network = for_vip(frame, tables)?;
-    owner(tables, key, &network.transport(frame)?)
+    match parse::family(frame)? {
+        Family::Ipv4 => {
+            let destination = parse::ipv4_destination(frame, EthHdr::LEN);
+            let vip = is_vip(destination, tables)?;
+            chosen(vip, parse::ipv4(frame, EthHdr::LEN), frame, tables, key)
+        }
+        Family::Ipv6 => {
+            let destination = parse::ipv6_destination(frame, EthHdr::LEN);
+            let vip = is_vip(destination, tables)? && !destination.is_some_and(Address::is_ipv4);
+            chosen(vip, parse::ipv6(frame, EthHdr::LEN), frame, tables, key)
+        }
+    }
+}
+
+/// Asked before the rest of the header is read.
+#[inline(always)]
+fn is_vip<T: Tables>(destination: Option<Address>, tables: &T) -> Result<bool, Reason> {
+    Ok(tables.is_vip(&destination.ok_or(Reason::ShortFrame)?))
+}
+
+#[inline(always)]
+fn chosen<'a, F: Frame, T: Tables>(
+    vip: bool,
+    network: Option<Network>,
+    frame: F,
+    tables: &'a T,
+    key: &impl Keyed,
+) -> Result<Choice<'a>, Reason> {
+    if !vip {
+        return Err(Reason::NotForVip);
+    }
+    let packet = network.ok_or(Reason::ShortFrame)?.transport(frame)?;
+    owner(tables, &key.key(), &packet)
 }
 
 /// The IP header of a packet for a VIP.
@@ -85,12 +120,11 @@ pub fn owner<'a, T: Tables>(
 #[inline(always)]
 pub fn service<T: Tables>(tables: &T, flow: &Flow) -> Result<Service, Reason> {
     tables
-        .service(&ServiceKey {
-            vip: flow.destination,
-            port: flow.destination_port_word().to_ne_bytes(),
-            protocol: flow.protocol,
-            padding: [0; 5],
-        })
+        .service(&ServiceKey::new(
+            flow.destination,
+            flow.destination_port_word().to_ne_bytes(),
+            flow.protocol,
+        ))
         .ok_or(Reason::UndeclaredPort)
 }
 

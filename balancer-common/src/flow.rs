@@ -32,6 +32,19 @@ pub struct HashKey(pub [u64; 7]);
 
 const _: () = assert!(size_of::<HashKey>() == 56);
 
+/// Where the key is, for who needs it only sometimes.
+pub trait Keyed {
+    /// The key.
+    fn key(&self) -> HashKey;
+}
+
+impl Keyed for HashKey {
+    #[inline(always)]
+    fn key(&self) -> HashKey {
+        *self
+    }
+}
+
 impl HashKey {
     /// Expands 64 secret bits with SplitMix64 (Steele, Lea, Flood: OOPSLA 2014).
     pub const fn expand(secret: u64) -> Self {

@@ -34,6 +34,7 @@ pub mod quoted;
 pub mod reason;
 #[cfg(test)]
 mod sample;
+pub mod shortlist;
 pub mod tags;
 pub mod too_large;
 pub mod unusual;

@@ -70,23 +70,54 @@ pub fn continues(flags: u8) -> bool {
     flags & SYN_OR_ACK != SYN
 }
 
-/// Reads the IP header behind an Ethernet header.
+/// An IP version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    /// IPv4.
+    Ipv4,
+    /// IPv6.
+    Ipv6,
+}
+
+/// The version that an Ethernet header says to stand behind it.
 #[inline(always)]
-pub fn network<F: Frame>(frame: F) -> Result<Network, Reason> {
+pub fn family<F: Frame>(frame: F) -> Result<Family, Reason> {
     let ether_type: u16 = frame.read(12).ok_or(Reason::ShortFrame)?;
     if ether_type == EtherType::Ipv4 as u16 {
-        ipv4(frame, EthHdr::LEN).ok_or(Reason::ShortFrame)
+        Ok(Family::Ipv4)
     } else if ether_type == EtherType::Ipv6 as u16 {
-        ipv6(frame, EthHdr::LEN).ok_or(Reason::ShortFrame)
+        Ok(Family::Ipv6)
     } else {
         Err(Reason::NotIp)
     }
 }
 
+/// Reads the IP header behind an Ethernet header.
+#[inline(always)]
+pub fn network<F: Frame>(frame: F) -> Result<Network, Reason> {
+    match family(frame)? {
+        Family::Ipv4 => ipv4(frame, EthHdr::LEN),
+        Family::Ipv6 => ipv6(frame, EthHdr::LEN),
+    }
+    .ok_or(Reason::ShortFrame)
+}
+
+/// The destination of the IPv4 header at byte `at`; `None` when the frame ends within its 20 fixed bytes.
+#[inline(always)]
+pub fn ipv4_destination<F: Frame>(frame: F, at: usize) -> Option<Address> {
+    frame.read(at + 16).map(Address::from_ipv4_word)
+}
+
+/// The destination of the IPv6 header at byte `at`; `None` when the frame ends within it.
+#[inline(always)]
+pub fn ipv6_destination<F: Frame>(frame: F, at: usize) -> Option<Address> {
+    Some(Address([frame.read(at + 24)?, frame.read(at + 32)?]))
+}
+
 /// Reads the IPv4 header (RFC 791) at byte `at`, which the program knows beforehand; `None` when the frame ends within its 20 fixed bytes.
 #[inline(always)]
 pub fn ipv4<F: Frame>(frame: F, at: usize) -> Option<Network> {
-    let destination = Address::from_ipv4_word(frame.read(at + 16)?);
+    let destination = ipv4_destination(frame, at)?;
     let first: u8 = frame.read(at)?;
     let header_length = ((first & 0x0f) as usize) * 4;
     let fragment: u16 = frame.read(at + 6)?;
@@ -108,7 +139,7 @@ pub fn ipv4<F: Frame>(frame: F, at: usize) -> Option<Network> {
 /// Reads the IPv6 header (RFC 8200) at byte `at`, which the program knows beforehand; `None` when the frame ends within it.
 #[inline(always)]
 pub fn ipv6<F: Frame>(frame: F, at: usize) -> Option<Network> {
-    let destination = Address([frame.read(at + 24)?, frame.read(at + 32)?]);
+    let destination = ipv6_destination(frame, at)?;
     let first = u16::from_be(frame.read(at)?);
     let protocol: u8 = frame.read(at + 6)?;
     Some(Network {

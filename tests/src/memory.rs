@@ -31,6 +31,7 @@ impl Edge {
             "BACKENDS",
             "TRAFFIC",
             "REASONS",
+            "FRAGMENTS",
             "TABLES",
             "HISTORIES",
         ] {

@@ -3,12 +3,7 @@ use std::{vec, vec::Vec};
 use super::*;
 
 fn key(vip: Address, port: u16, protocol: u8) -> ServiceKey {
-    ServiceKey {
-        vip,
-        port: port.to_be_bytes(),
-        protocol,
-        padding: [0; 5],
-    }
+    ServiceKey::new(vip, port.to_be_bytes(), protocol)
 }
 
 fn vip4(last: u8) -> Address {

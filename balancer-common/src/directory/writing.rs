@@ -2,7 +2,7 @@
 
 use alloc::{vec, vec::Vec};
 
-use super::{FULL, Line, OF_IPV4, OF_IPV6, ipv4_key, port_word};
+use super::{FULL, Line, OF_IPV4, OF_IPV6, ipv4_key};
 use crate::abi::{Service, ServiceKey};
 
 impl Line {
@@ -24,7 +24,7 @@ impl Line {
         let at = 3 * entry;
         let [high, low] = key.vip.0;
         line = line.set(at + 1, high).set(at + 2, low);
-        vec![line, line.set(at, port_word(key))]
+        vec![line, line.set(at, key.port_and_protocol)]
     }
 
     /// The line to write so that a service is not there; nothing if it is not, or if the line is full.
@@ -75,7 +75,7 @@ impl Line {
         if key.vip.is_ipv4() {
             return (0..OF_IPV4).find(|&entry| words[entry] == ipv4_key(key));
         }
-        let wanted = [port_word(key), key.vip.0[0], key.vip.0[1]];
+        let wanted = [key.port_and_protocol, key.vip.0[0], key.vip.0[1]];
         (0..OF_IPV6).find(|&entry| words[3 * entry..3 * entry + 3] == wanted)
     }
 

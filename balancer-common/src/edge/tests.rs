@@ -53,7 +53,8 @@ impl Tables for One {
     }
 
     fn service(&self, key: &ServiceKey) -> Option<Service> {
-        let declared = self.declared && key.port == sample::PORT.to_be_bytes();
+        let port = (key.port_and_protocol as u16).to_ne_bytes();
+        let declared = self.declared && port == sample::PORT.to_be_bytes();
         declared.then_some(Service {
             table: 5,
             shift: 64 - 8,

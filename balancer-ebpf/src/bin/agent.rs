@@ -19,6 +19,7 @@ use balancer_common::{
     clamp::{self, Limits},
     frame::turned,
     reason::{self, Verdict},
+    shortlist::{self, Shortlist},
 };
 use balancer_ebpf::{counter::count_reason, mark, packet::Packet, sockets};
 
@@ -43,22 +44,44 @@ static LIMITS: Global<Limits> = Global::new(Limits { ipv4: 0, ipv6: 0 });
 #[unsafe(no_mangle)]
 static SNT_ISN: Global<u32> = Global::new(0);
 
+/// What the maps hold, if it is little; set by the agent when it loads the programs.
+#[unsafe(no_mangle)]
+static EDGE_LIST: Global<[u64; shortlist::WORDS]> = Global::new([0; shortlist::WORDS]);
+#[unsafe(no_mangle)]
+static PEER_LIST: Global<[u64; shortlist::WORDS]> = Global::new([0; shortlist::WORDS]);
+#[unsafe(no_mangle)]
+static VIP_LIST: Global<[u64; shortlist::WORDS]> = Global::new([0; shortlist::WORDS]);
+
+/// A list among the program's constants.
+struct Constants(&'static Global<[u64; shortlist::WORDS]>);
+
+impl Shortlist for Constants {
+    #[inline(always)]
+    fn word(&self, at: usize) -> u64 {
+        let words = core::ptr::from_ref(self.0).cast::<u64>();
+        // SAFETY: a `Global` is its value, of so many words; read as one that the agent may have set, not as it was compiled.
+        unsafe { words.add(at).read_volatile() }
+    }
+}
+
 /// The maps, and the sockets of the namespace that a frame came into.
 struct Here<'a>(&'a XdpContext);
 
 impl Instance<Packet> for Here<'_> {
     #[inline(always)]
     fn is_edge(&self, source: &Address) -> bool {
-        EDGES
-            .get(&lpm_trie::Key::new(128, source.octets()))
-            .is_some()
+        let there = || EDGES.get(&lpm_trie::Key::new(128, source.octets()));
+        Constants(&EDGE_LIST)
+            .has(source)
+            .unwrap_or_else(|| there().is_some())
     }
 
     #[inline(always)]
     fn is_peer(&self, address: &Address) -> bool {
-        PEERS
-            .get(&lpm_trie::Key::new(128, address.octets()))
-            .is_some()
+        let there = || PEERS.get(&lpm_trie::Key::new(128, address.octets()));
+        Constants(&PEER_LIST)
+            .has(address)
+            .unwrap_or_else(|| there().is_some())
     }
 
     #[inline(always)]
@@ -74,7 +97,9 @@ impl Instance<Packet> for Here<'_> {
 
 #[inline(always)]
 fn is_vip(address: &Address) -> bool {
-    VIPS.get_ptr(address).is_some()
+    Constants(&VIP_LIST)
+        .has(address)
+        .unwrap_or_else(|| VIPS.get_ptr(address).is_some())
 }
 
 /// Takes packets from edges out of their encapsulation and passes them up the stack, or on to who may know their flow.

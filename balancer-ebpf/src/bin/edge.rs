@@ -26,7 +26,7 @@ use balancer_ebpf::{packet::Packet, tail::call};
 
 use crate::{
     end::refuse,
-    maps::{HASH_KEY, Maps, PROGRAMS},
+    maps::{Key, Maps, PROGRAMS},
     send::{Plain, transmit},
 };
 
@@ -35,7 +35,7 @@ use crate::{
 pub fn balance(ctx: XdpContext) -> u32 {
     let packet = Packet::new(ctx.data(), ctx.data_end());
     let bytes = packet.length() as u64;
-    match edge::choose(packet, &Maps, &HASH_KEY.load()) {
+    match edge::choose(packet, &Maps, &Key) {
         Ok(choice) => match transmit(&ctx, &choice, &Plain) {
             Ok(action) => action,
             Err(reason) => refuse(&ctx, reason, bytes),

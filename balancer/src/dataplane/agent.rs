@@ -9,7 +9,7 @@ use aya::{
     maps::{HashMap, LpmTrie, MapData, MapType, PerCpuArray, lpm_trie::Key},
     programs::{TcAttachType, Xdp},
 };
-use balancer_common::{Address, Reason, abi::Traffic, clamp::Limits, reason};
+use balancer_common::{Address, Reason, abi::Traffic, clamp::Limits, reason, shortlist};
 use ipnet::IpNet;
 
 use super::{
@@ -120,7 +120,13 @@ impl AgentPlane {
         let limits = [limits.ipv4, limits.ipv6];
         let mut loader = EbpfLoader::new();
         let snt_isn = request_sock::snt_isn();
+        let edges = shortlist::list(settings.edges.iter().map(prefix));
+        let peers = shortlist::list(settings.peers.iter().map(prefix));
+        let vips = shortlist::list(settings.vips.iter().map(|&vip| (vip.into(), 128)));
         loader
+            .override_global("EDGE_LIST", &edges, true)
+            .override_global("PEER_LIST", &peers, true)
+            .override_global("VIP_LIST", &vips, true)
             .override_global("LIMITS", &limits, true)
             .override_global("SNT_ISN", &snt_isn, true);
         for layout in LAYOUTS {
@@ -240,6 +246,11 @@ fn fill_prefixes(
         map.remove(key).map_err(kernel("remove a prefix"))?;
     }
     Ok(())
+}
+
+/// A prefix as a shortlist takes it.
+fn prefix(prefix: &IpNet) -> (Address, u32) {
+    (prefix.network().into(), u32::from(prefix.prefix_len()))
 }
 
 /// A source prefix, IPv4 in mapped form.

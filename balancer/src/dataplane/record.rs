@@ -11,12 +11,11 @@ use crate::{
 
 /// A service's key as packets have it.
 pub(super) fn service_key(key: &ServiceKey) -> abi::ServiceKey {
-    abi::ServiceKey {
-        vip: key.vip.into(),
-        port: key.port.to_be_bytes(),
-        protocol: key.protocol.number(),
-        padding: [0; 5],
-    }
+    abi::ServiceKey::new(
+        key.vip.into(),
+        key.port.to_be_bytes(),
+        key.protocol.number(),
+    )
 }
 
 /// A backend's record; one without a next hop drops its packets as `no_next_hop`.

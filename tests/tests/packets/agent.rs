@@ -29,8 +29,24 @@ pub(crate) struct Site {
     world: World,
 }
 
+/// More edges, peers and VIPs than the constants of a program hold: then it asks its maps.
+const CROWD: [&str; 3] = [
+    ", \"203.0.113.0/28\", \"203.0.113.16/28\", \"203.0.113.32/28\", \"203.0.113.48/28\"",
+    ", \"203.0.113.64/28\", \"203.0.113.80/28\", \"203.0.113.96/28\", \"203.0.113.112/28\"",
+    ", \"198.51.100.20\", \"198.51.100.21\", \"198.51.100.22\", \"198.51.100.23\"",
+];
+
 impl Site {
     pub(crate) fn new() -> Result<Site> {
+        Site::with([""; 3])
+    }
+
+    /// The same, with more edges, peers and VIPs than a short list holds.
+    pub(crate) fn crowded() -> Result<Site> {
+        Site::with(CROWD)
+    }
+
+    fn with([edges, peers, vips]: [&str; 3]) -> Result<Site> {
         let world = World::new()?;
         let host = world.add_namespace("host")?;
         let instance = world.add_namespace("one")?;
@@ -48,9 +64,9 @@ impl Site {
              link set eth0 up\n"
         ))?;
         let config = format!(
-            "edges = [\"10.1.0.0/28\", \"fd00:1::/124\"]\n\
-             peers = [\"10.1.0.0/24\", \"fd00:1::/64\"]\n\
-             [[instance]]\nname = \"one\"\nnetns = \"{}\"\nvips = [\"{VIP_V4}\", \"{VIP_V6}\"]\n",
+            "edges = [\"10.1.0.0/28\", \"fd00:1::/124\"{edges}]\n\
+             peers = [\"10.1.0.0/24\", \"fd00:1::/64\"{peers}]\n\
+             [[instance]]\nname = \"one\"\nnetns = \"{}\"\nvips = [\"{VIP_V4}\", \"{VIP_V6}\"{vips}]\n",
             instance.path().display()
         );
         let agent = Agent::start_with(&world, &host, &config)?;

@@ -54,6 +54,7 @@ fn only_edges_may_send_and_only_to_vips() -> Result<()> {
         "an edge's IPv4 address in an IPv6 header",
         frame,
     ));
+    check(&Decap(Site::crowded()?), &rows)?;
     check(&Decap(Site::new()?), &rows)
 }
 

@@ -79,12 +79,11 @@ impl Likeness {
         };
         for (key, id) in &likeness.plan.services {
             let table = &likeness.plan.tables[id];
-            let key = ServiceKey {
-                vip: key.vip.into(),
-                port: key.port.to_be_bytes(),
-                protocol: key.protocol.number(),
-                padding: [0; 5],
-            };
+            let key = ServiceKey::new(
+                key.vip.into(),
+                key.port.to_be_bytes(),
+                key.protocol.number(),
+            );
             let service = Service {
                 table: u32::from(id.0),
                 shift: 64 - table.slots().ilog2(),

@@ -141,6 +141,7 @@ fn what_no_socket_knows_goes_to_each_alternate_and_returns() -> Result<()> {
             rows.push(delivered(name, NoAlternateLeft, home, &inner));
         }
     }
+    check(&Decap(Site::crowded()?), &rows)?;
     check(&Decap(Site::new()?), &rows)
 }
 

@@ -14,7 +14,7 @@ use balancer_common::{
     },
     directory::{self, ALL_LINES, Known, Line},
     edge::Tables,
-    flow::HashKey,
+    flow::{HashKey, Keyed},
     fragments::{self, Datagram, First, Fragments},
     reason,
 };
@@ -63,6 +63,16 @@ pub(crate) static HASH_KEY: Global<HashKey> = Global::new(HashKey([0; 7]));
 /// Not 0 to log drops, each time a reason's count on a CPU reaches a power of two.
 #[unsafe(no_mangle)]
 pub(crate) static DEBUG_PACKETS: Global<u32> = Global::new(0);
+
+/// The key, loaded by who needs it: most of what an edge hears may be for others.
+pub(crate) struct Key;
+
+impl Keyed for Key {
+    #[inline(always)]
+    fn key(&self) -> HashKey {
+        HASH_KEY.load()
+    }
+}
 
 /// The maps, as the decisions read them.
 pub(crate) struct Maps;

@@ -119,7 +119,7 @@ fn by_id(id: u32) -> Result<ProgramInfo> {
         .with_context(|| format!("program {id} is gone"))
 }
 
-/// The only value of a map, whose size is known only now: below 256 bytes.
+/// The only value of a map, whose size is known only now: below 624 bytes.
 fn constants(map: MapData, size: u32) -> Result<Vec<u8>> {
     macro_rules! sixteen {
         ($from:literal: $($more:literal)*) => {
@@ -137,7 +137,9 @@ fn constants(map: MapData, size: u32) -> Result<Vec<u8>> {
             }
         };
     }
-    sizes!(0 16 32 48 64 80 96 112 128 144 160 176 192 208 224 240)
+    sizes!(0 16 32 48 64 80 96 112 128 144 160 176 192 208 224 240
+        256 272 288 304 320 336 352 368 384 400 416 432 448 464 480 496
+        512 528 544 560 576 592 608)
 }
 
 fn value<const SIZE: usize>(map: MapData) -> Result<Vec<u8>> {

@@ -54,7 +54,7 @@ impl Reference {
         let mut owners = HashSet::new();
         for (key, service) in &tables.services {
             let here = (first..first + count).contains(&number(key.vip));
-            if here && key.port == case.port.to_be_bytes() {
+            if here && (key.port_and_protocol as u16).to_ne_bytes() == case.port.to_be_bytes() {
                 owners.extend(
                     tables.tables[&service.table]
                         .iter()
@@ -196,12 +196,11 @@ fn next_hops(state: &State, way: &Way) -> BTreeMap<IpAddr, NextHop> {
 }
 
 fn service_key(key: &balancer::model::ServiceKey) -> ServiceKey {
-    ServiceKey {
-        vip: key.vip.into(),
-        port: key.port.to_be_bytes(),
-        protocol: key.protocol.number(),
-        padding: [0; 5],
-    }
+    ServiceKey::new(
+        key.vip.into(),
+        key.port.to_be_bytes(),
+        key.protocol.number(),
+    )
 }
 
 fn slot((owner, history): (&BackendId, &[BackendId; 3])) -> (Slot, HistoryRow) {
