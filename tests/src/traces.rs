@@ -6,8 +6,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use aya::maps::loaded_maps;
 use aya::programs::{loaded_links, loaded_programs};
+use balancer::dataplane::map_ids;
 
 use crate::sweep::cgroups;
 use crate::{program, wait_for};
@@ -51,13 +51,9 @@ impl Traces {
                 things.insert(format!("program {} {name}", program.id()));
             }
         }
-        for map in loaded_maps() {
-            let map = map?;
-            things.insert(format!(
-                "map {} {}",
-                map.id(),
-                map.name_as_str().unwrap_or_default()
-            ));
+        // By their numbers: looking at a map's name takes hold of it.
+        for id in map_ids().context("cannot list the maps")? {
+            things.insert(format!("map {id}"));
         }
         for link in loaded_links() {
             things.insert(format!("link {}", link?.id()));
