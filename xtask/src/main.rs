@@ -4,6 +4,7 @@ mod bench;
 mod cache;
 mod clean;
 mod demo;
+mod fuzz;
 mod lint;
 mod narrate;
 mod readme;
@@ -56,6 +57,15 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Compare the kernel's programs with the same decisions in user space: verdict, bytes and reason
+    Fuzz {
+        /// How many frames: sound, mutated, cut off, random
+        #[arg(long)]
+        frames: u64,
+        /// Where the draws begin; that of the repository without one
+        #[arg(long)]
+        seed: Option<u64>,
+    },
     /// Check the rules of the house: imports, aya, unsafe, file length, format
     Lint,
     /// Run the commands that README.md shows
@@ -69,6 +79,7 @@ fn main() -> ExitCode {
         Command::Bench { arguments, .. } => bench::run(&arguments),
         Command::Clean => clean::run(),
         Command::Test { arguments } => test::run(&arguments),
+        Command::Fuzz { frames, seed } => fuzz::run(frames, seed),
         Command::Lint => lint::run(),
         Command::Readme => readme::run(),
     };
