@@ -6,6 +6,7 @@ mod clean;
 mod demo;
 mod fuzz;
 mod lint;
+mod mutants;
 mod narrate;
 mod readme;
 mod setup;
@@ -66,6 +67,14 @@ enum Command {
         #[arg(long)]
         seed: Option<u64>,
     },
+    /// Put faults into the packet path, one at a time, in a copy of the sources: a test must catch each
+    Mutants {
+        /// Names of faults; all without one
+        names: Vec<String>,
+        /// Leave out the unit tests: the packet tests alone must catch them
+        #[arg(long)]
+        packets: bool,
+    },
     /// Check the rules of the house: imports, aya, unsafe, file length, format
     Lint,
     /// Run the commands that README.md shows
@@ -80,6 +89,7 @@ fn main() -> ExitCode {
         Command::Clean => clean::run(),
         Command::Test { arguments } => test::run(&arguments),
         Command::Fuzz { frames, seed } => fuzz::run(frames, seed),
+        Command::Mutants { names, packets } => mutants::run(&names, packets),
         Command::Lint => lint::run(),
         Command::Readme => readme::run(),
     };
