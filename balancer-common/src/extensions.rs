@@ -1,5 +1,7 @@
 //! IPv6 extension headers (RFC 8200 section 4) between the header and layer 4.
 
+use network_types::ip::Ipv6Hdr;
+
 use crate::{Frame, Reason, parse::Network};
 
 /// Headers that are stepped over; behind more, a packet's protocol counts as unknown. A packet has each kind at most once,
@@ -30,6 +32,10 @@ pub fn behind<F: Frame>(packet: F, network: Network) -> Result<Network, Reason> 
     for _ in 0..MOST {
         let kind = network.protocol;
         if kind != HOP_BY_HOP && kind != ROUTING && kind != FRAGMENT && kind != DESTINATION {
+            break;
+        }
+        // It stands first, or nobody takes the packet.
+        if kind == HOP_BY_HOP && network.header_length != Ipv6Hdr::LEN {
             break;
         }
         let header = packet.skip(network.header_length);

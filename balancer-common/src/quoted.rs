@@ -49,6 +49,7 @@ pub(crate) fn packet<F: Frame>(frame: F, network: &Network) -> Result<Packet, Re
         || !known
         || quoted.later_fragment
         || quoted.source != network.destination
+        || quoted.length < quoted.header_length + QUOTED
         || end > network.length
     {
         return Err(Reason::BadQuote);

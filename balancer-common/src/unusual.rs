@@ -72,6 +72,10 @@ fn fragment<'a, F: Frame, T: Tables + Fragments>(
 ) -> Result<Choice<'a>, Reason> {
     let datagram = Datagram::of(network, network.version_protocol == IpProto::Ipv4 as u8);
     let (packet, hash) = if network.later_fragment {
+        // No layer 4 follows that would be judged: padding must not be taken for a fragment header.
+        if network.length < network.header_length {
+            return Err(Reason::BadTotalLength);
+        }
         let first = tables.recall(&datagram).ok_or(Reason::Fragment)?;
         (first.later(network), first.hash)
     } else {

@@ -4,7 +4,9 @@ mod bench;
 mod cache;
 mod clean;
 mod demo;
+mod fuzz;
 mod lint;
+mod mutants;
 mod narrate;
 mod readme;
 mod setup;
@@ -56,6 +58,23 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Compare the kernel's programs with the same decisions in user space: verdict, bytes and reason
+    Fuzz {
+        /// How many frames: sound, mutated, cut off, random
+        #[arg(long)]
+        frames: u64,
+        /// Where the draws begin; that of the repository without one
+        #[arg(long)]
+        seed: Option<u64>,
+    },
+    /// Put faults into the packet path, one at a time, in a copy of the sources: a test must catch each
+    Mutants {
+        /// Names of faults; all without one
+        names: Vec<String>,
+        /// Leave out the unit tests: the packet tests alone must catch them
+        #[arg(long)]
+        packets: bool,
+    },
     /// Check the rules of the house: imports, aya, unsafe, file length, format
     Lint,
     /// Run the commands that README.md shows
@@ -69,6 +88,8 @@ fn main() -> ExitCode {
         Command::Bench { arguments, .. } => bench::run(&arguments),
         Command::Clean => clean::run(),
         Command::Test { arguments } => test::run(&arguments),
+        Command::Fuzz { frames, seed } => fuzz::run(frames, seed),
+        Command::Mutants { names, packets } => mutants::run(&names, packets),
         Command::Lint => lint::run(),
         Command::Readme => readme::run(),
     };

@@ -19,13 +19,17 @@ pub(crate) fn cargo() -> Command {
     cargo
 }
 
-/// Where `cargo build` puts the binaries.
-pub(crate) fn binaries() -> PathBuf {
+/// Where cargo puts what it builds.
+pub(crate) fn target() -> PathBuf {
     match env::var_os("CARGO_TARGET_DIR") {
         Some(target) => root().join(target),
         None => root().join("target"),
     }
-    .join("debug")
+}
+
+/// Where `cargo build` puts the binaries.
+pub(crate) fn binaries() -> PathBuf {
+    target().join("debug")
 }
 
 /// Whether we may make network namespaces and load programs.

@@ -168,6 +168,12 @@ fn an_error_that_quotes_no_flow_of_the_vip_is_dropped() -> Result<()> {
         );
         met(BadQuote, "half a header", about(kinds[0], vip, packet, 12));
         met(BadQuote, "nothing", about(kinds[0], vip, packet, 0));
+        let (at, short) = if header == 20 { (2, 27) } else { (4, 7) };
+        met(
+            BadQuote,
+            "of a packet too short for ports",
+            put(whole.clone(), quote + at, &[0, short]),
+        );
         met(BadQuote, "version 0", put(whole.clone(), quote, &[5]));
         let protocol = if header == 20 { 9 } else { 6 };
         let icmp = put(

@@ -144,6 +144,26 @@ fn what_has_not_arrived_or_cannot_be_read_is_dropped() -> Result<()> {
         ),
         Row::met(
             UnsupportedProtocol,
+            "hop-by-hop options behind others",
+            with(
+                frame.clone(),
+                &[(DESTINATION, options(1)), (HOP_BY_HOP, options(1))],
+            ),
+        ),
+        Row::met(
+            BadTotalLength,
+            "a later fragment's header in the padding",
+            put(
+                with(
+                    frame.clone(),
+                    &[(DESTINATION, options(1)), (FRAGMENT, fragment(3, true, 9))],
+                ),
+                18,
+                &[0, 15],
+            ),
+        ),
+        Row::met(
+            UnsupportedProtocol,
             "two fragment headers",
             with(frame.clone(), &vec![(FRAGMENT, fragment(0, false, 9)); 2]),
         ),

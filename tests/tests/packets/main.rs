@@ -28,6 +28,7 @@ mod likeness;
 mod mutation;
 mod oracle;
 mod outer;
+mod rounds;
 mod row;
 mod run;
 mod second_chance;

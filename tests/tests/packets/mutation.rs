@@ -5,21 +5,44 @@ const EDGES: [u16; 14] = [
     0, 1, 4, 7, 8, 19, 20, 27, 39, 40, 0x7fff, 0x8000, 0xfffe, 0xffff,
 ];
 
+/// The kernel takes no frame shorter than this.
+const SHORTEST: usize = 14;
+
 /// The part of a frame that the programs read.
 const HEADERS: usize = 134;
 
-/// `count` frames, each one of `sound` with one to three things wrong.
+/// The longest frame without any plan.
+const LONGEST_RANDOM: usize = 256;
+
+/// `count` frames, most of them one of `sound` with one to three things wrong; some as they are, cut off, or random.
 pub(crate) fn mutated(seed: u64, count: usize, sound: &[Vec<u8>]) -> Vec<Vec<u8>> {
     let mut random = fastrand::Rng::with_seed(seed);
     (0..count)
         .map(|_| {
             let mut frame = random.choice(sound).expect("there are some").clone();
-            for _ in 0..random.usize(1..=3) {
-                mutate(&mut random, &mut frame);
+            match random.u8(0..32) {
+                0 => {}
+                1 => frame.truncate(random.usize(SHORTEST..=frame.len())),
+                2 => frame = chance(&mut random),
+                _ => {
+                    for _ in 0..random.usize(1..=3) {
+                        mutate(&mut random, &mut frame);
+                    }
+                }
             }
             frame
         })
         .collect()
+}
+
+/// Random bytes, behind an Ethernet type that means something to the programs, or any.
+fn chance(random: &mut fastrand::Rng) -> Vec<u8> {
+    let length = random.usize(SHORTEST..LONGEST_RANDOM);
+    let mut frame: Vec<u8> = (0..length).map(|_| random.u8(..)).collect();
+    let ether_types = [0x0800_u16, 0x86dd, 0x8100, 0x88a8, random.u16(..)];
+    let ether_type = random.choice(ether_types).expect("there are some");
+    frame[12..14].copy_from_slice(&ether_type.to_be_bytes());
+    frame
 }
 
 fn mutate(random: &mut fastrand::Rng, frame: &mut Vec<u8>) {
@@ -39,8 +62,7 @@ fn mutate(random: &mut fastrand::Rng, frame: &mut Vec<u8>) {
                 word.copy_from_slice(&value.to_be_bytes());
             }
         }
-        // The kernel takes no frame shorter than this.
-        4 => frame.truncate(random.usize(14..=frame.len())),
+        4 => frame.truncate(random.usize(SHORTEST..=frame.len())),
         5 => {
             let more = random.usize(0..64);
             frame.extend((0..more).map(|_| random.u8(..)));

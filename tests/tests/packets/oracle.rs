@@ -288,6 +288,7 @@ pub(crate) fn ip_packet(frame: &[u8]) -> Result<&[u8], String> {
 
 /// Whether a TCP or UDP packet is sound from end to end.
 fn sound(packet: &[u8]) -> Result<(), String> {
+    let packet = &of_first(packet);
     let sliced = SlicedPacket::from_ip(packet).map_err(|e| e.to_string())?;
     if sliced.is_ip_payload_fragmented() {
         return Ok(());
@@ -302,6 +303,24 @@ fn sound(packet: &[u8]) -> Result<(), String> {
         }
         other => Err(format!("no TCP and no UDP: {other:?}")),
     }
+}
+
+/// A later fragment with a next header that says nothing: only that of the first one counts (RFC 8200 section 4.5).
+fn of_first(packet: &[u8]) -> Vec<u8> {
+    let mut packet = packet.to_vec();
+    let mut at = 40;
+    let mut next = packet[6];
+    while packet[0] >> 4 == 6 && [0, 43, 44, 60].contains(&next) && at + 8 <= packet.len() {
+        if next == 44 {
+            if packet[at + 2] != 0 || packet[at + 3] & 0xf8 != 0 {
+                packet[at] = 17;
+            }
+            break;
+        }
+        next = packet[at];
+        at += (usize::from(packet[at + 1]) + 1) * 8;
+    }
+    packet
 }
 
 /// Whether an error to an address quotes a TCP or UDP packet from there, ports and all.
