@@ -21,6 +21,24 @@ pub struct Deployment {
     command: String,
 }
 
+/// Makes the directory that a workload file goes to, with a Dockerfile in it for containers; and the command of the web
+/// server in its instances.
+pub fn workload_directory(world: &World, runs: Runs) -> Result<(PathBuf, String)> {
+    let (directory, command) = match runs {
+        Runs::Docker => {
+            image_context(world)?;
+            (world.directory().join("image"), "/instance".to_owned())
+        }
+        Runs::Builtin => {
+            let server = program("instance")?;
+            let server = server.to_str().context("a path of ours is text")?;
+            (world.directory().join("workload"), server.to_owned())
+        }
+    };
+    fs::create_dir_all(&directory)?;
+    Ok((directory, command))
+}
+
 impl Deployment {
     /// Starts it all; there is no workload file yet.
     pub fn start(world: &World, runs: Runs) -> Result<Deployment> {
@@ -28,19 +46,7 @@ impl Deployment {
         let fleet = Fleet::start(world, &cities, runs)?;
         let start = |staffed| SiteDaemon::start(world, staffed, &fleet.file, &[]);
         let sites = vec![start(&fleet.sea)?, start(&fleet.dfw)?];
-        let (directory, command) = match runs {
-            Runs::Docker => {
-                // Makes the directory, with a Dockerfile in it.
-                image_context(world)?;
-                (world.directory().join("image"), "/instance".to_owned())
-            }
-            Runs::Builtin => {
-                let server = program("instance")?;
-                let server = server.to_str().context("a path of ours is text")?;
-                (world.directory().join("workload"), server.to_owned())
-            }
-        };
-        fs::create_dir_all(&directory)?;
+        let (directory, command) = workload_directory(world, runs)?;
         Ok(Deployment {
             fleet,
             sites,

@@ -35,7 +35,7 @@ pub use capture::Capture;
 pub use cities::{Cities, City};
 pub use connection::Connection;
 pub use control::{Reply, lbd, lbd_as};
-pub use deployment::Deployment;
+pub use deployment::{Deployment, workload_directory};
 pub use engine::{Engine, find, image_context};
 pub use fleet::{Fleet, Runs, Staffed};
 pub use lb::{Agent, Edge, EdgeOptions, Guard};

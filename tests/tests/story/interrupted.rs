@@ -68,6 +68,14 @@ fn is_applied(two: &Deployment, count: usize) -> Result<()> {
     Ok(())
 }
 
+/// Neither services nor instances are left.
+fn is_gone(two: &Deployment) -> Result<()> {
+    two.nothing_started()?;
+    let status = two.ok(&["status"])?;
+    ensure!(!status.contains("web-global"), "{status}");
+    Ok(())
+}
+
 #[test]
 fn a_first_apply_that_is_killed_is_finished_by_the_next() -> Result<()> {
     let _others = MACHINE.read().unwrap_or_else(PoisonError::into_inner);
@@ -99,10 +107,7 @@ fn a_first_apply_that_is_killed_is_undone_by_a_destroy() -> Result<()> {
         || Ok(()),
         || {
             two.ok(&["destroy", "--yes"])?;
-            two.nothing_started()?;
-            let status = two.ok(&["status"])?;
-            ensure!(!status.contains("web-global"), "{status}");
-            Ok(())
+            is_gone(&two)
         },
     )
 }
@@ -137,23 +142,17 @@ fn a_removal_and_a_destroy_that_are_killed_are_finished_by_the_next() -> Result<
         two.ok(&["apply", "--yes"])?;
         is_applied(&two, 1)
     };
-    let gone = || {
-        two.nothing_started()?;
-        let status = two.ok(&["status"])?;
-        ensure!(!status.contains("web-global"), "{status}");
-        Ok(())
-    };
     let removed = || {
         begin()?;
         two.write("# Nothing runs any more.\n")
     };
     let again = || {
         two.ok(&["apply", "--yes"])?;
-        gone()
+        is_gone(&two)
     };
     at_every_moment(&two, &["apply", "--yes"], removed, again)?;
     at_every_moment(&two, &["destroy", "--yes"], begin, || {
         two.ok(&["destroy", "--yes"])?;
-        gone()
+        is_gone(&two)
     })
 }

@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::PathBuf;
 
-use anyhow::{Context, Result};
-use testbed::{Runs, World, image_context, program};
+use anyhow::Result;
+use testbed::{Runs, World, workload_directory};
 
 /// The workload's slug.
 pub(crate) const SLUG: &str = "my-anycast-workload";
@@ -18,19 +18,7 @@ pub(crate) struct WorkloadFile {
 impl WorkloadFile {
     /// Writes it for three to four instances in each city.
     pub(crate) fn write(world: &World, runs: Runs) -> Result<WorkloadFile> {
-        let (directory, command) = match runs {
-            Runs::Docker => {
-                // Makes the directory, with a Dockerfile in it.
-                image_context(world)?;
-                (world.directory().join("image"), "/instance".to_owned())
-            }
-            Runs::Builtin => {
-                let server = program("instance")?;
-                let server = server.to_str().context("a path of ours is text")?;
-                (world.directory().join("workload"), server.to_owned())
-            }
-        };
-        fs::create_dir_all(&directory)?;
+        let (directory, command) = workload_directory(world, runs)?;
         let file = WorkloadFile { directory, command };
         file.set_min_replicas(3)?;
         Ok(file)
