@@ -36,8 +36,12 @@ pub mod program {
     pub const UNUSUAL: u32 = 0;
     /// Tells clients whose packets do not fit.
     pub const TOO_LARGE: u32 = 1;
-    /// The programs' names, by index.
+    /// The names of the edge's, by index.
     pub const NAMES: &[&str] = &["unusual", "too_large"];
+    /// The agent's: looks at packets that are none of the plain ones.
+    pub const THOROUGH: u32 = 0;
+    /// The names of the agent's, by index.
+    pub const AGENT_NAMES: &[&str] = &["thorough"];
     /// Places in the map.
     pub const PLACES: u32 = 8;
 }

@@ -159,7 +159,7 @@ impl EdgePlane {
         program(&mut ebpf, PROGRAM)?
             .load()
             .map_err(kernel("load the program `balance`"))?;
-        let programs = Programs::load(&mut ebpf)?;
+        let programs = Programs::load(&mut ebpf, abi::program::NAMES)?;
 
         let services: HashMap<MapData, abi::ServiceKey, abi::Service> = map(&mut ebpf, "SERVICES")?;
         let used = services

@@ -1,4 +1,4 @@
-//! The programs that take over from `balance`, and the map by which it finds them.
+//! The programs that take over from `balance` or `decap`, and the map by which it finds them.
 //!
 //! The kernel empties such a map as soon as nobody outside of it holds it, so it is pinned for as long as the program that
 //! reads it is attached. Each load has a map of its own: the one before belongs to the programs before.
@@ -9,7 +9,6 @@ use aya::{
     Ebpf,
     maps::{Map, MapData, ProgramArray},
 };
-use balancer_common::abi::program;
 
 use super::{
     edge::program,
@@ -26,13 +25,13 @@ const NEXT: &str = "PROGRAMS-next";
 pub(super) struct Programs(Map);
 
 impl Programs {
-    /// Loads the programs and puts them into their places.
-    pub(super) fn load(ebpf: &mut Ebpf) -> Result<Self, DataplaneError> {
+    /// Loads the programs with these names and puts them into their places.
+    pub(super) fn load(ebpf: &mut Ebpf, names: &[&str]) -> Result<Self, DataplaneError> {
         let mut map = ebpf.take_map(PIN).expect("the object has its maps");
         let mut array: ProgramArray<&mut MapData> = (&mut map)
             .try_into()
             .map_err(kernel("use the map of programs"))?;
-        for (place, name) in (0..).zip(program::NAMES) {
+        for (place, name) in (0..).zip(names) {
             let program = program(ebpf, name)?;
             program
                 .load()
