@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    model::{BackendState, Encapsulation, Protocol, ServiceName},
+    model::{BackendState, Encapsulation, HashPolicy, Protocol, ServiceName},
     state::{DoneReason, Operation, OperationId, Outcome},
 };
 
@@ -101,6 +101,9 @@ pub struct ServiceView {
     pub protocol: Protocol,
     /// How packets travel to its backends.
     pub encapsulation: Encapsulation,
+    /// Which of a packet's fields choose its slot.
+    #[serde(default)]
+    pub hash: HashPolicy,
     /// How many slots its table has.
     pub slots: usize,
     /// Its table's generation.

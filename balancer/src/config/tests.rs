@@ -10,7 +10,7 @@ mod service_errors;
 use std::path::Path;
 
 use super::*;
-use crate::model::{CheckKind, Encapsulation, Protocol};
+use crate::model::{CheckKind, Encapsulation, HashPolicy, Protocol};
 
 const FULL: &str = r#"
 version = 1
@@ -97,6 +97,18 @@ fn a_full_edge_file_says_everything() {
         (dns.key.protocol, dns.encapsulation),
         (Protocol::Udp, Encapsulation::Gue)
     );
+}
+
+#[test]
+fn a_service_hashes_by_flow_unless_it_says_by_source() {
+    let hash = |line: &str| {
+        let text = FULL.replace("encapsulation = \"ipip\"", line);
+        let config = EdgeConfig::parse(&text, "edge.toml").unwrap();
+        config.services[0].hash
+    };
+    assert_eq!(hash(""), HashPolicy::Flow);
+    assert_eq!(hash("hash = \"flow\""), HashPolicy::Flow);
+    assert_eq!(hash("hash = \"source\""), HashPolicy::Source);
 }
 
 #[test]

@@ -111,6 +111,7 @@ impl Keeper {
             port: key.port,
             protocol: key.protocol,
             encapsulation: service.service.encapsulation,
+            hash: service.service.hash,
             slots: service.table.slots(),
             generation: service.generation,
             backends: backends.len(),

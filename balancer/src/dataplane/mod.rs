@@ -16,6 +16,7 @@ mod programs;
 mod record;
 mod release;
 mod request_sock;
+mod services;
 mod tables;
 
 pub use agent::{AgentPlane, AgentSettings};

@@ -9,7 +9,9 @@ use crate::{
             AnnounceView, BackendView, ReasonCount, ServiceView, Snapshot, StatusView, VipView,
         },
     },
-    model::{AdminState, BackendState, Encapsulation, Protocol, Service, ServiceName, Weight},
+    model::{
+        AdminState, BackendState, Encapsulation, HashPolicy, Protocol, Service, ServiceName, Weight,
+    },
     state::{Change, State},
 };
 
@@ -29,6 +31,7 @@ pub(crate) fn web(backends: &[&str]) -> ServiceBody {
         port: 8000,
         protocol: Protocol::Tcp,
         encapsulation: Encapsulation::Gue,
+        hash: HashPolicy::Flow,
         check: Some(CheckBody::new(CheckType::Http)),
         drain_timeout_ms: 30_000,
         backends: backends
@@ -69,6 +72,7 @@ pub(crate) fn snapshot(state: &State) -> Snapshot {
             port: service.key.port,
             protocol: service.key.protocol,
             encapsulation: service.encapsulation,
+            hash: service.hash,
             slots: each.table.slots(),
             generation: each.generation,
             backends: service.backends.len(),
@@ -174,6 +178,7 @@ pub(crate) fn busy() -> Snapshot {
                 port: 53,
                 protocol: Protocol::Udp,
                 encapsulation: Encapsulation::Ip6ip6,
+                hash: HashPolicy::Source,
                 slots: 256,
                 generation: 7,
                 backends: 1,
@@ -189,6 +194,7 @@ pub(crate) fn busy() -> Snapshot {
                 port: 8000,
                 protocol: Protocol::Tcp,
                 encapsulation: Encapsulation::Gue,
+                hash: HashPolicy::Flow,
                 slots: 1_024,
                 generation: 1_007,
                 backends: 2,

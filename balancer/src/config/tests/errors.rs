@@ -67,7 +67,7 @@ fn a_key_that_there_is_not() {
     );
     service(
         "checks = 1<-",
-        "key `service[0].checks`: there is no such key; expected only name, vip, port, protocol, encapsulation, drain_timeout_ms, check, backend",
+        "key `service[0].checks`: there is no such key; expected only name, vip, port, protocol, encapsulation, hash, drain_timeout_ms, check, backend",
     );
     service(
         "check = { type = \"tcp\",\n  path = \"/\" }<-",
@@ -217,6 +217,10 @@ fn a_word_that_means_nothing() {
     service(
         "encapsulation = \"gre\"<-",
         "key `service[0].encapsulation`: \"gre\"; expected \"gue\" or \"ipip\" or \"ip6ip6\" or \"ip4in6\"",
+    );
+    service(
+        "hash = \"port\"<-",
+        "key `service[0].hash`: \"port\"; expected \"flow\" or \"source\"",
     );
     service(
         "check = { type = \"grpc\" }<-",
