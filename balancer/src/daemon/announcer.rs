@@ -117,7 +117,7 @@ impl Keeper {
             &|id| self.trusted(id),
             &self.next_hops,
             Circumstances {
-                attached: self.attachment.is_some() && !self.detached,
+                attached: self.is_attached() && !self.detached,
                 stopping: announcing.stopping,
                 when_unhealthy: announcing.config.when_unhealthy,
                 served: &announcing.served,

@@ -20,7 +20,7 @@ use tracing::{error, info, warn};
 use super::{
     Failure,
     announcer::Announcing,
-    attachment::present,
+    attachment::{Attachment, present},
     keeper::{Keeper, Sources, Wishes, unix_ms},
     operations::watch_drains,
 };
@@ -98,7 +98,7 @@ pub async fn run(file: &Path) -> Result<(), Failure> {
         owners: BTreeMap::new(),
         retired: BTreeMap::new(),
         announcing: None,
-        attachment: None,
+        attachments: vec![Attachment::new(&config.interface)],
         taken_over: false,
         detached: false,
         faults: BTreeMap::new(),
@@ -119,7 +119,7 @@ pub async fn run(file: &Path) -> Result<(), Failure> {
     keeper.remember();
     keeper.publish();
     keeper.post();
-    if let Err(error) = keeper.attach(interface.xdp) {
+    if let Err(error) = keeper.attach(&interface) {
         keeper.clear_away();
         let _ = fs::remove_file(&keeper.config.api_socket);
         return Err(error.into());
