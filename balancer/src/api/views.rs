@@ -65,6 +65,8 @@ pub struct InterfaceStatus {
     pub name: String,
     /// How the program is attached to it, as the kernel says: `native`, `generic` or `detached`.
     pub xdp_mode: String,
+    /// Whether it is set up and has a carrier.
+    pub up: bool,
     /// Whether it takes VLAN tags off before the program sees the frame.
     pub takes_tags_off: bool,
 }

@@ -51,7 +51,8 @@ impl Announcing {
         };
         let announcer = Announcer {
             speaker: announce.speaker.clone(),
-            interface: config.interface.clone(),
+            // Where no next hop is configured, it is the first one's address.
+            interface: config.interfaces[0].clone(),
             state_dir: config.state_dir.clone(),
         };
         let (wanted, wishes) = watch::channel(None);

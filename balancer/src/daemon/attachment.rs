@@ -1,4 +1,4 @@
-//! How the keeper keeps its program on the interface.
+//! How the keeper keeps its program on the interfaces.
 
 use tokio::task::block_in_place;
 use tracing::{debug, info, warn};
@@ -7,7 +7,7 @@ use super::keeper::Keeper;
 use crate::{
     api::views::InterfaceStatus,
     config::XdpMode,
-    dataplane::{Attached, DataplaneError, EdgePlane, PinDir, Present},
+    dataplane::{Attached, DataplaneError, EdgePlane, Interface, PinDir, Present},
     nexthop::{self, AttachedMode, AttachedXdp, InterfaceView, NextHopError},
 };
 
@@ -15,8 +15,12 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Attachment {
     pub(super) interface: String,
+    /// Its number, when the program was attached.
+    index: u32,
     /// Our program on it.
     pub(super) xdp: Option<AttachedXdp>,
+    /// Whether it is set up and has a carrier.
+    up: bool,
     /// Whether it takes VLAN tags off before the program sees the frame.
     takes_tags_off: bool,
     /// What is wrong with it now.
@@ -24,10 +28,12 @@ pub(super) struct Attachment {
 }
 
 impl Attachment {
-    pub(super) fn new(interface: &str) -> Self {
+    pub(super) fn new(interface: &Interface) -> Self {
         Self {
-            interface: interface.to_owned(),
+            interface: interface.name.clone(),
+            index: interface.index,
             xdp: None,
+            up: true,
             takes_tags_off: false,
             fault: None,
         }
@@ -45,6 +51,9 @@ impl Attachment {
                 "{interface} runs generic XDP, which is several times slower than native"
             ));
         }
+        if self.xdp.is_some() && !self.up {
+            warnings.push(format!("{interface} is down: no packet comes by it"));
+        }
         if self.takes_tags_off {
             warnings.push(tags_taken_off(interface));
         }
@@ -58,6 +67,7 @@ impl Attachment {
                 Some(xdp) => xdp.mode.to_string(),
                 None => "detached".to_owned(),
             },
+            up: self.up,
             takes_tags_off: self.takes_tags_off,
         }
     }
@@ -107,9 +117,10 @@ impl Keeper {
         };
         attachment.xdp = view.xdp.filter(|xdp| Some(xdp.program_id) == ours);
         attachment.look_at_tags(&view).await;
+        attachment.up = view.up;
         let missing = attachment.xdp.is_none() && !self.detached;
         let outcome = match missing {
-            true => self.attach(&view),
+            true => self.attach_again(place, &wanted(&view)),
             false => Ok(()),
         };
         self.attachments[place].fault = outcome.err().map(|error| error.to_string());
@@ -122,19 +133,33 @@ impl Keeper {
             .any(|attachment| attachment.xdp.is_some())
     }
 
-    /// Attaches the program to an interface. What the kernel makes of it is seen on the next tick.
-    pub(super) fn attach(&mut self, view: &InterfaceView) -> Result<(), DataplaneError> {
-        let interface = &view.name;
-        let native = self.config.xdp_mode == XdpMode::Native;
-        let present = view.xdp.map(self::present);
-        match block_in_place(|| self.plane.attach(interface, native, present))? {
-            Attached::Fresh => info!("attached to {interface}"),
-            Attached::TakenOver => {
-                self.taken_over = true;
-                info!("took over the program on {interface}, without a packet in between");
+    /// Attaches the program, and takes it off interfaces that are no longer configured. What the kernel makes of it is seen
+    /// on the next tick.
+    pub(super) fn attach(&mut self, interfaces: &[Interface]) -> Result<(), DataplaneError> {
+        let native = self.is_native();
+        let attached = block_in_place(|| self.plane.attach(interfaces, native))?;
+        for (Interface { name, .. }, attached) in interfaces.iter().zip(attached) {
+            match attached {
+                Attached::Fresh => info!("attached to {name}"),
+                Attached::TakenOver => {
+                    self.taken_over = true;
+                    info!("took over the program on {name}, without a packet in between");
+                }
             }
         }
         Ok(())
+    }
+
+    fn attach_again(&mut self, place: usize, interface: &Interface) -> Result<(), DataplaneError> {
+        let (native, before) = (self.is_native(), self.attachments[place].index);
+        block_in_place(|| self.plane.attach_again(interface, native, before))?;
+        self.attachments[place].index = interface.index;
+        info!("attached to {} again", interface.name);
+        Ok(())
+    }
+
+    fn is_native(&self) -> bool {
+        self.config.xdp_mode == XdpMode::Native
     }
 
     /// Removes what a start that failed has pinned, unless an earlier daemon's program is live on it.
@@ -185,11 +210,15 @@ impl Keeper {
     }
 }
 
-/// An attached program, in the data plane's words.
-pub(super) fn present(xdp: AttachedXdp) -> Present {
-    Present {
-        program_id: xdp.program_id,
-        native: xdp.mode != AttachedMode::Generic,
+/// An interface, in the data plane's words.
+pub(super) fn wanted(view: &InterfaceView) -> Interface {
+    Interface {
+        name: view.name.clone(),
+        index: view.index,
+        present: view.xdp.map(|xdp| Present {
+            program_id: xdp.program_id,
+            native: xdp.mode != AttachedMode::Generic,
+        }),
     }
 }
 
@@ -197,9 +226,17 @@ pub(super) fn present(xdp: AttachedXdp) -> Present {
 mod tests {
     use super::*;
 
+    fn attachment() -> Attachment {
+        Attachment::new(&Interface {
+            name: "eth7".to_owned(),
+            index: 7,
+            present: None,
+        })
+    }
+
     #[test]
     fn an_interface_that_takes_tags_off_is_told_with_the_remedy() {
-        let mut attachment = Attachment::new("eth7");
+        let mut attachment = attachment();
         assert_eq!(attachment.warnings(), [""; 0]);
         attachment.takes_tags_off = true;
         let told = attachment.warnings().join("\n");

@@ -141,6 +141,7 @@ pub(crate) fn busy() -> Snapshot {
             interfaces: vec![InterfaceStatus {
                 name: "eth0".to_owned(),
                 xdp_mode: "native".to_owned(),
+                up: true,
                 takes_tags_off: true,
             }],
             xdp_mode: "native".to_owned(),
