@@ -17,7 +17,6 @@ use balancer_common::{
 };
 
 use super::{
-    attachment::{self, Attached, Place, Present},
     directory::Directory,
     error::{DataplaneError, kernel},
     object,
@@ -32,10 +31,8 @@ use crate::{
     reconcile::{ServiceRecord, Step},
 };
 
-/// The link's pin.
-const LINK: &str = "link";
 /// The program's pin, for `bpftool` and for tests that run it on frames of their own.
-const PROGRAM: &str = "balance";
+pub(super) const PROGRAM: &str = "balance";
 
 const LAYOUTS: &[Layout] = &[
     Layout {
@@ -117,8 +114,8 @@ pub type PacketLog = EbpfLogger<&'static dyn log::Log>;
 
 /// The program `balance` with its maps: what one task owns.
 pub struct EdgePlane {
-    ebpf: Ebpf,
-    pins: PinDir,
+    pub(super) ebpf: Ebpf,
+    pub(super) pins: PinDir,
     pub(super) directory: Directory,
     pub(super) vips: HashMap<MapData, Address, abi::Vip>,
     pub(super) services: HashMap<MapData, abi::ServiceKey, abi::Service>,
@@ -126,7 +123,7 @@ pub struct EdgePlane {
     traffic: PerCpuArray<MapData, Traffic>,
     reasons: PerCpuArray<MapData, Traffic>,
     pub(super) tables: Tables,
-    programs: Programs,
+    pub(super) programs: Programs,
     /// Tables that are filled.
     pub(super) filled: BTreeMap<ServiceId, Filled>,
     /// Services that packets see.
@@ -191,56 +188,6 @@ impl EdgePlane {
     /// The packet log, when it is on: to be flushed while packets flow.
     pub fn take_logger(&mut self) -> Option<PacketLog> {
         self.logger.take()
-    }
-
-    /// Refuses an interface on which another program is `present`, before anything is made.
-    pub fn refuse_other(
-        pins: &PinDir,
-        interface: &str,
-        present: Option<Present>,
-    ) -> Result<(), DataplaneError> {
-        attachment::refuse_other(interface, present, &pins.path(LINK))
-    }
-
-    /// Makes the program live on an interface. `present` is the program there now.
-    pub fn attach(
-        &mut self,
-        interface: &str,
-        native: bool,
-        present: Option<Present>,
-    ) -> Result<Attached, DataplaneError> {
-        self.programs.hold(&self.pins)?;
-        let program = program(&mut self.ebpf, PROGRAM)?;
-        let attached = attachment::attach(
-            program,
-            &Place {
-                interface,
-                native,
-                present,
-                pin: &self.pins.path(LINK),
-            },
-        )?;
-        self.programs.take_over(&self.pins)?;
-        self.pins.remove(PROGRAM)?;
-        program
-            .pin(self.pins.path(PROGRAM))
-            .map_err(kernel("pin the program"))?;
-        Ok(attached)
-    }
-
-    /// Detaches the program and removes every pin below the directory: packets pass untouched
-    /// from now on. Gives whether there was anything.
-    pub fn detach(pins: &PinDir) -> Result<bool, DataplaneError> {
-        pins.remove(LINK)?;
-        pins.remove_all()
-    }
-
-    /// Removes every pin below the directory, unless there is a link among them.
-    pub fn clear_unless_attached(pins: &PinDir) -> Result<(), DataplaneError> {
-        if !pins.path(LINK).exists() {
-            pins.remove_all()?;
-        }
-        Ok(())
     }
 
     /// The id of the loaded program.

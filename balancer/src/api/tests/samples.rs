@@ -6,7 +6,8 @@ use crate::{
     api::{
         requests::{BackendBody, CheckBody, CheckType, ServiceBody},
         views::{
-            AnnounceView, BackendView, ReasonCount, ServiceView, Snapshot, StatusView, VipView,
+            AnnounceView, BackendView, InterfaceStatus, ReasonCount, ServiceView, Snapshot,
+            StatusView, VipView,
         },
     },
     model::{
@@ -141,6 +142,12 @@ pub(crate) fn busy() -> Snapshot {
             abi_version: 1,
             generation: 1_007,
             interface: "eth0".to_owned(),
+            interfaces: vec![InterfaceStatus {
+                name: "eth0".to_owned(),
+                xdp_mode: "native".to_owned(),
+                up: true,
+                takes_tags_off: true,
+            }],
             xdp_mode: "native".to_owned(),
             program_id: 42,
             taken_over: true,

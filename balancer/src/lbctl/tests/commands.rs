@@ -55,6 +55,7 @@ fn a_slow_or_missing_program_is_told_loudly() {
         ),
     ] {
         snapshot.status.xdp_mode = mode.to_owned();
+        snapshot.status.interfaces[0].xdp_mode = mode.to_owned();
         let text = Daemon::start(Manner::Shows(snapshot.clone())).prints("status");
         assert!(text.starts_with(warning), "{text}");
         assert!(
