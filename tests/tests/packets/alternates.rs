@@ -12,13 +12,13 @@ use crate::row::{Out, Row, check};
 use crate::run::Verdict;
 use crate::too_large::told;
 
-const SERVICES: &[Service] = &[
+pub(crate) const SERVICES: &[Service] = &[
     ("second4", "198.51.100.41", "gue", &["10.1.0.41"]),
     ("second6", "2001:db8::42", "gue", &["fd00:1::41"]),
 ];
 
 /// Makes `new` the owner of every slot of a service, in the place of `old`.
-fn hand_over(site: &mut Site, service: &str, old: &str, new: &str) -> Result<()> {
+pub(crate) fn hand_over(site: &mut Site, service: &str, old: &str, new: &str) -> Result<()> {
     site.namespace.ip(&format!(
         "neigh replace {new} lladdr {FABRIC} dev eth0 nud permanent\n"
     ))?;

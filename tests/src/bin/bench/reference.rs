@@ -188,6 +188,7 @@ fn next_hops(state: &State, way: &Way) -> BTreeMap<IpAddr, NextHop> {
                 destination_mac: [0; 6],
                 source: address,
                 mtu: way.mtu,
+                tags: [None; 2],
             };
             (address, hop)
         })
