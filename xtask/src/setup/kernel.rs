@@ -63,6 +63,7 @@ fn fetch(suite: &str, kernels: &Path, root: &Path) -> Result<()> {
     let suite = Suite::open(suite, &kernels.join("apt"))?;
     suite.download(&suite.newest(NEWEST)?, &download)?;
     unpack::extract(&download, &unpacked)?;
+    fs::remove_dir_all(&download)?;
     fs::rename(&unpacked, root).with_context(|| format!("cannot make {}", root.display()))
 }
 
