@@ -36,8 +36,12 @@ pub mod program {
     pub const UNUSUAL: u32 = 0;
     /// Tells clients whose packets do not fit.
     pub const TOO_LARGE: u32 = 1;
-    /// The programs' names, by index.
+    /// The names of the edge's, by index.
     pub const NAMES: &[&str] = &["unusual", "too_large"];
+    /// The agent's: looks at packets that are none of the plain ones.
+    pub const THOROUGH: u32 = 0;
+    /// The names of the agent's, by index.
+    pub const AGENT_NAMES: &[&str] = &["thorough"];
     /// Places in the map.
     pub const PLACES: u32 = 8;
 }
@@ -93,11 +97,62 @@ impl ServiceKey {
 pub struct Service {
     /// The index of its table in the map of tables.
     pub table: u32,
-    /// 64 less the base-2 logarithm of its slots: a hash shifted right by it is a slot.
+    /// 64 less the base-2 logarithm of its slots: a hash shifted right by its low six bits is a slot. And
+    /// [`Service::BY_SOURCE`].
     pub shift: u32,
 }
 
 const _: () = assert!(size_of::<Service>() == 8);
+
+impl Service {
+    /// Set in [`Service::shift`] when packets are hashed by their source alone. A shift does not see it.
+    pub const BY_SOURCE: u32 = 1 << 31;
+
+    /// Of a table of so many slots, a power of two.
+    pub fn new(table: u32, slots: usize, by_source: bool) -> Self {
+        let shift = 64 - slots.ilog2();
+        let flag = if by_source { Self::BY_SOURCE } else { 0 };
+        Self {
+            table,
+            shift: shift | flag,
+        }
+    }
+
+    /// Whether packets are hashed by their source alone.
+    #[inline(always)]
+    pub fn is_by_source(self) -> bool {
+        self.shift & Self::BY_SOURCE != 0
+    }
+
+    /// How many slots its table has; at most 2^31, whatever stands there.
+    pub fn slots(self) -> usize {
+        1 << (64 - (self.shift & !Self::BY_SOURCE).clamp(33, 64))
+    }
+}
+
+/// What the map of VIPs tells of one: where fragments without ports go.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Vip {
+    /// The port of its only TCP service, wire order, if that hashes by source; otherwise 0.
+    pub tcp: [u8; 2],
+    /// The same of UDP.
+    pub udp: [u8; 2],
+}
+
+const _: () = assert!(size_of::<Vip>() == 4);
+
+impl Vip {
+    /// The port, as loaded from a packet, of the only service of an IP protocol, if that hashes by source; otherwise 0.
+    #[inline(always)]
+    pub fn only_by_source(self, protocol: u8) -> u16 {
+        match protocol {
+            6 => u16::from_ne_bytes(self.tcp),
+            17 => u16::from_ne_bytes(self.udp),
+            _ => 0,
+        }
+    }
+}
 
 /// A backend as the packet path needs it: one cache line.
 #[repr(C, align(64))]
@@ -210,7 +265,7 @@ const _: () = assert!(size_of::<Traffic>() == 16);
 
 #[cfg(feature = "user")]
 mod pod {
-    use super::{Backend, Service, ServiceKey, Traffic};
+    use super::{Backend, Service, ServiceKey, Traffic, Vip};
     use crate::{Address, directory::Line, flow::HashKey};
 
     // SAFETY: all of them are `repr(C)`, `Copy`, without implicit padding (asserted by their
@@ -218,6 +273,8 @@ mod pod {
     unsafe impl aya::Pod for ServiceKey {}
     // SAFETY: as above.
     unsafe impl aya::Pod for Service {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for Vip {}
     // SAFETY: as above.
     unsafe impl aya::Pod for Backend {}
     // SAFETY: as above.
@@ -242,6 +299,29 @@ mod tests {
         assert_eq!(Slot(7).owner(), 7);
         assert_eq!(Slot(7 | Slot::MOVED).owner(), 7);
         assert_eq!(Slot(0x7fff).owner(), 0x7fff);
+    }
+
+    #[test]
+    fn a_service_keeps_its_policy_beside_its_shift() {
+        for slots in [1, 2, 65_536, 1 << 31] {
+            for by_source in [false, true] {
+                let service = Service::new(7, slots, by_source);
+                assert_eq!(service.slots(), slots);
+                assert_eq!(service.is_by_source(), by_source);
+                let shifted = u64::MAX.wrapping_shr(service.shift);
+                assert!(slots == 1 || shifted == slots as u64 - 1);
+            }
+        }
+    }
+
+    #[test]
+    fn a_vip_has_a_port_for_each_protocol_that_has_ports() {
+        let vip = Vip {
+            tcp: [1, 2],
+            udp: [3, 4],
+        };
+        let port = |protocol| vip.only_by_source(protocol).to_ne_bytes();
+        assert_eq!([6, 17, 1].map(port), [[1, 2], [3, 4], [0, 0]]);
     }
 
     #[test]

@@ -2,21 +2,24 @@
 
 mod congestion;
 mod hand_on;
+mod plain;
 mod second_chance;
 
 use network_types::{
     eth::{EthHdr, EtherType},
-    ip::IpProto,
+    ip::{IpProto, Ipv4Hdr, Ipv6Hdr},
     udp::UdpHdr,
 };
 
 pub use congestion::Mark;
 pub use hand_on::HandOn;
-use second_chance::Carried;
+pub use plain::plain;
 pub use second_chance::{Evidence, Segment};
 
 use crate::{
-    Address, Frame, Reason, gue,
+    Address, Frame, Reason,
+    alternates::Head,
+    gue,
     parse::{self, Family, Network},
 };
 
@@ -54,32 +57,138 @@ pub enum Fate {
     HandedOn(HandOn),
 }
 
+/// Bytes of a frame in front of the payload of an IPv4 header without options, and of an IPv6 header.
+const BEHIND_IPV4: usize = EthHdr::LEN + Ipv4Hdr::LEN;
+const BEHIND_IPV6: usize = EthHdr::LEN + Ipv6Hdr::LEN;
+/// Bytes of UDP and GUE headers without private data.
+const UDP_GUE: usize = UdpHdr::LEN + gue::BASE_LENGTH;
+
 /// outer header -> who sent it -> inner packet -> who knows its flow.
+///
+/// Each address family on its own, inside and outside: where their ways met, all that is known of a packet would have to
+/// be kept in memory.
 #[inline(always)]
 pub fn open<F: Frame, I: Instance<F>>(frame: F, instance: &I) -> Result<Fate, Reason> {
-    // Each family on its own: where their ways met, all that is known of a packet would have to be kept in memory.
     match parse::family(frame) {
-        Ok(Family::Ipv4) => unwrap(parse::ipv4(frame, EthHdr::LEN), frame, instance),
-        Ok(Family::Ipv6) => unwrap(parse::ipv6(frame, EthHdr::LEN), frame, instance),
+        Ok(Family::Ipv4) => {
+            let outer = parse::ipv4(frame, EthHdr::LEN).ok_or(Reason::NotEncapsulated)?;
+            if outer.header_length > Ipv4Hdr::LEN {
+                unwrap_behind_options(outer, frame, instance)
+            } else {
+                unwrap::<BEHIND_IPV4, _, _>(outer, frame, instance)
+            }
+        }
+        Ok(Family::Ipv6) => {
+            let outer = parse::ipv6(frame, EthHdr::LEN).ok_or(Reason::NotEncapsulated)?;
+            unwrap::<BEHIND_IPV6, _, _>(outer, frame, instance)
+        }
         Err(_) => Err(Reason::NotEncapsulated),
     }
 }
 
+/// `AT` bytes stand in front of the outer header's payload.
 #[inline(always)]
-fn unwrap<F: Frame, I: Instance<F>>(
-    outer: Option<Network>,
+fn unwrap<const AT: usize, F: Frame, I: Instance<F>>(
+    outer: Network,
     frame: F,
     instance: &I,
 ) -> Result<Fate, Reason> {
-    let outer = match outer {
-        Some(outer) if outer.sound => outer,
-        _ => return Err(Reason::NotEncapsulated),
-    };
-    let udp = frame.skip(EthHdr::LEN + outer.header_length);
-    let is_gue = is_gue(udp, &outer);
-    if !is_gue && !carries_ip(outer.protocol) {
-        return Err(Reason::NotEncapsulated);
+    let is_gue = is_gue(&outer, frame, AT)?;
+    let is_edge = check(&outer, frame, instance)?;
+    let (mut protocol, mut in_front, mut head) = (outer.protocol, AT, Head::NOTHING);
+    if is_gue {
+        let (inside, private) = behind_gue(&outer, frame, AT)?;
+        if private != 0 {
+            head = second_chance::carried(frame, &outer, private)?;
+        }
+        (protocol, in_front) = (inside, AT + UDP_GUE + private);
     }
+    // A peer may hand on what an edge has sent, and send nothing of its own.
+    if !is_edge && !head.was_handed_on() {
+        return Err(Reason::SourceNotAllowed);
+    }
+    let packet = frame.skip(in_front);
+    let (ipv4, ipv6) = (IpProto::Ipv4 as u8, IpProto::Ipv6 as u8);
+    if protocol == ipv4 {
+        let inner = inner(ipv4, packet, in_front, &outer, instance)?;
+        decide(frame, head, &inner, in_front, &outer, instance)
+    } else {
+        let inner = inner(ipv6, packet, in_front, &outer, instance)?;
+        decide(frame, head, &inner, in_front, &outer, instance)
+    }
+}
+
+/// Up the stack, or on to who may know the flow.
+#[inline(always)]
+fn decide<F: Frame, I: Instance<F>>(
+    frame: F,
+    head: Head,
+    inner: &Inner<F>,
+    in_front: usize,
+    outer: &Network,
+    instance: &I,
+) -> Result<Fate, Reason> {
+    if head.count == 0 {
+        return opened(inner, in_front, outer, Reason::Decapsulated);
+    }
+    match second_chance::judge(frame, instance, outer, head, inner) {
+        Ok(handed_on) => Ok(Fate::HandedOn(handed_on)),
+        Err(here) => opened(inner, in_front, outer, here),
+    }
+}
+
+/// The same behind IPv4 options, as no edge sends them: there are no alternates of ours.
+#[inline(always)]
+fn unwrap_behind_options<F: Frame, I: Instance<F>>(
+    outer: Network,
+    frame: F,
+    instance: &I,
+) -> Result<Fate, Reason> {
+    let at = EthHdr::LEN + outer.header_length;
+    let payload = frame.skip(at);
+    let is_gue = is_gue(&outer, payload, 0)?;
+    let is_edge = check(&outer, frame, instance)?;
+    let (mut protocol, mut in_front) = (outer.protocol, at);
+    if is_gue {
+        let (inside, private) = behind_gue(&outer, payload, 0)?;
+        if private != 0 && second_chance::is_carried(payload)? {
+            return Err(Reason::BadAlternates);
+        }
+        (protocol, in_front) = (inside, at + UDP_GUE + private);
+    }
+    if !is_edge {
+        return Err(Reason::SourceNotAllowed);
+    }
+    let packet = frame.skip(in_front);
+    let inner = inner(protocol, packet, in_front, &outer, instance)?;
+    opened(&inner, in_front, &outer, Reason::Decapsulated)
+}
+
+/// Whether the outer header's payload, at byte `at` of `frame`, is GUE; if not, it is an IP packet.
+#[inline(always)]
+fn is_gue<F: Frame>(outer: &Network, frame: F, at: usize) -> Result<bool, Reason> {
+    let is_gue = outer.protocol == IpProto::Udp as u8
+        && !outer.later_fragment
+        && frame.read(at + 2) == Some(gue::PORT.to_be());
+    if outer.sound && (is_gue || carries_ip(outer.protocol)) {
+        Ok(is_gue)
+    } else {
+        Err(Reason::NotEncapsulated)
+    }
+}
+
+#[inline(always)]
+fn carries_ip(protocol: u8) -> bool {
+    protocol == IpProto::Ipv4 as u8 || protocol == IpProto::Ipv6 as u8
+}
+
+/// Judges the outer header; gives whether an edge has sent it, rather than a peer.
+#[inline(always)]
+fn check<F: Frame, I: Instance<F>>(
+    outer: &Network,
+    frame: F,
+    instance: &I,
+) -> Result<bool, Reason> {
     let is_edge = instance.is_edge(&outer.source);
     if outer.is_misplaced(&outer.source) || !is_edge && !instance.is_peer(&outer.source) {
         return Err(Reason::SourceNotAllowed);
@@ -90,61 +199,23 @@ fn unwrap<F: Frame, I: Instance<F>>(
     {
         return Err(Reason::BadOuterHeader);
     }
-    let (protocol, outer_length) = if is_gue {
-        behind_gue(udp, &outer)?
-    } else {
-        (outer.protocol, outer.header_length)
-    };
-    let carried = if is_gue {
-        second_chance::carried(frame, &outer, outer_length)?
-    } else {
-        Carried::NOTHING
-    };
-    // A peer may hand on what an edge has sent, and send nothing of its own.
-    if !is_edge && !carried.head.was_handed_on() {
-        return Err(Reason::SourceNotAllowed);
-    }
-    let inner = inner(frame, instance, protocol, outer_length, outer.length)?;
-    let mut reason = Reason::Decapsulated;
-    if !carried.is_nothing() {
-        match second_chance::judge(instance, &outer, &carried, &inner) {
-            Ok(handed_on) => return Ok(Fate::HandedOn(handed_on)),
-            Err(here) => reason = here,
-        }
-    }
-    Ok(Fate::Opened(Opened {
-        outer_length,
-        ether_type: inner.ether_type,
-        mark: congestion::mark(&outer, &inner.network, inner.packet)?,
-        reason,
-    }))
+    Ok(is_edge)
 }
 
+/// The inner protocol, and the bytes of private data; the UDP header stands at byte `at` of `frame`.
 #[inline(always)]
-fn carries_ip(protocol: u8) -> bool {
-    protocol == IpProto::Ipv4 as u8 || protocol == IpProto::Ipv6 as u8
-}
-
-#[inline(always)]
-fn is_gue<F: Frame>(udp: F, outer: &Network) -> bool {
-    outer.protocol == IpProto::Udp as u8
-        && !outer.later_fragment
-        && udp.read(2) == Some(gue::PORT.to_be())
-}
-
-/// The inner protocol, and the bytes from the outer IP header to the inner packet.
-#[inline(always)]
-fn behind_gue<F: Frame>(udp: F, outer: &Network) -> Result<(u8, usize), Reason> {
-    let udp_length = u16::from_be(udp.read(4).ok_or(Reason::BadOuterHeader)?) as usize;
+fn behind_gue<F: Frame>(outer: &Network, frame: F, at: usize) -> Result<(u8, usize), Reason> {
+    let udp_length = u16::from_be(frame.read(at + 4).ok_or(Reason::BadOuterHeader)?) as usize;
     if outer.header_length + udp_length != outer.length {
         return Err(Reason::BadOuterHeader);
     }
-    let base = udp.read(UdpHdr::LEN).ok_or(Reason::BadGueHeader)?;
+    let base = frame.read(at + UdpHdr::LEN).ok_or(Reason::BadGueHeader)?;
     let (protocol, gue_length) = gue::parse(base).ok_or(Reason::BadGueHeader)?;
-    if UdpHdr::LEN + gue_length > udp_length || !carries_ip(protocol) {
+    let private = gue_length - gue::BASE_LENGTH;
+    if UDP_GUE + private > udp_length || !carries_ip(protocol) {
         return Err(Reason::BadGueHeader);
     }
-    Ok((protocol, outer.header_length + UdpHdr::LEN + gue_length))
+    Ok((protocol, private))
 }
 
 /// A sound inner packet for a VIP.
@@ -156,23 +227,25 @@ struct Inner<F> {
     ether_type: u16,
 }
 
-/// Judges the inner packet: `end` is where the outer packet ends, in bytes from its start.
+/// Judges the inner packet; `in_front` bytes of the frame stand in front of it.
 #[inline(always)]
 fn inner<F: Frame, I: Instance<F>>(
-    frame: F,
-    instance: &I,
     protocol: u8,
-    outer_length: usize,
-    end: usize,
+    packet: F,
+    in_front: usize,
+    outer: &Network,
+    instance: &I,
 ) -> Result<Inner<F>, Reason> {
-    let packet = frame.skip(EthHdr::LEN + outer_length);
     let (inner, ether_type) = if protocol == IpProto::Ipv4 as u8 {
         (parse::ipv4(packet, 0), EtherType::Ipv4)
     } else {
         (parse::ipv6(packet, 0), EtherType::Ipv6)
     };
     let inner = inner.ok_or(Reason::BadInnerHeader)?;
-    if !inner.sound || inner.length < inner.header_length || outer_length + inner.length > end {
+    if !inner.sound
+        || inner.length < inner.header_length
+        || in_front + inner.length > EthHdr::LEN + outer.length
+    {
         return Err(Reason::BadInnerHeader);
     }
     if inner.is_misplaced(&inner.destination) || !instance.is_vip(&inner.destination) {
@@ -183,6 +256,21 @@ fn inner<F: Frame, I: Instance<F>>(
         network: inner,
         ether_type: ether_type as u16,
     })
+}
+
+#[inline(always)]
+fn opened<F: Frame>(
+    inner: &Inner<F>,
+    in_front: usize,
+    outer: &Network,
+    reason: Reason,
+) -> Result<Fate, Reason> {
+    Ok(Fate::Opened(Opened {
+        outer_length: in_front - EthHdr::LEN,
+        ether_type: inner.ether_type,
+        mark: congestion::mark(outer, &inner.network, inner.packet, 0)?,
+        reason,
+    }))
 }
 
 #[cfg(test)]

@@ -113,7 +113,17 @@ pub fn owner<'a, T: Tables>(
     packet: &Packet,
 ) -> Result<Choice<'a>, Reason> {
     let service = service(tables, &packet.flow)?;
-    place(tables, service, flow::hash(&packet.flow, key), packet)
+    place(tables, service, hash(service, &packet.flow, key), packet)
+}
+
+/// The hash of a flow by the policy of its service.
+#[inline(always)]
+pub fn hash(service: Service, flow: &Flow, key: &HashKey) -> u64 {
+    if service.is_by_source() {
+        flow::hash_source(&flow.source, key)
+    } else {
+        flow::hash(flow, key)
+    }
 }
 
 /// The service of a flow.

@@ -44,6 +44,9 @@ const _: () = assert!(size_of::<First>() == 16);
 pub trait Fragments {
     /// Remembers a first fragment.
     fn remember(&self, datagram: &Datagram, first: First);
+    /// The port, as loaded from a packet, of the only service that a VIP has of an IP protocol, if that hashes by source;
+    /// otherwise 0.
+    fn only_by_source(&self, vip: &Address, protocol: u8) -> u16;
     /// What the first fragment told.
     fn recall(&self, datagram: &Datagram) -> Option<First>;
 }
@@ -73,22 +76,22 @@ impl First {
             padding: [0; 5],
         }
     }
+}
 
-    /// A later fragment as a packet of its service; the source port is not known, nor needed.
-    #[inline(always)]
-    pub fn later(&self, network: &Network) -> Packet {
-        Packet {
-            flow: Flow {
-                source: network.source,
-                destination: network.destination,
-                ports: (self.port as u32) << 16,
-                protocol: self.protocol,
-            },
-            version_protocol: network.version_protocol,
-            tos: network.tos,
-            length: network.length,
-            continues: false,
-        }
+/// A later fragment as a packet to this port, as loaded from a packet; the source port is not known, nor needed.
+#[inline(always)]
+pub fn later(network: &Network, port: u16, protocol: u8) -> Packet {
+    Packet {
+        flow: Flow {
+            source: network.source,
+            destination: network.destination,
+            ports: u32::from(port) << 16,
+            protocol,
+        },
+        version_protocol: network.version_protocol,
+        tos: network.tos,
+        length: network.length,
+        continues: false,
     }
 }
 

@@ -12,7 +12,7 @@ use crate::{
     echo::HEADER,
     edge::{self, Tables},
     extensions,
-    flow::{self, HashKey},
+    flow::HashKey,
     tags::Tags,
 };
 
@@ -68,7 +68,7 @@ pub fn notice<F: Frame, T: Tables>(
     }
     let packet = network.segment(frame)?;
     let service = edge::service(tables, &packet.flow)?;
-    let slot = edge::slot(service, flow::hash(&packet.flow, key));
+    let slot = edge::slot(service, edge::hash(service, &packet.flow, key));
     let row = tables.slot(service.table, slot).ok_or(Reason::NoTable)?;
     let backend = tables.backend(row.owner()).ok_or(Reason::NoBackend)?;
     let mtu = fits(backend);

@@ -8,8 +8,8 @@ use crate::{
     echo::{self, Reply},
     edge::{self, Choice, Tables},
     extensions,
-    flow::{self, HashKey},
-    fragments::{Datagram, First, Fragments},
+    flow::HashKey,
+    fragments::{self, Datagram, First, Fragments},
     parse::{Network, Packet},
     quoted,
     tags::{self, Tags},
@@ -62,7 +62,8 @@ pub fn judge<'a, F: Frame, T: Tables + Fragments>(
     edge::owner(tables, key, &packet).map(Fate::Sent)
 }
 
-/// The first one has what the flow is known by; the others go where it went.
+/// The first one has what the flow is known by; the others go where it went. Of a service that hashes by source, and
+/// has no other of its protocol beside it, each goes by itself.
 #[inline(always)]
 fn fragment<'a, F: Frame, T: Tables + Fragments>(
     frame: F,
@@ -70,14 +71,19 @@ fn fragment<'a, F: Frame, T: Tables + Fragments>(
     tables: &'a T,
     key: &HashKey,
 ) -> Result<Choice<'a>, Reason> {
-    let datagram = Datagram::of(network, network.version_protocol == IpProto::Ipv4 as u8);
-    let (packet, hash) = if network.later_fragment {
-        // No layer 4 follows that would be judged: padding must not be taken for a fragment header.
-        if network.length < network.header_length {
-            return Err(Reason::BadTotalLength);
-        }
+    let ipv4 = network.version_protocol == IpProto::Ipv4 as u8;
+    let datagram = Datagram::of(network, ipv4);
+    let only = tables.only_by_source(&network.destination, network.protocol);
+    // No layer 4 follows a later one that would be judged: padding must not be taken for a fragment header.
+    if network.later_fragment && network.length < network.header_length {
+        return Err(Reason::BadTotalLength);
+    }
+    let (packet, known) = if network.later_fragment && only != 0 {
+        (fragments::later(network, only, network.protocol), None)
+    } else if network.later_fragment {
         let first = tables.recall(&datagram).ok_or(Reason::Fragment)?;
-        (first.later(network), first.hash)
+        let packet = fragments::later(network, first.port, first.protocol);
+        (packet, Some(first.hash))
     } else {
         if is_icmp(network) {
             return Err(Reason::Fragment);
@@ -88,10 +94,15 @@ fn fragment<'a, F: Frame, T: Tables + Fragments>(
             continues: false,
             ..packet
         };
-        (packet, flow::hash(&packet.flow, key))
+        (packet, None)
     };
     let service = edge::service(tables, &packet.flow)?;
-    if !network.later_fragment {
+    let hash = match known {
+        Some(hash) => hash,
+        None => edge::hash(service, &packet.flow, key),
+    };
+    // Later ones of IPv6 may name another header than this one.
+    if !network.later_fragment && (only == 0 || !ipv4) {
         tables.remember(&datagram, First::new(&packet, hash));
     }
     edge::place(tables, service, hash, &packet)

@@ -41,7 +41,7 @@ pub struct EdgeOptions {
 }
 
 impl Edge {
-    /// Writes the configuration, starts `lbd edge` on `eth0`, and waits until it is ready.
+    /// Writes the configuration, starts `lbd edge` on `eth0` unless the settings say otherwise, and waits until it is ready.
     pub fn start(
         world: &World,
         name: &str,
@@ -295,10 +295,14 @@ pub(crate) fn launch_with(
 
 fn edge_config(world: &World, name: &str, directory: &Path, options: &EdgeOptions) -> String {
     let EdgeOptions { settings, services } = options;
+    let interface = match settings.contains("interfaces =") {
+        true => "",
+        false => "interface = \"eth0\"\n",
+    };
     // The edge of a test has its default route on the interface that it balances on.
     format!(
         "version = 1\n\
-         interface = \"eth0\"\n\
+         {interface}\
          allow_default_route_interface = true\n\
          pin_dir = \"{}\"\n\
          state_dir = \"{}\"\n\

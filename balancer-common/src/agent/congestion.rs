@@ -20,7 +20,7 @@ pub struct Mark {
     checksum: Option<u16>,
 }
 
-/// The mark that the inner header lacks; `packet` begins at it.
+/// The mark that the inner header lacks, which stands at byte `at` of `frame`.
 ///
 /// # Errors
 ///
@@ -29,7 +29,8 @@ pub struct Mark {
 pub(super) fn mark<F: Frame>(
     outer: &Network,
     inner: &Network,
-    packet: F,
+    frame: F,
+    at: usize,
 ) -> Result<Option<Mark>, Reason> {
     let bits = match (outer.tos & BITS, inner.tos & BITS) {
         (MET, NOT_CAPABLE) => return Err(Reason::CongestionLost),
@@ -37,9 +38,9 @@ pub(super) fn mark<F: Frame>(
         (CAPABLE_1, CAPABLE_0) => CAPABLE_1,
         _ => return Ok(None),
     };
-    let word = |at| {
-        packet
-            .read(at)
+    let word = |place| {
+        frame
+            .read(at + place)
             .map(u16::from_be)
             .ok_or(Reason::BadInnerHeader)
     };

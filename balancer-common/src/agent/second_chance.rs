@@ -1,11 +1,6 @@
 //! Whether a packet stays where it is, or goes to somebody who may know its flow.
 
-use network_types::{
-    eth::EthHdr,
-    ip::{IpProto, Ipv4Hdr, Ipv6Hdr},
-    tcp::TcpHdr,
-    udp::UdpHdr,
-};
+use network_types::{ip::IpProto, tcp::TcpHdr, udp::UdpHdr};
 
 use super::{HandOn, Inner, Instance};
 use crate::{
@@ -43,99 +38,83 @@ pub struct Segment<F> {
     pub ipv4: bool,
 }
 
-/// The alternates that came with a packet. Not an `Option`: the kernel wants every part of it written.
-#[derive(Clone, Copy)]
-pub(super) struct Carried {
-    pub(super) head: Head,
-    addresses: [Address; alternates::MOST],
+/// Reads the first word of `private` bytes of private data behind a GUE header, which stands behind an outer header
+/// without options; [`Head::NOTHING`] when it is none of ours.
+#[inline(always)]
+pub(super) fn carried<F: Frame>(frame: F, outer: &Network, private: usize) -> Result<Head, Reason> {
+    let places = Places::of(outer);
+    let word = frame.read(places.head()).ok_or(Reason::BadGueHeader)?;
+    if !Head::is_ours(word) {
+        return Ok(Head::NOTHING);
+    }
+    let head = Head::parse(word, private, places.address_length()).ok_or(Reason::BadAlternates)?;
+    let is_own = |place| places.read(frame, place).map(|it| it == outer.destination);
+    // The last place first, which is within the frame, for a segment follows: so the others are, too.
+    let third = is_own(2)? && head.count > 2;
+    let second = is_own(1)? && head.count > 1;
+    let names_itself = third || second || is_own(0)?;
+    if !head.is_final() && names_itself {
+        return Err(Reason::BadAlternates);
+    }
+    Ok(head)
 }
 
-/// Reads the private data of a GUE header, which ends `outer_length` bytes behind the outer header's start.
+/// Whether the private data of a GUE header is ours; `udp` begins at the UDP header.
 #[inline(always)]
-pub(super) fn carried<F: Frame>(
-    frame: F,
-    outer: &Network,
-    outer_length: usize,
-) -> Result<Carried, Reason> {
-    let ipv4 = outer.version_protocol == IpProto::Ipv4 as u8;
-    let (header_length, address_length) = if ipv4 {
-        (Ipv4Hdr::LEN, 4)
-    } else {
-        (Ipv6Hdr::LEN, 16)
-    };
-    let private = outer_length - outer.header_length - UdpHdr::LEN - gue::BASE_LENGTH;
-    if private == 0 {
-        return Ok(Carried::NOTHING);
-    }
-    // Behind options there are no alternates of ours: an edge sends none.
-    let places = Places { ipv4 };
-    let word: u32 = frame
-        .skip(EthHdr::LEN + outer.header_length + UdpHdr::LEN + gue::BASE_LENGTH)
-        .read(0)
-        .ok_or(Reason::BadGueHeader)?;
-    if !Head::is_ours(word) {
-        return Ok(Carried::NOTHING);
-    }
-    if outer.header_length != header_length {
-        return Err(Reason::BadAlternates);
-    }
-    let head = Head::parse(word, private, address_length).ok_or(Reason::BadAlternates)?;
-    let mut addresses = [Address::default(); alternates::MOST];
-    addresses[0] = places.read(frame, 0)?;
-    if head.count > 1 {
-        addresses[1] = places.read(frame, 1)?;
-    }
-    if head.count > 2 {
-        addresses[2] = places.read(frame, 2)?;
-    }
-    if !head.is_final() && addresses.contains(&outer.destination) {
-        return Err(Reason::BadAlternates);
-    }
-    Ok(Carried { head, addresses })
+pub(super) fn is_carried<F: Frame>(udp: F) -> Result<bool, Reason> {
+    let word = udp.read(UdpHdr::LEN + gue::BASE_LENGTH);
+    word.map(Head::is_ours).ok_or(Reason::BadGueHeader)
 }
 
 /// Where the alternates stand in a frame.
+#[derive(Clone, Copy)]
 struct Places {
     ipv4: bool,
 }
 
 impl Places {
     #[inline(always)]
-    fn read<F: Frame>(&self, frame: F, place: usize) -> Result<Address, Reason> {
-        let address = if self.ipv4 {
-            let at = HandOn::IPV4_HEAD + alternates::length(place, 4);
+    fn of(outer: &Network) -> Self {
+        Self {
+            ipv4: outer.version_protocol == IpProto::Ipv4 as u8,
+        }
+    }
+
+    /// Where the first word stands.
+    #[inline(always)]
+    fn head(self) -> usize {
+        if self.ipv4 {
+            HandOn::IPV4_HEAD
+        } else {
+            HandOn::IPV6_HEAD
+        }
+    }
+
+    /// Bytes of an alternate.
+    #[inline(always)]
+    fn address_length(self) -> usize {
+        if self.ipv4 { 4 } else { 16 }
+    }
+
+    /// The alternate at a place.
+    #[inline(always)]
+    fn read<F: Frame>(self, frame: F, place: u8) -> Result<Address, Reason> {
+        match place {
+            0 => self.read_at::<0, _>(frame),
+            1 => self.read_at::<1, _>(frame),
+            _ => self.read_at::<2, _>(frame),
+        }
+        .ok_or(Reason::BadGueHeader)
+    }
+
+    #[inline(always)]
+    fn read_at<const PLACE: usize, F: Frame>(self, frame: F) -> Option<Address> {
+        if self.ipv4 {
+            let at = HandOn::IPV4_HEAD + alternates::length(PLACE, 4);
             frame.read(at).map(Address::from_ipv4_word)
         } else {
-            let at = HandOn::IPV6_HEAD + alternates::length(place, 16);
-            frame
-                .read(at)
-                .zip(frame.read(at + 8))
-                .map(|(high, low)| Address([high, low]))
-        };
-        address.ok_or(Reason::BadGueHeader)
-    }
-}
-
-impl Carried {
-    /// No alternates: no private data, or none of ours.
-    pub(super) const NOTHING: Self = Self {
-        head: Head::NOTHING,
-        addresses: [Address([0; 2]); alternates::MOST],
-    };
-
-    /// Whether there are none.
-    #[inline(always)]
-    pub(super) fn is_nothing(&self) -> bool {
-        self.head.count == 0
-    }
-
-    /// The address at a place that is below the count.
-    #[inline(always)]
-    fn at(&self, place: u8) -> Address {
-        match place {
-            0 => self.addresses[0],
-            1 => self.addresses[1],
-            _ => self.addresses[2],
+            let at = HandOn::IPV6_HEAD + alternates::length(PLACE, 16);
+            Some(Address([frame.read(at)?, frame.read(at + 8)?]))
         }
     }
 }
@@ -143,12 +122,12 @@ impl Carried {
 /// Gives where the packet goes; or, as an error, why it is delivered here.
 #[inline(always)]
 pub(super) fn judge<F: Frame, I: Instance<F>>(
+    frame: F,
     instance: &I,
     outer: &Network,
-    carried: &Carried,
+    head: Head,
     inner: &Inner<F>,
 ) -> Result<HandOn, Reason> {
-    let head = carried.head;
     let Some(segment) = segment(inner) else {
         return Err(Reason::Decapsulated);
     };
@@ -162,16 +141,17 @@ pub(super) fn judge<F: Frame, I: Instance<F>>(
             false => Reason::Decapsulated,
         });
     }
+    let places = Places::of(outer);
     let weak = evidence == Evidence::Weak;
     let (next, reason, head, own_place) = if head.has_more() {
-        let next = carried.at(head.visited);
+        let next = places.read(frame, head.visited)?;
         let place = Some(head.visited);
         (next, Reason::HandedOn, head.handed_on(weak), place)
     } else if weak && head.weak().is_none() {
         return Err(Reason::NoAlternateLeft);
     } else {
         // To whom has weak evidence, or else home.
-        let next = carried.at(head.weak().unwrap_or(0));
+        let next = places.read(frame, head.weak().unwrap_or(0))?;
         (next, Reason::ReturnedHome, head.returned(), None)
     };
     // An alternate that would not take it is none.

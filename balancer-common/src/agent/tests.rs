@@ -39,7 +39,11 @@ fn is_sample_vip(address: &Address) -> bool {
 }
 
 fn meets(frame: &[u8]) -> Result<Opened, Reason> {
-    match open(frame, &Serving)? {
+    let fate = open(frame, &Serving);
+    if let Some(opened) = plain(frame, &Serving) {
+        assert_eq!(fate, Ok(Fate::Opened(opened)), "{frame:02x?}");
+    }
+    match fate? {
         Fate::Opened(opened) => Ok(opened),
         Fate::HandedOn(hand_on) => panic!("handed on: {hand_on:?}"),
     }
@@ -74,6 +78,14 @@ fn each_encapsulation_is_opened() {
             reason: Reason::Decapsulated,
         };
         assert_eq!(meets(&frame), Ok(opened));
+    }
+}
+
+#[test]
+fn what_an_edge_sends_without_alternates_is_plain() {
+    for (frame, outer_length, _) in encapsulated() {
+        let plain = plain(&frame[..], &Serving).map(|opened| opened.outer_length);
+        assert_eq!(plain, Some(outer_length), "{frame:02x?}");
     }
 }
 

@@ -9,19 +9,19 @@ use aya_ebpf::{
     bindings::{TC_ACT_OK, TC_ACT_UNSPEC, xdp_action},
     helpers::generated::{bpf_l4_csum_replace, bpf_redirect_neigh, bpf_xdp_adjust_head},
     macros::{classifier, map, xdp},
-    maps::{HashMap, LpmTrie, PerCpuArray, lpm_trie},
+    maps::{HashMap, LpmTrie, PerCpuArray, ProgramArray, lpm_trie},
     programs::{TcContext, XdpContext},
 };
 use balancer_common::{
     Address, Frame as _, FrameMut as _, Reason,
-    abi::Traffic,
+    abi::{Traffic, program},
     agent::{self, Evidence, Fate, HandOn, Instance, Mark, Opened, Segment},
     clamp::{self, Limits},
     frame::turned,
     reason::{self, Verdict},
     shortlist::{self, Shortlist},
 };
-use balancer_ebpf::{counter::count_reason, mark, packet::Packet, sockets};
+use balancer_ebpf::{counter::count_reason, mark, packet::Packet, sockets, tail::call};
 
 /// Source prefixes of edges; IPv4 ones in mapped form, 96 bits longer.
 #[map]
@@ -35,6 +35,9 @@ static PEERS: LpmTrie<[u8; 16], u32> =
 static VIPS: HashMap<Address, u32> = HashMap::with_max_entries(1_024, 0);
 #[map]
 static REASONS: PerCpuArray<Traffic> = PerCpuArray::with_max_entries(reason::ROWS, 0);
+/// The programs that take over from `decap`, which the agent puts there.
+#[map]
+static PROGRAMS: ProgramArray = ProgramArray::with_max_entries(program::PLACES, 0);
 
 /// Set by the agent when it loads the programs.
 #[unsafe(no_mangle)]
@@ -97,20 +100,43 @@ impl Instance<Packet> for Here<'_> {
 
 #[inline(always)]
 fn is_vip(address: &Address) -> bool {
-    Constants(&VIP_LIST)
-        .has(address)
-        .unwrap_or_else(|| VIPS.get_ptr(address).is_some())
+    // A copy of its own: what is given to a helper stands in memory, and with it all that it is a part of.
+    let Address([high, low]) = *address;
+    let there = || VIPS.get_ptr(Address([high, low])).is_some();
+    Constants(&VIP_LIST).has(address).unwrap_or_else(there)
 }
 
-/// Takes packets from edges out of their encapsulation and passes them up the stack, or on to who may know their flow.
+/// Takes packets from edges out of their encapsulation and passes them up the stack.
 #[xdp]
+#[inline(always)]
 pub fn decap(ctx: XdpContext) -> u32 {
     let packet = Packet::new(ctx.data(), ctx.data_end());
-    let (reason, action) = match agent::open(packet, &Here(&ctx)) {
+    let met = match agent::plain(packet, &Here(&ctx)) {
+        Some(opened) => met(pop(&ctx, packet, opened)),
+        None => {
+            call::<{ program::THOROUGH }>(&ctx, &PROGRAMS);
+            met(Reason::BadOuterHeader)
+        }
+    };
+    end(packet, met)
+}
+
+/// The same for any packet, and on to who may know their flow: with so much to keep in mind that it would slow down
+/// the plain ones.
+#[xdp]
+#[inline(always)]
+pub fn thorough(ctx: XdpContext) -> u32 {
+    let packet = Packet::new(ctx.data(), ctx.data_end());
+    let met = match agent::open(packet, &Here(&ctx)) {
         Ok(Fate::Opened(opened)) => met(pop(&ctx, packet, opened)),
         Ok(Fate::HandedOn(hand_on)) => readdress(&ctx, packet, &hand_on),
         Err(reason) => met(reason),
     };
+    end(packet, met)
+}
+
+#[inline(always)]
+fn end(packet: Packet, (reason, action): (Reason, u32)) -> u32 {
     count_reason(&REASONS, reason, packet.length() as u64);
     action
 }

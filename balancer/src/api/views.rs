@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    model::{BackendState, Encapsulation, Protocol, ServiceName},
+    model::{BackendState, Encapsulation, HashPolicy, Protocol, ServiceName},
     state::{DoneReason, Operation, OperationId, Outcome},
 };
 
@@ -29,9 +29,12 @@ pub struct StatusView {
     pub abi_version: u32,
     /// The desired state's generation.
     pub generation: u64,
-    /// The interface that the XDP program is on.
+    /// The interface that the XDP program is on; several are joined by `, `.
     pub interface: String,
-    /// How the program is attached, as the kernel says: `native`, `generic` or `detached`.
+    /// Each of them.
+    #[serde(default)]
+    pub interfaces: Vec<InterfaceStatus>,
+    /// How the program is attached, as the kernel says: `native`, `generic` (on any interface) or `detached` (on all).
     pub xdp_mode: String,
     /// The kernel's number of the program; 0 when detached.
     pub program_id: u32,
@@ -53,6 +56,19 @@ pub struct StatusView {
     /// How announcing is going; `None` if routers are not told of VIPs.
     #[serde(default)]
     pub announce: Option<AnnounceView>,
+}
+
+/// One interface of the edge.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InterfaceStatus {
+    /// Its name.
+    pub name: String,
+    /// How the program is attached to it, as the kernel says: `native`, `generic` or `detached`.
+    pub xdp_mode: String,
+    /// Whether it is set up and has a carrier.
+    pub up: bool,
+    /// Whether it takes VLAN tags off before the program sees the frame.
+    pub takes_tags_off: bool,
 }
 
 /// How routers are told of the VIPs.
@@ -101,6 +117,9 @@ pub struct ServiceView {
     pub protocol: Protocol,
     /// How packets travel to its backends.
     pub encapsulation: Encapsulation,
+    /// Which of a packet's fields choose its slot.
+    #[serde(default)]
+    pub hash: HashPolicy,
     /// How many slots its table has.
     pub slots: usize,
     /// Its table's generation.

@@ -29,11 +29,11 @@ pub enum XdpMode {
 /// The checked content of `edge.toml`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EdgeConfig {
-    /// The interface that packets for VIPs come in by.
-    pub interface: String,
-    /// How the program is attached to it.
+    /// The interfaces that packets for VIPs come in by: at least one, each once.
+    pub interfaces: Vec<String>,
+    /// How the program is attached to them.
     pub xdp_mode: XdpMode,
-    /// Whether that interface may be the one of the default route.
+    /// Whether one of them may be that of the default route.
     pub allow_default_route_interface: bool,
     /// Where maps and links are pinned.
     pub pin_dir: PathBuf,
@@ -74,9 +74,10 @@ impl EdgeConfig {
     ///
     /// When the text is no such file, or its services break a rule.
     pub fn parse(text: &str, file: &str) -> Result<EdgeConfig, ConfigError> {
-        const KEYS: [&str; 17] = [
+        const KEYS: [&str; 18] = [
             "version",
             "interface",
+            "interfaces",
             "xdp_mode",
             "allow_default_route_interface",
             "pin_dir",
@@ -101,7 +102,7 @@ impl EdgeConfig {
             .map(|value| services(&value))
             .transpose()?;
         Ok(EdgeConfig {
-            interface: interface(&file.required("interface", INTERFACE)?)?,
+            interfaces: interfaces(&file)?,
             xdp_mode: xdp_mode(&file)?,
             allow_default_route_interface: flag(&file, "allow_default_route_interface")?,
             pin_dir: path(&file, "pin_dir", PIN_DIR)?,
@@ -166,6 +167,30 @@ pub(super) fn interface(value: &Value<'_>) -> Result<String, ConfigError> {
     match fits {
         true => Ok(name.to_owned()),
         false => Err(value.error(format!("{name:?} can be no interface's name"), INTERFACE)),
+    }
+}
+
+/// The one that the file names, or those that it lists.
+fn interfaces(file: &Section<'_>) -> Result<Vec<String>, ConfigError> {
+    let Some(list) = file.get("interfaces") else {
+        return Ok(vec![interface(&file.required("interface", INTERFACE)?)?]);
+    };
+    let expected = "names of interfaces, such as [\"eth0\", \"eth1\"]";
+    if file.get("interface").is_some() {
+        let problem = "`interface` is there too".into();
+        return Err(list.error(problem, "one of the two keys"));
+    }
+    let mut names = Vec::new();
+    for value in list.array(expected)? {
+        let name = interface(&value)?;
+        if names.contains(&name) {
+            return Err(value.error(format!("{name:?} is there already"), "each interface once"));
+        }
+        names.push(name);
+    }
+    match names.is_empty() {
+        false => Ok(names),
+        true => Err(list.error("it is empty".into(), expected)),
     }
 }
 

@@ -12,7 +12,8 @@ use super::{
 };
 use crate::{
     model::{
-        AdminState, Backend, Encapsulation, Protocol, Service, ServiceKey, ServiceName, Weight,
+        AdminState, Backend, Encapsulation, HashPolicy, Protocol, Service, ServiceKey, ServiceName,
+        Weight,
     },
     state::rules::{self, Field},
 };
@@ -67,12 +68,13 @@ struct Declared<'a> {
 
 impl<'a> Declared<'a> {
     fn read(value: &Value<'a>) -> Result<Declared<'a>, ConfigError> {
-        const KEYS: [&str; 8] = [
+        const KEYS: [&str; 9] = [
             "name",
             "vip",
             "port",
             "protocol",
             "encapsulation",
+            "hash",
             "drain_timeout_ms",
             "check",
             "backend",
@@ -99,6 +101,12 @@ impl<'a> Declared<'a> {
             ])?,
             None => Encapsulation::default(),
         };
+        let hash = match section.get("hash") {
+            Some(value) => {
+                value.word(&[("flow", HashPolicy::Flow), ("source", HashPolicy::Source)])?
+            }
+            None => HashPolicy::default(),
+        };
         let drain_timeout_ms = match section.get("drain_timeout_ms") {
             Some(value) => value.integer("a number of milliseconds")?,
             None => DRAIN_TIMEOUT_MS,
@@ -115,6 +123,7 @@ impl<'a> Declared<'a> {
             name,
             key,
             encapsulation,
+            hash,
             check,
             drain_timeout_ms,
             backends,

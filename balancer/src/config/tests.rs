@@ -10,7 +10,7 @@ mod service_errors;
 use std::path::Path;
 
 use super::*;
-use crate::model::{CheckKind, Encapsulation, Protocol};
+use crate::model::{CheckKind, Encapsulation, HashPolicy, Protocol};
 
 const FULL: &str = r#"
 version = 1
@@ -50,7 +50,7 @@ protocol = "udp"
 #[test]
 fn a_full_edge_file_says_everything() {
     let config = EdgeConfig::parse(FULL, "edge.toml").unwrap();
-    assert_eq!(config.interface, "eth0");
+    assert_eq!(config.interfaces, ["eth0"]);
     assert_eq!(config.xdp_mode, XdpMode::Generic);
     assert!(config.allow_default_route_interface && config.debug_packets);
     assert_eq!(config.pin_dir, Path::new("/sys/fs/bpf/edge-a"));
@@ -100,10 +100,22 @@ fn a_full_edge_file_says_everything() {
 }
 
 #[test]
+fn a_service_hashes_by_flow_unless_it_says_by_source() {
+    let hash = |line: &str| {
+        let text = FULL.replace("encapsulation = \"ipip\"", line);
+        let config = EdgeConfig::parse(&text, "edge.toml").unwrap();
+        config.services[0].hash
+    };
+    assert_eq!(hash(""), HashPolicy::Flow);
+    assert_eq!(hash("hash = \"flow\""), HashPolicy::Flow);
+    assert_eq!(hash("hash = \"source\""), HashPolicy::Source);
+}
+
+#[test]
 fn a_short_edge_file_has_defaults() {
     let config = EdgeConfig::parse("version = 1\ninterface = \"eth0\"", "edge.toml").unwrap();
     let expected = EdgeConfig {
-        interface: "eth0".into(),
+        interfaces: vec!["eth0".into()],
         xdp_mode: XdpMode::Native,
         allow_default_route_interface: false,
         pin_dir: "/sys/fs/bpf/balancer".into(),
@@ -164,6 +176,13 @@ fn a_short_check_has_defaults() {
         check("{ type = \"tcp\", interval_ms = 200 }").timeout_ms,
         200
     );
+}
+
+#[test]
+fn several_interfaces_keep_their_order() {
+    let text = "version = 1\ninterfaces = [\"eth1\", \"eth0\"]";
+    let config = EdgeConfig::parse(text, "edge.toml").unwrap();
+    assert_eq!(config.interfaces, ["eth1", "eth0"]);
 }
 
 #[test]

@@ -51,7 +51,8 @@ impl Announcing {
         };
         let announcer = Announcer {
             speaker: announce.speaker.clone(),
-            interface: config.interface.clone(),
+            // Where no next hop is configured, it is the first one's address.
+            interface: config.interfaces[0].clone(),
             state_dir: config.state_dir.clone(),
         };
         let (wanted, wishes) = watch::channel(None);
@@ -117,7 +118,7 @@ impl Keeper {
             &|id| self.trusted(id),
             &self.next_hops,
             Circumstances {
-                attached: self.attachment.is_some() && !self.detached,
+                attached: self.is_attached() && !self.detached,
                 stopping: announcing.stopping,
                 when_unhealthy: announcing.config.when_unhealthy,
                 served: &announcing.served,

@@ -20,7 +20,7 @@ use tracing::{error, info, warn};
 use super::{
     Failure,
     announcer::Announcing,
-    attachment::present,
+    attachment::{Attachment, wanted},
     keeper::{Keeper, Sources, Wishes, unix_ms},
     operations::watch_drains,
 };
@@ -28,7 +28,7 @@ use crate::{
     announce,
     api::{self, command::Command, token::Token},
     config::EdgeConfig,
-    dataplane::{EdgePlane, EdgeSettings, PinDir, check_kernel},
+    dataplane::{EdgePlane, EdgeSettings, Interface, PinDir, check_kernel},
     health, metrics,
     model::HealthState,
     nexthop,
@@ -47,19 +47,10 @@ pub async fn run(file: &Path) -> Result<(), Failure> {
         warn!("{doubt}");
     }
     check_kernel()?;
-    let interface = nexthop::interface(&config.interface).await?;
-    if !config.allow_default_route_interface
-        && nexthop::default_route_interfaces()
-            .await?
-            .contains(&interface.index)
-    {
-        return Err(Failure::DefaultRoute {
-            interface: config.interface,
-        });
-    }
+    let interfaces = interfaces(&config).await?;
     let (store, state) = open_state(&config)?;
     let pins = PinDir::new(&config.pin_dir);
-    EdgePlane::refuse_other(&pins, &config.interface, interface.xdp.map(present))?;
+    EdgePlane::refuse_other(&pins, &interfaces)?;
     pins.create()?;
     let _lock = pins.lock()?;
     let plane = EdgePlane::load(
@@ -98,7 +89,7 @@ pub async fn run(file: &Path) -> Result<(), Failure> {
         owners: BTreeMap::new(),
         retired: BTreeMap::new(),
         announcing: None,
-        attachment: None,
+        attachments: interfaces.iter().map(Attachment::new).collect(),
         taken_over: false,
         detached: false,
         faults: BTreeMap::new(),
@@ -119,7 +110,7 @@ pub async fn run(file: &Path) -> Result<(), Failure> {
     keeper.remember();
     keeper.publish();
     keeper.post();
-    if let Err(error) = keeper.attach(interface.xdp) {
+    if let Err(error) = keeper.attach(&interfaces) {
         keeper.clear_away();
         let _ = fs::remove_file(&keeper.config.api_socket);
         return Err(error.into());
@@ -135,11 +126,8 @@ pub async fn run(file: &Path) -> Result<(), Failure> {
         stopped.clone(),
     ));
     sockets.serve(commands_in, &stopped);
-    let (interface, socket) = (
-        keeper.config.interface.clone(),
-        keeper.config.api_socket.clone(),
-    );
-    info!("balancing on {interface}; lbctl: {}", socket.display());
+    let (on, socket) = (keeper.interfaces(), keeper.config.api_socket.clone());
+    info!("balancing on {on}; lbctl: {}", socket.display());
     let _alive = store::show_alive(&keeper.config.state_dir)?;
     let _ = sd_notify::notify(&[NotifyState::Ready]);
     keeper
@@ -155,8 +143,26 @@ pub async fn run(file: &Path) -> Result<(), Failure> {
     let _ = sd_notify::notify(&[NotifyState::Stopping]);
     drop(stop);
     let _ = fs::remove_file(&socket);
-    info!("stopped; the program on {interface} goes on balancing (`lbd detach` takes it off)");
+    info!("stopped; the program on {on} goes on balancing (`lbd detach` takes it off)");
     Ok(())
+}
+
+/// The interfaces as they are, unless one must not be used.
+async fn interfaces(config: &EdgeConfig) -> Result<Vec<Interface>, Failure> {
+    let mut interfaces = Vec::new();
+    for name in &config.interfaces {
+        interfaces.push(wanted(&nexthop::interface(name).await?));
+    }
+    if config.allow_default_route_interface {
+        return Ok(interfaces);
+    }
+    let forbidden = nexthop::default_route_interfaces().await?;
+    match (interfaces.iter()).find(|interface| forbidden.contains(&interface.index)) {
+        None => Ok(interfaces),
+        Some(interface) => Err(Failure::DefaultRoute {
+            interface: interface.name.clone(),
+        }),
+    }
 }
 
 /// Where the faces are found.
@@ -233,7 +239,7 @@ pub(super) fn token(file: Option<&Path>) -> io::Result<Option<Token>> {
     Ok(Some(token))
 }
 
-/// Takes the program off the interface and removes its pins, when no daemon runs.
+/// Takes the program off every interface and removes its pins, when no daemon runs.
 pub async fn detach(file: &Path) -> Result<bool, Failure> {
     let config = read(file)?;
     let pins = PinDir::new(&config.pin_dir);

@@ -16,7 +16,7 @@ use tokio::{
 };
 use tracing::{error, info, warn};
 
-use super::announcer::Announcing;
+use super::{announcer::Announcing, attachment::Attachment};
 use crate::{
     api::{
         command::{ChangeError, Command},
@@ -26,7 +26,6 @@ use crate::{
     dataplane::EdgePlane,
     health::{Report, Target},
     model::{BackendId, Health, HealthState, ServiceName},
-    nexthop::AttachedXdp,
     reconcile::{self, NextHop, Plan, Step, Warming},
     state::{Change, Outcome, State},
     store::Store,
@@ -35,7 +34,7 @@ use crate::{
 /// Commands that are carried out together: saved once, published once.
 const BATCH: usize = 512;
 
-/// How often drains, the attachment and the packet log are looked after.
+/// How often drains, attachments and the packet log are looked after.
 const TICK: Duration = Duration::from_secs(1);
 
 /// The fault of maps that could not be written.
@@ -77,8 +76,8 @@ pub(super) struct Keeper {
     pub(super) retired: BTreeMap<ServiceName, Traffic>,
     /// The VIPs that routers are told of, if they are to be told.
     pub(super) announcing: Option<Announcing>,
-    /// How the program is attached, as the kernel last said.
-    pub(super) attachment: Option<AttachedXdp>,
+    /// The interfaces of the configuration.
+    pub(super) attachments: Vec<Attachment>,
     pub(super) taken_over: bool,
     /// Set by `lbctl detach`: the program stays away until the next start.
     pub(super) detached: bool,
@@ -101,7 +100,7 @@ impl Keeper {
         let mut following = true;
         tokio::pin!(shutdown);
         // Before the first question: `status` says how the kernel has the program.
-        self.look_after_attachment().await;
+        self.look_after_attachments().await;
         self.announce();
         loop {
             tokio::select! {
@@ -126,7 +125,7 @@ impl Keeper {
                 _ = tick.tick() => {
                     self.end_drains();
                     self.post();
-                    self.look_after_attachment().await;
+                    self.look_after_attachments().await;
                     if self.published.is_none() {
                         self.publish();
                     }

@@ -2,11 +2,10 @@
 
 use balancer_common::{Reason, abi, reason::Verdict};
 
-use super::keeper::Keeper;
+use super::{attachment::Attachment, keeper::Keeper};
 use crate::{
     api::views::{BackendView, ReasonCount, ServiceView, Snapshot, StatusView},
     model::{BackendId, BackendState, Check, CheckKind},
-    nexthop::AttachedMode,
     reconcile,
     state::ServiceState,
     table::Table,
@@ -43,12 +42,13 @@ impl Keeper {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             abi_version: abi::VERSION,
             generation: self.state.generation,
-            interface: self.config.interface.clone(),
-            xdp_mode: match self.attachment {
+            interface: self.interfaces(),
+            interfaces: self.attachments.iter().map(Attachment::view).collect(),
+            xdp_mode: match self.mode() {
                 Some(xdp) => xdp.mode.to_string(),
                 None => "detached".to_owned(),
             },
-            program_id: self.attachment.map_or(0, |xdp| xdp.program_id),
+            program_id: self.mode().map_or(0, |xdp| xdp.program_id),
             taken_over: self.taken_over,
             uptime_seconds: self.started.elapsed().as_secs(),
             services: snapshot.services.len(),
@@ -61,22 +61,12 @@ impl Keeper {
     }
 
     fn warnings(&self, snapshot: &Snapshot) -> Vec<String> {
-        let interface = &self.config.interface;
         let mut warnings: Vec<String> = self.faults.values().cloned().collect();
         warnings.extend(self.store.warning().map(str::to_owned));
         if self.detached {
-            warnings.push(format!(
-                "detached from {interface} as asked: packets pass untouched until lbd starts again"
-            ));
+            warnings.push(self.detached_as_asked());
         }
-        if self
-            .attachment
-            .is_some_and(|xdp| xdp.mode == AttachedMode::Generic)
-        {
-            warnings.push(format!(
-                "{interface} runs generic XDP, which is several times slower than native"
-            ));
-        }
+        warnings.extend(self.attachments.iter().flat_map(Attachment::warnings));
         if self.state.drained {
             warnings.push(
                 "drained as asked: no VIP is announced until `lbctl edge undrain`".to_owned(),
@@ -111,6 +101,7 @@ impl Keeper {
             port: key.port,
             protocol: key.protocol,
             encapsulation: service.service.encapsulation,
+            hash: service.service.hash,
             slots: service.table.slots(),
             generation: service.generation,
             backends: backends.len(),

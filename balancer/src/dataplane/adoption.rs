@@ -18,13 +18,12 @@ impl EdgePlane {
     /// What packets meet now of the services and backends that `plan` has: what an earlier daemon published last.
     pub fn met(&self, plan: &Plan) -> Result<Plan, DataplaneError> {
         let mut met = Plan::default();
-        for (key, &id) in &plan.services {
+        for (key, record) in &plan.services {
             let Ok(service) = self.services.get(&record::service_key(key), 0) else {
                 continue;
             };
-            let slots = 1 << (64 - service.shift.clamp(33, 64));
-            if let Some(table) = self.tables.read(service.table, slots)? {
-                met.tables.insert(id, table);
+            if let Some(table) = self.tables.read(service.table, service.slots())? {
+                met.tables.insert(record.id, table);
             }
         }
         for (&id, backend) in &plan.backends {
@@ -59,8 +58,8 @@ impl EdgePlane {
         for (&id, table) in &plan.tables {
             self.apply(&Step::PutTable(id, table.clone()))?;
         }
-        for (&key, &id) in &plan.services {
-            self.apply(&Step::PutService(key, id))?;
+        for (&key, &record) in &plan.services {
+            self.apply(&Step::PutService(key, record))?;
         }
         let planned: BTreeSet<_> = plan.services.keys().map(record::service_key).collect();
         let stale: Vec<_> = self

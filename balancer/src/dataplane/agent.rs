@@ -9,7 +9,12 @@ use aya::{
     maps::{HashMap, LpmTrie, MapData, MapType, PerCpuArray, lpm_trie::Key},
     programs::{TcAttachType, Xdp},
 };
-use balancer_common::{Address, Reason, abi::Traffic, clamp::Limits, reason, shortlist};
+use balancer_common::{
+    Address, Reason,
+    abi::{Traffic, program},
+    clamp::Limits,
+    reason, shortlist,
+};
 use ipnet::IpNet;
 
 use super::{
@@ -19,6 +24,7 @@ use super::{
     error::{DataplaneError, kernel},
     object,
     pins::{Layout, PinDir},
+    programs::Programs,
     request_sock,
 };
 
@@ -99,6 +105,7 @@ pub struct AgentPlane {
     program_id: u32,
     mtu: u32,
     reasons: PerCpuArray<MapData, Traffic>,
+    _programs: Programs,
     /// Kept: without tcx a classifier's link must not be dropped.
     _ebpf: Ebpf,
 }
@@ -139,6 +146,7 @@ impl AgentPlane {
         decap(&mut ebpf)?
             .load()
             .map_err(kernel("load the program `decap`"))?;
+        let programs = Programs::load(&mut ebpf, program::AGENT_NAMES)?;
         for (classifier, _) in CLASSIFIERS {
             let program = classifier.of(&mut ebpf)?;
             program.load().map_err(kernel("load a classifier"))?;
@@ -154,6 +162,7 @@ impl AgentPlane {
                 .pin(pins.path(classifier.name))
                 .map_err(kernel("pin a classifier"))?;
         }
+        programs.hold(&pins)?;
         let decap = decap(&mut ebpf)?;
         let attached = attachment::attach(
             decap,
@@ -164,6 +173,7 @@ impl AgentPlane {
                 pin: &pins.path(DECAP_LINK),
             },
         )?;
+        programs.take_over(&pins)?;
         let program_id = decap.info().map_err(kernel("read the program's id"))?.id();
         pins.remove(DECAP)?;
         decap
@@ -174,6 +184,7 @@ impl AgentPlane {
                 program_id,
                 mtu: settings.mtu,
                 reasons: map(&mut ebpf, "REASONS")?,
+                _programs: programs,
                 _ebpf: ebpf,
             },
             attached,

@@ -39,25 +39,24 @@ pub(super) struct Place<'a> {
     pub(super) pin: &'a Path,
 }
 
-/// Refuses an interface with another program than the one that the pinned link holds.
-pub(super) fn refuse_other(
-    interface: &str,
-    present: Option<Present>,
-    pin: &Path,
-) -> Result<(), DataplaneError> {
-    let Some(Present { program_id: id, .. }) = present else {
-        return Ok(());
+/// Whether the link that is pinned there holds what is present on an interface.
+pub(super) fn holds(pin: &Path, present: Option<Present>) -> Result<bool, DataplaneError> {
+    let Some(present) = present else {
+        return Ok(false);
     };
     let link = pinned(pin)?.map(|link| link.info()).transpose();
     let link = link.map_err(kernel("read the pinned link"))?;
-    if link.is_some_and(|link| link.program_id() == id) {
-        return Ok(());
-    }
-    Err(DataplaneError::OtherProgram {
+    Ok(link.is_some_and(|link| link.program_id() == present.program_id))
+}
+
+/// The refusal of an interface with another program.
+pub(super) fn other(interface: &str, present: Option<Present>) -> DataplaneError {
+    let id = present.map_or(0, |present| present.program_id);
+    DataplaneError::OtherProgram {
         interface: interface.to_owned(),
         name: program_name(id),
         id,
-    })
+    }
 }
 
 /// Attaches `program`, or puts it in the place of the one that the pinned link holds. Another
@@ -90,13 +89,8 @@ pub(super) fn attach(program: &mut Xdp, place: &Place<'_>) -> Result<Attached, D
             present = None;
         }
     }
-    if let Some(Present { program_id: id, .. }) = present {
-        let (interface, name) = (place.interface.to_owned(), program_name(id));
-        return Err(DataplaneError::OtherProgram {
-            interface,
-            name,
-            id,
-        });
+    if present.is_some() {
+        return Err(other(place.interface, present));
     }
     let mode = if place.native {
         XdpMode::Driver

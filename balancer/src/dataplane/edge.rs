@@ -17,25 +17,22 @@ use balancer_common::{
 };
 
 use super::{
-    attachment::{self, Attached, Place, Present},
     directory::Directory,
     error::{DataplaneError, kernel},
     object,
     pins::{Layout, PinDir},
     programs::Programs,
     record,
+    services::Filled,
     tables::Tables,
 };
 use crate::{
     model::{BackendId, ServiceId, ServiceKey},
-    reconcile::Step,
-    table::Table,
+    reconcile::{ServiceRecord, Step},
 };
 
-/// The link's pin.
-const LINK: &str = "link";
 /// The program's pin, for `bpftool` and for tests that run it on frames of their own.
-const PROGRAM: &str = "balance";
+pub(super) const PROGRAM: &str = "balance";
 
 const LAYOUTS: &[Layout] = &[
     Layout {
@@ -117,20 +114,20 @@ pub type PacketLog = EbpfLogger<&'static dyn log::Log>;
 
 /// The program `balance` with its maps: what one task owns.
 pub struct EdgePlane {
-    ebpf: Ebpf,
-    pins: PinDir,
+    pub(super) ebpf: Ebpf,
+    pub(super) pins: PinDir,
     pub(super) directory: Directory,
-    pub(super) vips: HashMap<MapData, Address, u32>,
+    pub(super) vips: HashMap<MapData, Address, abi::Vip>,
     pub(super) services: HashMap<MapData, abi::ServiceKey, abi::Service>,
     pub(super) backends: Array<MapData, abi::Backend>,
     traffic: PerCpuArray<MapData, Traffic>,
     reasons: PerCpuArray<MapData, Traffic>,
     pub(super) tables: Tables,
-    programs: Programs,
-    /// Tables that are filled: index and shift.
-    pub(super) filled: BTreeMap<ServiceId, abi::Service>,
+    pub(super) programs: Programs,
+    /// Tables that are filled.
+    pub(super) filled: BTreeMap<ServiceId, Filled>,
     /// Services that packets see.
-    pub(super) live: BTreeMap<ServiceKey, ServiceId>,
+    pub(super) live: BTreeMap<ServiceKey, ServiceRecord>,
     logger: Option<PacketLog>,
 }
 
@@ -159,7 +156,7 @@ impl EdgePlane {
         program(&mut ebpf, PROGRAM)?
             .load()
             .map_err(kernel("load the program `balance`"))?;
-        let programs = Programs::load(&mut ebpf)?;
+        let programs = Programs::load(&mut ebpf, abi::program::NAMES)?;
 
         let services: HashMap<MapData, abi::ServiceKey, abi::Service> = map(&mut ebpf, "SERVICES")?;
         let used = services
@@ -193,56 +190,6 @@ impl EdgePlane {
         self.logger.take()
     }
 
-    /// Refuses an interface on which another program is `present`, before anything is made.
-    pub fn refuse_other(
-        pins: &PinDir,
-        interface: &str,
-        present: Option<Present>,
-    ) -> Result<(), DataplaneError> {
-        attachment::refuse_other(interface, present, &pins.path(LINK))
-    }
-
-    /// Makes the program live on an interface. `present` is the program there now.
-    pub fn attach(
-        &mut self,
-        interface: &str,
-        native: bool,
-        present: Option<Present>,
-    ) -> Result<Attached, DataplaneError> {
-        self.programs.hold(&self.pins)?;
-        let program = program(&mut self.ebpf, PROGRAM)?;
-        let attached = attachment::attach(
-            program,
-            &Place {
-                interface,
-                native,
-                present,
-                pin: &self.pins.path(LINK),
-            },
-        )?;
-        self.programs.take_over(&self.pins)?;
-        self.pins.remove(PROGRAM)?;
-        program
-            .pin(self.pins.path(PROGRAM))
-            .map_err(kernel("pin the program"))?;
-        Ok(attached)
-    }
-
-    /// Detaches the program and removes every pin below the directory: packets pass untouched
-    /// from now on. Gives whether there was anything.
-    pub fn detach(pins: &PinDir) -> Result<bool, DataplaneError> {
-        pins.remove(LINK)?;
-        pins.remove_all()
-    }
-
-    /// Removes every pin below the directory, unless there is a link among them.
-    pub fn clear_unless_attached(pins: &PinDir) -> Result<(), DataplaneError> {
-        if !pins.path(LINK).exists() {
-            pins.remove_all()?;
-        }
-        Ok(())
-    }
-
     /// The id of the loaded program.
     pub fn program_id(&mut self) -> Result<u32, DataplaneError> {
         let info = program(&mut self.ebpf, PROGRAM)?
@@ -256,10 +203,10 @@ impl EdgePlane {
         match step {
             Step::PutBackend(id, backend) => self.put_backend(*id, record::backend(backend)),
             Step::PutTable(id, table) => self.put_table(*id, table),
-            Step::PutService(key, id) => self.put_service(*key, *id),
+            Step::PutService(key, record) => self.put_service(*key, *record),
             Step::RemoveService(key) => self.remove_service(key),
             Step::RemoveTable(id) => match self.filled.remove(id) {
-                Some(service) => self.tables.release(service.table),
+                Some(filled) => self.tables.release(filled.table),
                 None => Ok(()),
             },
             Step::RemoveBackend(id) => {
@@ -286,69 +233,6 @@ impl EdgePlane {
         self.traffic
             .set(u32::from(id.0), zero, 0)
             .map_err(kernel("clear a counter"))
-    }
-
-    /// Fills the table, then points the service's keys at it in one update each.
-    fn put_table(&mut self, id: ServiceId, table: &Table) -> Result<(), DataplaneError> {
-        let index = self.tables.fill(table)?;
-        let service = abi::Service {
-            table: index,
-            shift: 64 - table.slots().ilog2(),
-        };
-        let before = self.filled.insert(id, service);
-        for (key, _) in self.live.iter().filter(|(_, live)| **live == id) {
-            let key = record::service_key(key);
-            self.services
-                .insert(key, service, 0)
-                .map_err(kernel("publish a table"))?;
-            self.directory.put(&key, service)?;
-        }
-        match before {
-            Some(before) => self.tables.release(before.table),
-            None => Ok(()),
-        }
-    }
-
-    /// The service before its VIP: until the VIP is known, its packets pass rather than meet an undeclared port.
-    fn put_service(&mut self, key: ServiceKey, id: ServiceId) -> Result<(), DataplaneError> {
-        let Some(&service) = self.filled.get(&id) else {
-            return Err(DataplaneError::Kernel {
-                doing: "publish a service",
-                message: format!("service {} has no table yet", id.0),
-            });
-        };
-        let packets_key = record::service_key(&key);
-        self.services
-            .insert(packets_key, service, 0)
-            .map_err(kernel("publish a service"))?;
-        self.vips
-            .insert(packets_key.vip, 1, 0)
-            .map_err(kernel("publish a VIP"))?;
-        self.directory.put(&packets_key, service)?;
-        self.live.insert(key, id);
-        Ok(())
-    }
-
-    fn remove_service(&mut self, key: &ServiceKey) -> Result<(), DataplaneError> {
-        self.live.remove(key);
-        self.forget(&record::service_key(key))?;
-        if self.live.keys().all(|live| live.vip != key.vip) {
-            self.vips
-                .remove(&Address::from(key.vip))
-                .map_err(kernel("remove a VIP"))?;
-        }
-        self.services
-            .remove(&record::service_key(key))
-            .map_err(kernel("remove a service"))
-    }
-
-    /// Takes a service out of the directory; what it leaves there is reused only after every packet that met it.
-    pub(super) fn forget(&mut self, key: &abi::ServiceKey) -> Result<(), DataplaneError> {
-        if self.directory.remove(key)? {
-            self.tables.wait_for_packets()?;
-            self.directory.clear(&key.vip)?;
-        }
-        Ok(())
     }
 
     /// What a backend has been sent, over all CPUs.

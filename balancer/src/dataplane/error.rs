@@ -118,7 +118,27 @@ pub(super) fn kernel<E: std::error::Error>(
     }
 }
 
+/// EPERM only: with EACCES, which has the same kind, the verifier refuses a program.
 fn is_denied(cause: &(dyn std::error::Error + 'static)) -> bool {
     let error = cause.downcast_ref::<io::Error>();
-    error.is_some_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
+    error.is_some_and(|error| error.raw_os_error() == Some(libc::EPERM))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("the syscall failed")]
+    struct Failed(#[source] io::Error);
+
+    fn said(number: i32) -> String {
+        kernel("load the program")(Failed(io::Error::from_raw_os_error(number))).to_string()
+    }
+
+    #[test]
+    fn a_missing_capability_is_told_from_a_program_that_the_verifier_refuses() {
+        assert_eq!(said(libc::EPERM), DataplaneError::Permission.to_string());
+        assert!(said(libc::EACCES).starts_with("load the program: the syscall failed: "));
+    }
 }

@@ -3,6 +3,7 @@
 //! `<pin_dir>/v<ABI version>/`, so that a daemon of another ABI never reuses a map of this one.
 
 use std::{
+    collections::BTreeSet,
     fs::{self, File, TryLockError},
     io,
     path::{Path, PathBuf},
@@ -45,15 +46,24 @@ impl PinDir {
     }
 
     /// The names of the directories within it.
-    pub fn names(&self) -> Result<Vec<String>, DataplaneError> {
-        let names = || -> io::Result<Vec<String>> {
-            let mut names = Vec::new();
+    pub fn names(&self) -> Result<BTreeSet<String>, DataplaneError> {
+        self.entries(true)
+    }
+
+    /// The names of the pins within it.
+    pub(super) fn files(&self) -> Result<BTreeSet<String>, DataplaneError> {
+        self.entries(false)
+    }
+
+    fn entries(&self, directories: bool) -> Result<BTreeSet<String>, DataplaneError> {
+        let names = || -> io::Result<BTreeSet<String>> {
+            let mut names = BTreeSet::new();
             for entry in fs::read_dir(&self.path)? {
                 let entry = entry?;
-                if entry.file_type()?.is_dir()
+                if entry.file_type()?.is_dir() == directories
                     && let Ok(name) = entry.file_name().into_string()
                 {
-                    names.push(name);
+                    names.insert(name);
                 }
             }
             Ok(names)
@@ -140,8 +150,8 @@ impl PinDir {
     }
 
     /// Removes one pin; gives whether it was there.
-    pub fn remove(&self, name: &str) -> Result<bool, DataplaneError> {
-        let path = self.path(name);
+    pub fn remove(&self, name: impl AsRef<str>) -> Result<bool, DataplaneError> {
+        let path = self.path(name.as_ref());
         match fs::remove_file(&path) {
             Ok(()) => Ok(true),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),

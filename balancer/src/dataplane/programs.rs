@@ -1,4 +1,4 @@
-//! The programs that take over from `balance`, and the map by which it finds them.
+//! The programs that take over from `balance` or `decap`, and the map by which it finds them.
 //!
 //! The kernel empties such a map as soon as nobody outside of it holds it, so it is pinned for as long as the program that
 //! reads it is attached. Each load has a map of its own: the one before belongs to the programs before.
@@ -9,7 +9,6 @@ use aya::{
     Ebpf,
     maps::{Map, MapData, ProgramArray},
 };
-use balancer_common::abi::program;
 
 use super::{
     edge::program,
@@ -21,18 +20,20 @@ use super::{
 const PIN: &str = "PROGRAMS";
 /// The pin of the map of the program that is being attached.
 const NEXT: &str = "PROGRAMS-next";
+/// Pins, with a number behind, of maps of daemons that were killed while they attached: some interface may have their program.
+const UNFINISHED: &str = "PROGRAMS-unfinished-";
 
 /// The filled map, and its programs, which it keeps.
 pub(super) struct Programs(Map);
 
 impl Programs {
-    /// Loads the programs and puts them into their places.
-    pub(super) fn load(ebpf: &mut Ebpf) -> Result<Self, DataplaneError> {
+    /// Loads the programs with these names and puts them into their places.
+    pub(super) fn load(ebpf: &mut Ebpf, names: &[&str]) -> Result<Self, DataplaneError> {
         let mut map = ebpf.take_map(PIN).expect("the object has its maps");
         let mut array: ProgramArray<&mut MapData> = (&mut map)
             .try_into()
             .map_err(kernel("use the map of programs"))?;
-        for (place, name) in (0..).zip(program::NAMES) {
+        for (place, name) in (0..).zip(names) {
             let program = program(ebpf, name)?;
             program
                 .load()
@@ -49,16 +50,32 @@ impl Programs {
 
     /// Holds the map while the program that reads it is being attached beside the one before.
     pub(super) fn hold(&self, pins: &PinDir) -> Result<(), DataplaneError> {
-        // Of a daemon that was killed between two steps.
-        pins.remove(NEXT)?;
+        let next = pins.path(NEXT);
+        if next.exists() {
+            let aside = (0..)
+                .map(|number| pins.path(&format!("{UNFINISHED}{number}")))
+                .find(|aside| !aside.exists())
+                .expect("a number is free");
+            fs::rename(next, &aside).map_err(|source| DataplaneError::Pin {
+                path: aside,
+                source,
+            })?;
+        }
         self.0
             .pin(pins.path(NEXT))
             .map_err(kernel("pin the map of programs"))
     }
 
-    /// Lets go of the map before: its reader is detached.
+    /// Lets go of the maps before: no interface has their readers any more.
     pub(super) fn take_over(&self, pins: &PinDir) -> Result<(), DataplaneError> {
         let path = pins.path(PIN);
-        fs::rename(pins.path(NEXT), &path).map_err(|source| DataplaneError::Pin { path, source })
+        fs::rename(pins.path(NEXT), &path)
+            .map_err(|source| DataplaneError::Pin { path, source })?;
+        for pin in pins.files()? {
+            if pin.starts_with(UNFINISHED) {
+                pins.remove(pin)?;
+            }
+        }
+        Ok(())
     }
 }

@@ -1,12 +1,15 @@
 //! From the model's words to the ABI's.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+};
 
 use balancer_common::{Address, abi};
 
 use crate::{
-    model::{Encapsulation, ServiceKey},
-    reconcile::BackendRecord,
+    model::{Encapsulation, Protocol, ServiceKey},
+    reconcile::{self, BackendRecord, ServiceRecord},
 };
 
 /// A service's key as packets have it.
@@ -16,6 +19,18 @@ pub(super) fn service_key(key: &ServiceKey) -> abi::ServiceKey {
         key.port.to_be_bytes(),
         key.protocol.number(),
     )
+}
+
+/// A VIP's record, where these are all services.
+pub(super) fn vip(services: &BTreeMap<ServiceKey, ServiceRecord>, vip: IpAddr) -> abi::Vip {
+    let port = |protocol| {
+        let port = reconcile::only_by_source(services, vip, protocol);
+        port.unwrap_or_default().to_be_bytes()
+    };
+    abi::Vip {
+        tcp: port(Protocol::Tcp),
+        udp: port(Protocol::Udp),
+    }
 }
 
 /// A backend's record; one without a next hop drops its packets as `no_next_hop`.

@@ -10,7 +10,10 @@ use super::{
         count, duration, table,
     },
 };
-use crate::api::{replies::ListReply, views::StatusView};
+use crate::api::{
+    replies::ListReply,
+    views::{InterfaceStatus, StatusView},
+};
 
 /// Show how this edge is doing: its XDP program, its generation, and what became of packets
 #[derive(Debug, Args)]
@@ -74,10 +77,21 @@ fn attached(status: &StatusView) -> String {
     } else {
         ""
     };
-    format!(
-        "{}, program {}{taken_over}",
-        status.xdp_mode, status.program_id
-    )
+    let modes = match status.interfaces.as_slice() {
+        several @ [_, _, ..] => several.iter().map(mode).collect::<Vec<_>>().join(", "),
+        _ => status.xdp_mode.clone(),
+    };
+    format!("{modes}, program {}{taken_over}", status.program_id)
+}
+
+/// One of several.
+fn mode(interface: &InterfaceStatus) -> String {
+    let InterfaceStatus { name, xdp_mode, .. } = interface;
+    match (xdp_mode.as_str(), interface.up) {
+        ("detached", _) => format!("{name} DETACHED"),
+        (mode, false) => format!("{name} {mode} (down)"),
+        (mode, true) => format!("{name} {mode}"),
+    }
 }
 
 fn announced(status: &StatusView) -> String {
@@ -95,7 +109,11 @@ fn announced(status: &StatusView) -> String {
 
 /// What must not be overlooked.
 fn loud(status: &StatusView) -> Option<String> {
-    let interface = &status.interface;
+    let slow: Vec<&str> = (status.interfaces.iter())
+        .filter(|interface| interface.xdp_mode == status.xdp_mode)
+        .map(|interface| interface.name.as_str())
+        .collect();
+    let interface = slow.join(", ");
     match status.xdp_mode.as_str() {
         "generic" => Some(format!(
             "GENERIC mode on {interface}: packets take the slow path; use an interface whose driver does native XDP"

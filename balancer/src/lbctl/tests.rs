@@ -2,6 +2,7 @@
 
 mod commands;
 mod failures;
+mod interfaces;
 mod paper;
 mod words;
 

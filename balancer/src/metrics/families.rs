@@ -46,9 +46,21 @@ fn edge(registry: &Registry, status: &StatusView) -> prometheus::Result<()> {
         "Whether the XDP program is on the interface in this mode, as the kernel says.",
         &["interface", "mode"],
     )?;
-    for mode in ["native", "generic"] {
-        let gauge = attached.get_metric_with_label_values(&[status.interface.as_str(), mode])?;
-        gauge.set(flag(status.xdp_mode == mode));
+    let takes_tags_off = gauges(
+        registry,
+        "lb_interface_takes_tags_off",
+        "Whether the interface takes VLAN tags off before the XDP program sees the frame.",
+        &["interface"],
+    )?;
+    for interface in &status.interfaces {
+        let name = interface.name.as_str();
+        for mode in ["native", "generic"] {
+            let gauge = attached.get_metric_with_label_values(&[name, mode])?;
+            gauge.set(flag(interface.xdp_mode == mode));
+        }
+        takes_tags_off
+            .get_metric_with_label_values(&[name])?
+            .set(flag(interface.takes_tags_off));
     }
 
     let drained = IntGauge::new(

@@ -40,7 +40,7 @@ fn an_edge_without_services_has_no_series_of_services() {
 #[test]
 fn a_detached_program_is_attached_in_no_mode() {
     let mut snapshot = busy();
-    snapshot.status.xdp_mode = "detached".to_owned();
+    snapshot.status.interfaces[0].xdp_mode = "detached".to_owned();
     let text = render(&snapshot);
     for mode in ["native", "generic"] {
         assert!(

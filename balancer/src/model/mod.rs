@@ -12,4 +12,6 @@ pub use backend::{AdminState, Backend, BackendId, BackendState, Weight};
 pub use check::{Check, CheckKind};
 pub use endpoint::{Endpoint, FORMS as ENDPOINT_FORMS};
 pub use health::{Health, HealthState};
-pub use service::{Encapsulation, Protocol, Service, ServiceId, ServiceKey, ServiceName};
+pub use service::{
+    Encapsulation, HashPolicy, Protocol, Service, ServiceId, ServiceKey, ServiceName,
+};

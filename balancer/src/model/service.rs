@@ -20,6 +20,11 @@ pub struct Service {
     pub key: ServiceKey,
     /// How packets travel to its backends.
     pub encapsulation: Encapsulation,
+    /// Which of a packet's fields choose its slot.
+    ///
+    /// Left out while it is the default, so that states and digests stay those of programs before it.
+    #[serde(default, skip_serializing_if = "HashPolicy::is_default")]
+    pub hash: HashPolicy,
     /// How its backends' health is asked for; without a check a backend counts as healthy.
     pub check: Option<Check>,
     /// How long a draining backend stays before it is removed, in milliseconds.
@@ -165,6 +170,32 @@ impl fmt::Display for Encapsulation {
             Self::Ipip => "ipip",
             Self::Ip6ip6 => "ip6ip6",
             Self::Ip4in6 => "ip4in6",
+        })
+    }
+}
+
+/// Which of a packet's fields choose its slot.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HashPolicy {
+    /// Addresses, ports and protocol: each connection by itself.
+    #[default]
+    Flow,
+    /// The source address alone: all packets of a client go to the same backend.
+    Source,
+}
+
+impl HashPolicy {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl fmt::Display for HashPolicy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Flow => "flow",
+            Self::Source => "source",
         })
     }
 }

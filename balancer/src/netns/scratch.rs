@@ -45,15 +45,20 @@ impl ScratchNetns {
 
     /// Runs `ip ARGUMENTS` inside and returns what it prints.
     pub(crate) fn ip(&self, arguments: &str) -> String {
+        self.call("ip", arguments)
+    }
+
+    /// Runs `PROGRAM ARGUMENTS` inside and returns what it prints.
+    pub(crate) fn call(&self, program: &str, arguments: &str) -> String {
         let output = self
             .run(|| {
-                Command::new("ip")
+                Command::new(program)
                     .args(arguments.split_whitespace())
                     .output()
             })
-            .expect("run `ip`: install iproute2");
+            .unwrap_or_else(|error| panic!("run `{program}`: {error}; `cargo xtask setup`"));
         let error = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "ip {arguments}: {error}");
+        assert!(output.status.success(), "{program} {arguments}: {error}");
         String::from_utf8(output.stdout).expect("text")
     }
 

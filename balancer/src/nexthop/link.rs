@@ -4,7 +4,9 @@ use std::fmt;
 
 use rtnetlink::{
     Handle,
-    packet_route::link::{LinkAttribute, LinkFlags, LinkMessage, LinkXdp, XdpAttached},
+    packet_route::link::{
+        InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkMessage, LinkXdp, XdpAttached,
+    },
 };
 
 use super::{NextHopError, kernel};
@@ -24,6 +26,8 @@ pub struct InterfaceView {
     pub up: bool,
     /// The XDP program that runs on it.
     pub xdp: Option<AttachedXdp>,
+    /// Whether it is an end of a virtual cable.
+    pub veth: bool,
 }
 
 /// An XDP program on an interface.
@@ -71,12 +75,16 @@ pub(crate) async fn by_index(
 /// Reads a link message.
 pub(crate) fn view(message: &LinkMessage) -> Result<InterfaceView, NextHopError> {
     let (mut name, mut mac, mut mtu, mut xdp) = (String::new(), None, 0, None);
+    let mut veth = false;
     for attribute in &message.attributes {
         match attribute {
             LinkAttribute::IfName(value) => name.clone_from(value),
             LinkAttribute::Address(value) => mac = <[u8; 6]>::try_from(value.as_slice()).ok(),
             LinkAttribute::Mtu(value) => mtu = *value,
             LinkAttribute::Xdp(value) => xdp = attached(value),
+            LinkAttribute::LinkInfo(infos) => {
+                veth = infos.contains(&LinkInfo::Kind(InfoKind::Veth))
+            }
             _ => (),
         }
     }
@@ -94,6 +102,7 @@ pub(crate) fn view(message: &LinkMessage) -> Result<InterfaceView, NextHopError>
         mtu,
         up,
         xdp,
+        veth,
     })
 }
 

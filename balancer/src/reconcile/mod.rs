@@ -11,6 +11,6 @@ mod tests;
 
 pub use announcement::{Circumstances, Withheld, announcement};
 pub use overlay::{backend_state, fails_open, overlay};
-pub use plan::{BackendRecord, NextHop, Plan, plan};
+pub use plan::{BackendRecord, NextHop, Plan, ServiceRecord, only_by_source, plan};
 pub use steps::{Step, steps};
 pub use warming::Warming;

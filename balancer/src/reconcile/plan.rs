@@ -7,7 +7,7 @@ use std::{
 
 use super::overlay;
 use crate::{
-    model::{BackendId, Encapsulation, Health, ServiceId, ServiceKey},
+    model::{BackendId, Encapsulation, HashPolicy, Health, Protocol, ServiceId, ServiceKey},
     state::State,
     table::Table,
 };
@@ -38,6 +38,15 @@ pub struct BackendRecord {
     pub next_hop: Option<NextHop>,
 }
 
+/// What the data plane knows of one service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ServiceRecord {
+    /// Whose table packets use.
+    pub id: ServiceId,
+    /// Which of their fields choose the slot.
+    pub hash: HashPolicy,
+}
+
 /// The whole content of the data plane's maps.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
@@ -45,8 +54,8 @@ pub struct Plan {
     pub backends: BTreeMap<BackendId, BackendRecord>,
     /// The tables with the overlay of health on them, and what packets have met before in their histories.
     pub tables: BTreeMap<ServiceId, Table>,
-    /// Which table packets use.
-    pub services: BTreeMap<ServiceKey, ServiceId>,
+    /// Which table packets use, and how.
+    pub services: BTreeMap<ServiceKey, ServiceRecord>,
 }
 
 impl Plan {
@@ -70,6 +79,23 @@ impl Plan {
     }
 }
 
+/// The port of the only service that a VIP has of a protocol, if that hashes by source: where fragments without ports go.
+///
+/// Beside another service they could be of either.
+pub fn only_by_source(
+    services: &BTreeMap<ServiceKey, ServiceRecord>,
+    vip: IpAddr,
+    protocol: Protocol,
+) -> Option<u16> {
+    let mut of = services
+        .iter()
+        .filter(|(key, _)| key.vip == vip && key.protocol == protocol);
+    match (of.next(), of.next()) {
+        (Some((key, record)), None) if record.hash == HashPolicy::Source => Some(key.port),
+        _ => None,
+    }
+}
+
 /// The plan for a state, the health of its backends and the next hops that are known.
 pub fn plan(
     state: &State,
@@ -88,7 +114,11 @@ pub fn plan(
         }
         plan.tables
             .insert(service.id, overlay(service, health, next_hops));
-        plan.services.insert(service.service.key, service.id);
+        let record = ServiceRecord {
+            id: service.id,
+            hash: service.service.hash,
+        };
+        plan.services.insert(service.service.key, record);
     }
     plan
 }

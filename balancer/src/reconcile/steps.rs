@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{BackendRecord, Plan};
+use super::{BackendRecord, Plan, ServiceRecord};
 use crate::{
     model::{BackendId, ServiceId, ServiceKey},
     table::Table,
@@ -15,8 +15,8 @@ pub enum Step {
     PutBackend(BackendId, BackendRecord),
     /// A table is new or has changed.
     PutTable(ServiceId, Table),
-    /// A service is new or uses another table.
-    PutService(ServiceKey, ServiceId),
+    /// A service is new, or uses another table or hash.
+    PutService(ServiceKey, ServiceRecord),
     /// A service is gone.
     RemoveService(ServiceKey),
     /// A table is gone.
@@ -34,7 +34,7 @@ pub fn steps(from: &Plan, to: &Plan) -> Vec<Step> {
     let mut steps = Vec::new();
     steps.extend(backends.map(|(&id, &record)| Step::PutBackend(id, record)));
     steps.extend(tables.map(|(&id, table)| Step::PutTable(id, table.clone())));
-    steps.extend(services.map(|(&key, &id)| Step::PutService(key, id)));
+    steps.extend(services.map(|(&key, &record)| Step::PutService(key, record)));
     steps.extend(gone(&from.services, &to.services).map(|&key| Step::RemoveService(key)));
     steps.extend(gone(&from.tables, &to.tables).map(|&id| Step::RemoveTable(id)));
     steps.extend(gone(&from.backends, &to.backends).map(|&id| Step::RemoveBackend(id)));

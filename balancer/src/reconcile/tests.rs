@@ -1,4 +1,5 @@
 mod announcement;
+mod hashing;
 mod memory;
 mod warming;
 
@@ -12,8 +13,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     model::{
-        AdminState, Backend, BackendId, BackendState, Check, CheckKind, Encapsulation, Health,
-        Protocol, Service, ServiceId, ServiceKey, Weight,
+        AdminState, Backend, BackendId, BackendState, Check, CheckKind, Encapsulation, HashPolicy,
+        Health, Protocol, Service, ServiceId, ServiceKey, Weight,
     },
     state::{Change, ServiceState, State},
     table::{Table, minimum_moved, moved},
@@ -51,6 +52,7 @@ fn service(name: &str, vip: u8, checked: bool, backends: &[u8]) -> Service {
             protocol: Protocol::Tcp,
         },
         encapsulation: Encapsulation::Gue,
+        hash: HashPolicy::Flow,
         check: checked.then_some(check),
         drain_timeout_ms: 30_000,
         backends: backends.iter().map(backend).collect(),
@@ -230,12 +232,12 @@ fn a_service_with_another_key_is_there_before_it_leaves_the_old_one() {
         &hops(&[1]),
     );
     let mut after = before.clone();
-    let (old, id) = after.services.pop_first().unwrap();
+    let (old, record) = after.services.pop_first().unwrap();
     let new = ServiceKey { port: 8001, ..old };
-    after.services.insert(new, id);
+    after.services.insert(new, record);
     assert_eq!(
         steps(&before, &after),
-        [Step::PutService(new, id), Step::RemoveService(old)]
+        [Step::PutService(new, record), Step::RemoveService(old)]
     );
 }
 
@@ -308,7 +310,7 @@ fn take(held: &mut Plan, step: Step) {
     match step {
         Step::PutBackend(id, record) => _ = held.backends.insert(id, record),
         Step::PutTable(id, table) => _ = held.tables.insert(id, table),
-        Step::PutService(key, id) => _ = held.services.insert(key, id),
+        Step::PutService(key, record) => _ = held.services.insert(key, record),
         Step::RemoveService(key) => _ = held.services.remove(&key),
         Step::RemoveTable(id) => _ = held.tables.remove(&id),
         Step::RemoveBackend(id) => _ = held.backends.remove(&id),
@@ -320,7 +322,7 @@ fn is_whole(plan: &Plan) -> bool {
     let services = plan
         .services
         .values()
-        .all(|id| plan.tables.contains_key(id));
+        .all(|record| plan.tables.contains_key(&record.id));
     let named: BTreeSet<BackendId> = (plan.tables.values())
         .flat_map(|table| table.owners().iter().chain(table.history().as_flattened()))
         .copied()

@@ -49,11 +49,12 @@ impl Draft {
             });
         };
         let known = &mut state.service;
-        if (known.key, known.encapsulation) != (service.key, service.encapsulation) {
+        let fixed = |of: &Service| (of.key, of.encapsulation, of.hash);
+        if fixed(known) != fixed(service) {
             return Err(Refusal::Conflict {
                 problem: format!(
-                    "service `{}` is {} by {} already",
-                    known.name, known.key, known.encapsulation
+                    "service `{}` is {} by {}, hashed by {}, already",
+                    known.name, known.key, known.encapsulation, known.hash
                 ),
                 remedy: "declare it under another name, or remove it first".into(),
             });
@@ -74,6 +75,12 @@ impl ServiceState {
         let mut notes = Vec::new();
         let before = std::mem::replace(&mut self.service, desired.clone());
         self.removed_when_drained = false;
+        if before.hash != desired.hash {
+            notes.push(format!(
+                "service `{}` hashes by {} now: most flows go to another backend",
+                desired.name, desired.hash
+            ));
+        }
         for (address, backend) in before.backends {
             match desired.backends.get(&address) {
                 Some(wish) => {

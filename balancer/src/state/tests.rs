@@ -9,7 +9,7 @@ mod refusals;
 use fixture::*;
 
 use super::*;
-use crate::model::AdminState;
+use crate::model::{AdminState, HashPolicy};
 
 #[test]
 fn a_new_service_shares_its_slots_among_its_backends() {
@@ -298,6 +298,20 @@ fn a_state_reads_back_from_json_as_it_was() {
     state.health.insert(id, Health::Down);
     let (state, _) = state.done(&remove(2));
     let json = serde_json::to_string(&state).unwrap();
+    assert_eq!(serde_json::from_str::<State>(&json).unwrap(), state);
+}
+
+#[test]
+fn a_state_says_only_of_what_hashes_by_source_how_it_hashes() {
+    let state = edge(&[service("web", 10, &[1])]);
+    let json = serde_json::to_string(&state).unwrap();
+    assert!(!json.contains("\"hash\""), "{json}");
+    assert_eq!(serde_json::from_str::<State>(&json).unwrap(), state);
+    let mut web = service("web", 10, &[1]);
+    web.hash = HashPolicy::Source;
+    let state = edge(&[web]);
+    let json = serde_json::to_string(&state).unwrap();
+    assert!(json.contains("\"hash\":\"source\""), "{json}");
     assert_eq!(serde_json::from_str::<State>(&json).unwrap(), state);
 }
 

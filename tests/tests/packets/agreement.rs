@@ -8,6 +8,7 @@ use balancer_common::clamp::{self, Limits};
 use balancer_common::{Address, Reason};
 
 use crate::agent::{Clamp, Decap, VIP_V4, VIP_V6};
+use crate::by_source;
 use crate::counts::Counts;
 use crate::echo::request;
 use crate::edge::{ENCAPSULATIONS, Service, Site};
@@ -97,7 +98,7 @@ const SUM: usize = 6_000;
 
 #[test]
 fn balance_and_the_pure_function_choose_alike() -> Result<()> {
-    let services = [ENCAPSULATIONS, SEVERAL].concat();
+    let services = [ENCAPSULATIONS, SEVERAL, by_source::SERVICES].concat();
     let sound = flows(&services, 64);
     let base = base(&services);
     let rounds = rounds();
@@ -155,6 +156,7 @@ fn base(services: &[Service]) -> Vec<Vec<u8>> {
         base.push(request(vip).frame());
         base.push(tagged(request(vip).frame(), &[0x81, 0, 0, 7]));
     }
+    base.extend(by_source::samples());
     base.extend(crate::errors::samples());
     base.extend(crate::extensions::samples());
     base.extend(crate::fragments::samples());

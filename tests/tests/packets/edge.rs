@@ -15,7 +15,8 @@ use crate::oracle;
 use crate::row::Row;
 use crate::run::{self, Arrival, Ran};
 
-/// A service: name, VIP, encapsulation, backends. Each is there for TCP (`NAME-tcp`) and UDP (`NAME-udp`).
+/// A service: name, VIP, encapsulation, backends. Each is there for TCP (`NAME-tcp`) and UDP (`NAME-udp`), and hashes by
+/// source if its name begins with [`BY_SOURCE`].
 pub(crate) type Service = (
     &'static str,
     &'static str,
@@ -38,6 +39,9 @@ pub(crate) const ENCAPSULATIONS: &[Service] = &[
     // The words of an outer header to it may sum up to 1ffff.
     ("carry", "198.51.100.12", "gue", &["172.31.132.127"]),
 ];
+
+/// How the names of services begin that hash by source.
+const BY_SOURCE: &str = "source";
 
 /// Where the edge pins its program, below the world's bpffs.
 const PIN: &str = "edge/v1/balance";
@@ -250,10 +254,15 @@ fn neighbours(services: &[Service]) -> String {
 
 fn toml((name, vip, encapsulation, backends): &Service) -> String {
     let mut text = String::new();
+    let hash = if name.starts_with(BY_SOURCE) {
+        "source"
+    } else {
+        "flow"
+    };
     for protocol in ["tcp", "udp"] {
         text.push_str(&format!(
             "[[service]]\nname = \"{name}-{protocol}\"\nvip = \"{vip}\"\nport = 8000\n\
-             protocol = \"{protocol}\"\nencapsulation = \"{encapsulation}\"\n"
+             protocol = \"{protocol}\"\nencapsulation = \"{encapsulation}\"\nhash = \"{hash}\"\n"
         ));
         for backend in *backends {
             text.push_str(&format!(

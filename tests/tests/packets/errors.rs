@@ -30,14 +30,14 @@ const SEVERAL: &[Service] = &[
 ];
 
 /// Unreachable, fragmentation needed, time exceeded, parameter problem.
-const KINDS: &[[u8; 6]] = &[
+pub(crate) const KINDS: &[[u8; 6]] = &[
     [3, 1, 0, 0, 0, 0],
     [3, 4, 0, 0, 5, 0xdc],
     [11, 0, 0, 0, 0, 0],
     [12, 0, 20, 0, 0, 0],
 ];
 /// Unreachable, packet too big, time exceeded, parameter problem.
-const KINDS_V6: &[[u8; 6]] = &[
+pub(crate) const KINDS_V6: &[[u8; 6]] = &[
     [1, 3, 0, 0, 0, 0],
     [2, 0, 0, 0, 5, 0xdc],
     [3, 0, 0, 0, 0, 0],
@@ -56,7 +56,7 @@ fn answer(transport: Transport, vip: &str, client_port: u16) -> Packet {
 }
 
 /// A router's error of this kind that quotes so many bytes of an IP packet to it.
-fn about(kind: [u8; 6], vip: &str, packet: &[u8], bytes: usize) -> Vec<u8> {
+pub(crate) fn about(kind: [u8; 6], vip: &str, packet: &[u8], bytes: usize) -> Vec<u8> {
     let router = if vip.contains(':') {
         "fd00:9::1"
     } else {

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use anyhow::{Context, Result};
 use balancer::config::EdgeConfig;
-use balancer::model::{Encapsulation, Health};
+use balancer::model::{self, Encapsulation, HashPolicy, Health};
 use balancer::reconcile::{self, BackendRecord, NextHop, Plan};
 use balancer::state::{Change, State};
 use balancer::table::Table;
@@ -77,17 +77,15 @@ impl Likeness {
             fragments: RefCell::default(),
             plan,
         };
-        for (key, id) in &likeness.plan.services {
-            let table = &likeness.plan.tables[id];
+        for (key, record) in &likeness.plan.services {
+            let table = &likeness.plan.tables[&record.id];
             let key = ServiceKey::new(
                 key.vip.into(),
                 key.port.to_be_bytes(),
                 key.protocol.number(),
             );
-            let service = Service {
-                table: u32::from(id.0),
-                shift: 64 - table.slots().ilog2(),
-            };
+            let by_source = record.hash == HashPolicy::Source;
+            let service = Service::new(u32::from(record.id.0), table.slots(), by_source);
             likeness.services.insert(key, service);
         }
         for (name, service) in &state.services {
@@ -230,6 +228,17 @@ impl Tables for Likeness {
 impl Fragments for Likeness {
     fn remember(&self, datagram: &Datagram, first: First) {
         self.fragments.borrow_mut().insert(*datagram, first);
+    }
+
+    fn only_by_source(&self, vip: &Address, protocol: u8) -> u16 {
+        let of = |key: &&model::ServiceKey| {
+            Address::from(key.vip) == *vip && key.protocol.number() == protocol
+        };
+        let beside: Vec<_> = self.plan.services.keys().filter(of).collect();
+        match beside[..] {
+            [key] if self.plan.services[key].hash == HashPolicy::Source => key.port.to_be(),
+            _ => 0,
+        }
     }
 
     fn recall(&self, datagram: &Datagram) -> Option<First> {

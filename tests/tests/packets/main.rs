@@ -7,6 +7,7 @@
 mod agent;
 mod agreement;
 mod alternates;
+mod by_source;
 mod clamp;
 mod congestion;
 mod counts;

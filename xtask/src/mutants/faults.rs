@@ -223,8 +223,20 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         "peer-sends-what-no-edge-sent",
         "balancer-common/src/agent.rs",
-        "if !is_edge && !carried.head.was_handed_on() {",
-        "if !is_edge && carried.is_nothing() {",
+        "if !is_edge && !head.was_handed_on() {",
+        "if !is_edge && head.count == 0 {",
+    ),
+    fault(
+        "plain-packet-from-anybody",
+        "balancer-common/src/agent/plain.rs",
+        "!outer.is_misplaced(&outer.source) && instance.is_edge(&outer.source)",
+        "!outer.is_misplaced(&outer.source)",
+    ),
+    fault(
+        "plain-packet-longer-than-what-it-came-in",
+        "balancer-common/src/agent/plain.rs",
+        "|| outer_length + inner.length > outer.length",
+        "|| outer_length > outer.length",
     ),
     fault(
         "inner-packet-for-anybody",

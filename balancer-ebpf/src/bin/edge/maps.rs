@@ -10,7 +10,7 @@ use balancer_common::{
     Address,
     abi::{
         Backend, HistoryRow, LINE_SLOTS, MAX_BACKENDS, MAX_SERVICES, MAX_TABLES, Service,
-        ServiceKey, Slot, SlotLine, Traffic, program,
+        ServiceKey, Slot, SlotLine, Traffic, Vip, program,
     },
     directory::{self, ALL_LINES, Known, Line},
     edge::Tables,
@@ -26,7 +26,7 @@ const INNER: usize = aya_ebpf::bindings::BPF_F_INNER_MAP as usize;
 #[map]
 pub(crate) static DIRECTORY: Array<Line> = Array::with_max_entries(ALL_LINES, 0);
 #[map]
-pub(crate) static VIPS: HashMap<Address, u32> = HashMap::with_max_entries(MAX_SERVICES, 0);
+pub(crate) static VIPS: HashMap<Address, Vip> = HashMap::with_max_entries(MAX_SERVICES, 0);
 #[map]
 pub(crate) static SERVICES: HashMap<ServiceKey, Service> =
     HashMap::with_max_entries(MAX_SERVICES, 0);
@@ -127,6 +127,13 @@ impl Fragments for Maps {
     fn remember(&self, datagram: &Datagram, first: First) {
         // Where it can't be, its later fragments are dropped and counted.
         let _ = FRAGMENTS.insert(datagram, first, 0);
+    }
+
+    #[inline(always)]
+    fn only_by_source(&self, vip: &Address, protocol: u8) -> u16 {
+        // SAFETY: the value is copied at once; a replaced one is freed only after the program ran.
+        let vip = unsafe { VIPS.get(vip).copied() };
+        vip.unwrap_or_default().only_by_source(protocol)
     }
 
     #[inline(always)]

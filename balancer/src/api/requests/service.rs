@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, net::IpAddr};
 use serde::{Deserialize, Serialize};
 
 use super::{BackendBody, CheckBody};
-use crate::model::{Encapsulation, Protocol, Service, ServiceKey, ServiceName};
+use crate::model::{Encapsulation, HashPolicy, Protocol, Service, ServiceKey, ServiceName};
 
 /// How long a draining backend stays when nothing is said, in milliseconds.
 pub const DEFAULT_DRAIN_TIMEOUT_MS: u32 = 30_000;
@@ -26,6 +26,9 @@ pub struct ServiceBody {
     /// How packets travel to its backends; `gue` when left out.
     #[serde(default)]
     pub encapsulation: Encapsulation,
+    /// Which of a packet's fields choose its backend; `flow` when left out.
+    #[serde(default)]
+    pub hash: HashPolicy,
     /// How its backends' health is asked for; not at all when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub check: Option<CheckBody>,
@@ -51,6 +54,9 @@ pub struct DeclarationBody {
     /// How packets travel to its backends; `gue` when left out.
     #[serde(default)]
     pub encapsulation: Encapsulation,
+    /// Which of a packet's fields choose its backend; `flow` when left out.
+    #[serde(default)]
+    pub hash: HashPolicy,
     /// How its backends' health is asked for; not at all when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub check: Option<CheckBody>,
@@ -72,6 +78,7 @@ impl DeclarationBody {
             port: self.port,
             protocol: self.protocol,
             encapsulation: self.encapsulation,
+            hash: self.hash,
             check: self.check,
             drain_timeout_ms: self.drain_timeout_ms,
             backends: Vec::new(),
@@ -111,6 +118,7 @@ impl TryFrom<ServiceBody> for Service {
                 protocol: body.protocol,
             },
             encapsulation: body.encapsulation,
+            hash: body.hash,
             check: body
                 .check
                 .map(|check| check.into_check(body.port))
@@ -129,6 +137,7 @@ impl From<&Service> for ServiceBody {
             port: service.key.port,
             protocol: service.key.protocol,
             encapsulation: service.encapsulation,
+            hash: service.hash,
             check: service.check.as_ref().map(CheckBody::from),
             drain_timeout_ms: service.drain_timeout_ms,
             backends: service

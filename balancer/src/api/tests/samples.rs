@@ -6,10 +6,13 @@ use crate::{
     api::{
         requests::{BackendBody, CheckBody, CheckType, ServiceBody},
         views::{
-            AnnounceView, BackendView, ReasonCount, ServiceView, Snapshot, StatusView, VipView,
+            AnnounceView, BackendView, InterfaceStatus, ReasonCount, ServiceView, Snapshot,
+            StatusView, VipView,
         },
     },
-    model::{AdminState, BackendState, Encapsulation, Protocol, Service, ServiceName, Weight},
+    model::{
+        AdminState, BackendState, Encapsulation, HashPolicy, Protocol, Service, ServiceName, Weight,
+    },
     state::{Change, State},
 };
 
@@ -29,6 +32,7 @@ pub(crate) fn web(backends: &[&str]) -> ServiceBody {
         port: 8000,
         protocol: Protocol::Tcp,
         encapsulation: Encapsulation::Gue,
+        hash: HashPolicy::Flow,
         check: Some(CheckBody::new(CheckType::Http)),
         drain_timeout_ms: 30_000,
         backends: backends
@@ -69,6 +73,7 @@ pub(crate) fn snapshot(state: &State) -> Snapshot {
             port: service.key.port,
             protocol: service.key.protocol,
             encapsulation: service.encapsulation,
+            hash: service.hash,
             slots: each.table.slots(),
             generation: each.generation,
             backends: service.backends.len(),
@@ -137,6 +142,12 @@ pub(crate) fn busy() -> Snapshot {
             abi_version: 1,
             generation: 1_007,
             interface: "eth0".to_owned(),
+            interfaces: vec![InterfaceStatus {
+                name: "eth0".to_owned(),
+                xdp_mode: "native".to_owned(),
+                up: true,
+                takes_tags_off: true,
+            }],
             xdp_mode: "native".to_owned(),
             program_id: 42,
             taken_over: true,
@@ -174,6 +185,7 @@ pub(crate) fn busy() -> Snapshot {
                 port: 53,
                 protocol: Protocol::Udp,
                 encapsulation: Encapsulation::Ip6ip6,
+                hash: HashPolicy::Source,
                 slots: 256,
                 generation: 7,
                 backends: 1,
@@ -189,6 +201,7 @@ pub(crate) fn busy() -> Snapshot {
                 port: 8000,
                 protocol: Protocol::Tcp,
                 encapsulation: Encapsulation::Gue,
+                hash: HashPolicy::Flow,
                 slots: 1_024,
                 generation: 1_007,
                 backends: 2,

@@ -61,13 +61,13 @@ fn a_key_that_there_is_not() {
     // The first in the file, not the first in the alphabet.
     edge(
         "zone = 1<-\nalpha = \"native\"",
-        "key `zone`: there is no such key; expected only version, interface, xdp_mode, \
+        "key `zone`: there is no such key; expected only version, interface, interfaces, xdp_mode, \
          allow_default_route_interface, pin_dir, state_dir, api_socket, api_listen, api_token_file, agent_token_file, metrics_listen, source_ipv4, \
          source_ipv6, hash_key, debug_packets, announce, service",
     );
     service(
         "checks = 1<-",
-        "key `service[0].checks`: there is no such key; expected only name, vip, port, protocol, encapsulation, drain_timeout_ms, check, backend",
+        "key `service[0].checks`: there is no such key; expected only name, vip, port, protocol, encapsulation, hash, drain_timeout_ms, check, backend",
     );
     service(
         "check = { type = \"tcp\",\n  path = \"/\" }<-",
@@ -219,6 +219,10 @@ fn a_word_that_means_nothing() {
         "key `service[0].encapsulation`: \"gre\"; expected \"gue\" or \"ipip\" or \"ip6ip6\" or \"ip4in6\"",
     );
     service(
+        "hash = \"port\"<-",
+        "key `service[0].hash`: \"port\"; expected \"flow\" or \"source\"",
+    );
+    service(
         "check = { type = \"grpc\" }<-",
         "key `service[0].check.type`: \"grpc\"; expected \"tcp\" or \"http\"",
     );
@@ -300,5 +304,39 @@ fn a_full_file_cut_off_anywhere_never_panics() {
                 "cut off at {length}: {error}"
             );
         }
+    }
+}
+
+#[test]
+fn interfaces_that_are_no_list_of_several() {
+    let refused = |lines: &str| {
+        let error = EdgeConfig::parse(&format!("version = 1\n{lines}"), "e.toml");
+        error.expect_err("an error").to_string()
+    };
+    let names = "expected names of interfaces, such as [\"eth0\", \"eth1\"]";
+    let cases = [
+        (
+            "interface = \"eth0\"\ninterfaces = [\"eth1\"]",
+            "e.toml:3: key `interfaces`: `interface` is there too; expected one of the two keys".to_owned(),
+        ),
+        (
+            "interfaces = []",
+            format!("e.toml:2: key `interfaces`: it is empty; {names}"),
+        ),
+        (
+            "interfaces = \"eth0\"",
+            format!("e.toml:2: key `interfaces`: it is of type string; {names}"),
+        ),
+        (
+            "interfaces = [\n  \"eth0\",\n  \"eth1\",\n  \"eth0\",\n]",
+            "e.toml:5: key `interfaces[2]`: \"eth0\" is there already; expected each interface once".to_owned(),
+        ),
+        (
+            "interfaces = [\n  \"eth0\",\n  \"a/b\",\n]",
+            "e.toml:4: key `interfaces[1]`: \"a/b\" can be no interface's name; expected an interface's name, such as \"eth0\"".to_owned(),
+        ),
+    ];
+    for (lines, said) in cases {
+        assert_eq!(refused(lines), said);
     }
 }

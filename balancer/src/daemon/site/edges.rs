@@ -16,7 +16,7 @@ use crate::{
         requests::{CheckBody, DeclarationBody},
         views::OperationState,
     },
-    model::{BackendState, Check, CheckKind, Encapsulation, ServiceName},
+    model::{BackendState, Check, CheckKind, Encapsulation, HashPolicy, ServiceName},
     site::{Action, Backend, CheckSpec, Declared, Edge, EdgeView, Event, ServiceSpec, What},
     workload::{City, ProbeKind},
 };
@@ -188,6 +188,7 @@ fn declaration(service: &ServiceSpec) -> DeclarationBody {
         port: service.port,
         protocol: service.protocol,
         encapsulation: Encapsulation::Gue,
+        hash: HashPolicy::Flow,
         check: service
             .check
             .as_ref()

@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use crate::{
     api::requests::{CheckBody, CheckType, DEFAULT_DRAIN_TIMEOUT_MS, ServiceBody},
     lbctl::{Desk, cli::address, failure::Failure, phrase::Phrase},
-    model::{Encapsulation, Protocol, ServiceKey, ServiceName},
+    model::{Encapsulation, HashPolicy, Protocol, ServiceKey, ServiceName},
 };
 
 /// Add a service; its backends come with `lbctl backends add`
@@ -31,6 +31,9 @@ pub(super) struct Add {
     /// How packets travel to its backends
     #[arg(long, value_enum, default_value_t = EncapsulationName::Gue)]
     encapsulation: EncapsulationName,
+    /// Which of a packet's fields choose its backend
+    #[arg(long, value_enum, default_value_t = HashName::Flow)]
+    hash: HashName,
     /// How its backends' health is asked for [default: not at all]
     #[arg(long, value_enum)]
     check: Option<CheckName>,
@@ -73,6 +76,14 @@ enum EncapsulationName {
     Ip6ip6,
     /// IPv4 in IPv6
     Ip4in6,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum HashName {
+    /// Addresses, ports and protocol: each connection by itself
+    Flow,
+    /// The client's address alone: all its packets go to one backend, fragments too
+    Source,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -129,6 +140,10 @@ impl Add {
                 EncapsulationName::Ipip => Encapsulation::Ipip,
                 EncapsulationName::Ip6ip6 => Encapsulation::Ip6ip6,
                 EncapsulationName::Ip4in6 => Encapsulation::Ip4in6,
+            },
+            hash: match self.hash {
+                HashName::Flow => HashPolicy::Flow,
+                HashName::Source => HashPolicy::Source,
             },
             check,
             drain_timeout_ms: self.drain_timeout_ms,

@@ -55,6 +55,7 @@ fn a_slow_or_missing_program_is_told_loudly() {
         ),
     ] {
         snapshot.status.xdp_mode = mode.to_owned();
+        snapshot.status.interfaces[0].xdp_mode = mode.to_owned();
         let text = Daemon::start(Manner::Shows(snapshot.clone())).prints("status");
         assert!(text.starts_with(warning), "{text}");
         assert!(
@@ -135,7 +136,7 @@ fn each_change_says_in_a_line_what_it_did() {
             "web: service 198.51.100.10:8000/tcp added, generation 1, 0 of 256 slots move (minimum 0)\n",
         ),
         (
-            "services add dns --vip [2001:db8::53] --port 53 --protocol udp --encapsulation ip6ip6",
+            "services add dns --vip [2001:db8::53] --port 53 --protocol udp --encapsulation ip6ip6 --hash source",
             "dns: service [2001:db8::53]:53/udp added, generation 2, 0 of 256 slots move (minimum 0)\n",
         ),
         (

@@ -64,6 +64,7 @@ fn a_command_line_that_makes_no_sense_is_a_usage_error() {
         "services add web --vip 198.51.100.10 --port 0",
         "services add web --vip 198.51.100.10 --port 1 --check-path /",
         "services add web --vip 198.51.100.10 --port 1 --encapsulation gre",
+        "services add web --vip 198.51.100.10 --port 1 --hash port",
         "-o yaml status",
         "completions tcsh",
     ] {

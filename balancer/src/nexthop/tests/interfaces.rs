@@ -1,5 +1,7 @@
 use super::*;
-use crate::nexthop::{AttachedMode, default_route_interfaces, kernel, link};
+use crate::nexthop::{
+    AttachedMode, default_route_interfaces, kernel, link, offload, takes_tags_off,
+};
 
 fn defaults(netns: &ScratchNetns) -> Vec<u32> {
     let found = block_on_netns(netns.path(), default_route_interfaces).expect("enter");
@@ -25,6 +27,7 @@ fn an_interface_is_seen_as_it_is() {
         mtu: 1600,
         up: true,
         xdp: None,
+        veth: true,
     };
     assert_eq!(seen, expected);
     edge.ip("link set e0 down");
@@ -51,6 +54,51 @@ fn an_xdp_program_is_seen_with_the_mode_it_runs_in() {
         edge.ip(&format!("link set dev e0 {how} off"));
         assert_eq!(view(&edge, "e0").xdp, None);
     }
+}
+
+#[test]
+fn an_interface_that_takes_tags_off_is_seen_and_a_veth_is_none() {
+    let (edge, _other) = wire();
+    let has = |feature| {
+        let asked = async move || offload::has_any("e0", &["no-such", feature]).await;
+        block_on_netns(edge.path(), asked)
+            .expect("enter")
+            .expect("an answer")
+    };
+    let taking_off = ["rx-vlan-hw-parse", "rx-vlan-stag-hw-parse"];
+    assert_eq!(taking_off.map(has), [true, true]);
+    edge.call("ethtool", "-K e0 rxvlan off");
+    assert_eq!(taking_off.map(has), [false, true]);
+    edge.call("ethtool", "-K e0 rxvlan on rx-vlan-stag-hw-parse off");
+    assert_eq!(taking_off.map(has), [true, false]);
+    assert!(!has("no-such"));
+
+    // What another driver would say, of the same features.
+    let asked = |interface: InterfaceView| {
+        let asked = block_on_netns(
+            edge.path(),
+            || async move { takes_tags_off(&interface).await },
+        );
+        asked.expect("enter")
+    };
+    let veth = view(&edge, "e0");
+    let other = InterfaceView {
+        veth: false,
+        ..veth.clone()
+    };
+    assert!(!asked(veth).expect("an answer"));
+    assert!(asked(other.clone()).expect("an answer"));
+    edge.call("ethtool", "-K e0 rxvlan off");
+    assert!(!asked(other.clone()).expect("an answer"));
+    let gone = InterfaceView {
+        name: "eth9".to_owned(),
+        ..other
+    };
+    let error = asked(gone).expect_err("no such interface").to_string();
+    assert!(
+        error.starts_with("ask the kernel for an interface's offloads"),
+        "{error}"
+    );
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! A whole desired set at once.
 
 use super::*;
-use crate::model::Encapsulation;
+use crate::model::{Encapsulation, HashPolicy};
 
 #[test]
 fn a_desired_set_that_is_so_already_changes_nothing() {
@@ -118,9 +118,12 @@ fn a_service_with_another_key_or_policy_keeps_its_table_and_ids() {
     let state = edge(&[service("web", 10, &[1, 2])]);
     let mut moved = service("web", 11, &[1, 2]);
     moved.encapsulation = Encapsulation::Ipip;
+    moved.hash = HashPolicy::Source;
     moved.drain_timeout_ms = 1;
     let (next, outcome) = state.done(&apply(&[moved.clone()], false));
     assert_eq!(next.web().service, moved);
+    let note = "service `web` hashes by source now: most flows go to another backend";
+    assert_eq!(outcome.notes, [note]);
     assert_eq!(
         (next.web().table == state.web().table, outcome.moved_slots),
         (true, 0)

@@ -4,8 +4,8 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use crate::{
     model::{
-        AdminState, Backend, BackendId, Encapsulation, Protocol, Service, ServiceKey, ServiceName,
-        Weight,
+        AdminState, Backend, BackendId, Encapsulation, HashPolicy, Protocol, Service, ServiceKey,
+        ServiceName, Weight,
     },
     state::{Change, Outcome, Refusal, ServiceState, State},
 };
@@ -41,6 +41,7 @@ pub(super) fn service(called: &str, vip: u8, backends: &[u8]) -> Service {
             protocol: Protocol::Tcp,
         },
         encapsulation: Encapsulation::Gue,
+        hash: HashPolicy::Flow,
         check: None,
         drain_timeout_ms: 30_000,
         backends: backends.iter().map(|&n| (address(n), backend(n))).collect(),

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::model::HashPolicy;
 use crate::state::{DoneReason, Event, Happened, MAX_REMEMBERED, OperationId, REMEMBERED_MS};
 
 const DEADLINE: u64 = NOW + 60_000;
@@ -204,6 +205,10 @@ fn declaring_a_service_again_keeps_its_backends_and_another_key_is_a_conflict() 
     assert_eq!(state.backend(1).admin, AdminState::Active);
     let moved = Change::DeclareService(service("web", 11, &[]));
     assert!(matches!(state.refused(&moved), Refusal::Conflict { .. }));
+    let mut hashed = service("web", 10, &[]);
+    hashed.hash = HashPolicy::Source;
+    let hashed = Change::DeclareService(hashed);
+    assert!(matches!(state.refused(&hashed), Refusal::Conflict { .. }));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use anyhow::{Context, Result};
 use balancer::config::EdgeConfig;
-use balancer::model::{BackendId, Encapsulation, Health};
+use balancer::model::{BackendId, Encapsulation, HashPolicy, Health};
 use balancer::reconcile::{self, NextHop, Plan};
 use balancer::state::{Change, State};
 use balancer_common::abi::{self, HistoryRow, Service, ServiceKey, Slot, outer};
@@ -134,12 +134,10 @@ impl EdgeTables {
             let backend = backend.via(way.interface, [0; 6], [0; 6], way.mtu);
             tables.backends.insert(id.0, backend);
         }
-        for (key, id) in &plan.services {
-            let table = &plan.tables[id];
-            let service = Service {
-                table: u32::from(id.0),
-                shift: 64 - table.slots().ilog2(),
-            };
+        for (key, record) in &plan.services {
+            let table = &plan.tables[&record.id];
+            let by_source = record.hash == HashPolicy::Source;
+            let service = Service::new(u32::from(record.id.0), table.slots(), by_source);
             tables.services.insert(service_key(key), service);
             let rows = table.owners().iter().zip(table.history()).map(slot);
             tables.tables.insert(service.table, rows.collect());

@@ -1,0 +1,42 @@
+//! What an interface does to frames before a program sees them.
+
+use ethtool::{EthtoolAttr, EthtoolFeatureAttr};
+use futures::StreamExt;
+
+use super::{InterfaceView, NextHopError};
+
+/// The kernel's words for taking off 802.1Q and 802.1ad tags (`ethtool -k`: `rx-vlan-offload`, `rx-vlan-stag-hw-parse`).
+const TAKING_OFF: [&str; 2] = ["rx-vlan-hw-parse", "rx-vlan-stag-hw-parse"];
+
+const WHAT: &str = "an interface's offloads";
+
+/// Whether the interface takes VLAN tags off frames: a program that it runs, native or generic, takes tagged ones for untagged.
+///
+/// Not so a veth, whatever it says: it hands on what the other end was given to send.
+pub async fn takes_tags_off(interface: &InterfaceView) -> Result<bool, NextHopError> {
+    if interface.veth {
+        return Ok(false);
+    }
+    has_any(&interface.name, &TAKING_OFF).await
+}
+
+/// Whether one of these features is on.
+pub(crate) async fn has_any(interface: &str, features: &[&str]) -> Result<bool, NextHopError> {
+    let unusable = |reason: String| NextHopError::NoAnswer { what: WHAT, reason };
+    let (connection, mut kernel, _) =
+        ethtool::new_connection().map_err(|source| NextHopError::Open { source })?;
+    tokio::spawn(connection);
+    let answers = kernel.feature().get(Some(interface)).execute().await;
+    let mut answers = answers
+        .map(Box::pin)
+        .map_err(|error| unusable(error.to_string().to_lowercase()))?;
+    while let Some(answer) = answers.next().await {
+        let answer = answer.map_err(|error| unusable(error.to_string().to_lowercase()))?;
+        for attribute in answer.payload.nlas {
+            if let EthtoolAttr::Feature(EthtoolFeatureAttr::Active(on)) = attribute {
+                return Ok(on.iter().any(|bit| features.contains(&bit.name.as_str())));
+            }
+        }
+    }
+    Err(unusable("it ended early".to_owned()))
+}
