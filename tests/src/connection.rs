@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::Namespace;
+use crate::{Namespace, patient};
 
 /// A client waits for an answer for so long; a lost segment is sent again meanwhile.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -21,8 +21,8 @@ pub struct Connection {
 impl Connection {
     /// Connects, and asks who is there.
     pub fn open(client: &Namespace, target: SocketAddr) -> Result<Connection> {
-        let stream = client.enter(|| TcpStream::connect_timeout(&target, PATIENCE))??;
-        stream.set_read_timeout(Some(PATIENCE))?;
+        let stream = client.enter(|| TcpStream::connect_timeout(&target, patient(PATIENCE)))??;
+        stream.set_read_timeout(Some(patient(PATIENCE)))?;
         stream.set_nodelay(true)?;
         let mut connection = Connection {
             stream: BufReader::new(stream),

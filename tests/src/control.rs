@@ -1,13 +1,14 @@
 //! `lbctl` against an edge, and `lbd` when it is not to stay.
 
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use balancer::api::views::{BackendView, ServiceView, StatusView};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::{Edge, Namespace, program};
+use crate::{Edge, Namespace, patient, program};
 
 /// What `lbctl` or `lbd` said.
 #[derive(Clone, Debug)]
@@ -36,6 +37,9 @@ impl Reply {
     }
 }
 
+/// How long a run of `lbd` may take that is to end by itself.
+const END: Duration = Duration::from_secs(20);
+
 /// Runs `lbd` in a namespace to its end, which has to come soon: exit code 124 if it does not.
 pub fn lbd(namespace: &Namespace, arguments: &[&str]) -> Result<Reply> {
     lbd_as(namespace, &[], arguments)
@@ -45,7 +49,7 @@ pub fn lbd(namespace: &Namespace, arguments: &[&str]) -> Result<Reply> {
 pub fn lbd_as(namespace: &Namespace, wrapper: &[&str], arguments: &[&str]) -> Result<Reply> {
     let mut command = namespace.command("timeout");
     command
-        .args(["--kill-after=1", "20"])
+        .args(["--kill-after=1", &patient(END).as_secs().to_string()])
         .args(wrapper)
         .arg(program("lbd")?)
         .args(arguments)

@@ -19,7 +19,8 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::Protocol;
 use crate::namespace::Namespace;
-use crate::wait_for;
+use crate::pace::rate_of;
+use crate::{patient, wait_for};
 
 /// A client gives up after this long.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -258,7 +259,7 @@ async fn send(
     stopped: &AtomicBool,
     ended: &AtomicUsize,
 ) -> Result<Load> {
-    let mut ticks = interval(Duration::from_secs(1) / rate);
+    let mut ticks = interval(Duration::from_secs(1) / rate_of(rate));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
     let mut requests = JoinSet::new();
     let mut done = Vec::new();
@@ -280,12 +281,12 @@ async fn send(
 async fn request(question: Question) -> Request {
     let sent = Instant::now();
     let answer = match question.protocol {
-        Protocol::Tcp => timeout(PATIENCE, get(question.target, &question.path)).await,
-        Protocol::Udp => timeout(PATIENCE, ask(question.target)).await,
+        Protocol::Tcp => timeout(patient(PATIENCE), get(question.target, &question.path)).await,
+        Protocol::Udp => timeout(patient(PATIENCE), ask(question.target)).await,
     };
     let answer = match answer {
         Ok(answer) => answer.map_err(|error| format!("{error:#}")),
-        Err(_) => Err(format!("no answer within {PATIENCE:?}")),
+        Err(_) => Err(format!("no answer within {:?}", patient(PATIENCE))),
     };
     Request {
         sent,

@@ -6,12 +6,18 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use nix::sched::{CloneFlags, setns};
 
+use crate::patient;
+
 /// Where `ip netns` keeps the names.
 pub(crate) const NAMESPACES: &str = "/run/netns";
+
+/// How long one request may take.
+const REQUEST: Duration = Duration::from_secs(2);
 
 /// A named network namespace of the calling thread's world.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -131,7 +137,7 @@ impl Namespace {
                 "--show-error",
                 "--fail",
                 "--max-time",
-                "2",
+                &patient(REQUEST).as_secs().to_string(),
                 "--globoff",
                 url,
             ],

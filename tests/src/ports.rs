@@ -9,6 +9,7 @@ use tokio::net::TcpSocket;
 use tokio::time::timeout;
 
 use crate::namespace::Namespace;
+use crate::patient;
 
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -27,7 +28,7 @@ pub fn ask_from_ports(
             .block_on(async {
                 let mut names = Vec::new();
                 for port in ports {
-                    let name = timeout(PATIENCE, ask(target, port)).await;
+                    let name = timeout(patient(PATIENCE), ask(target, port)).await;
                     let name = name.with_context(|| format!("port {port}: no answer"))?;
                     names.push(name.with_context(|| format!("port {port}"))?);
                 }

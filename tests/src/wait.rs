@@ -5,14 +5,17 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
+use crate::patient;
+
 const POLL: Duration = Duration::from_millis(20);
 
-/// Tries until `attempt` succeeds; after `timeout` its last error says what `what` was waiting for.
+/// Tries until `attempt` succeeds; after `timeout`, longer on a machine that is slow, its last error says what `what` was waiting for.
 pub fn wait_for<T>(
     what: &str,
     timeout: Duration,
     mut attempt: impl FnMut() -> Result<T>,
 ) -> Result<T> {
+    let timeout = patient(timeout);
     let deadline = Instant::now() + timeout;
     loop {
         match attempt() {

@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use crate::pace::slowness;
 use crate::{Instance, Topology};
 
 /// What carries requests to a service.
@@ -57,8 +58,8 @@ impl Workload {
             encapsulation: "gue".to_owned(),
             over_ipv6: None,
             drain_timeout_ms: 1_000,
-            check_interval_ms: 200,
-            check_timeout_ms: 200,
+            check_interval_ms: 200 * slowness(),
+            check_timeout_ms: 200 * slowness(),
             fall: 3,
         }
     }

@@ -1,14 +1,18 @@
 //! Requests to a VIP, from the client, through the edge, to the instances and straight back.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use anyhow::Result;
-use testbed::{Protocol, Site, Topology, Workload, World};
+use testbed::{Protocol, Site, Topology, Workload, World, patient};
 
 const NAMES: [&str; 3] = ["one", "two", "three"];
 
 /// Bytes that need whole segments on their way.
 const LARGE: usize = 1_000_000;
+
+/// How long they may take.
+const UPLOAD: Duration = Duration::from_secs(5);
 
 fn reaches_all_three(workload: Workload) -> Result<()> {
     let world = World::new()?;
@@ -72,7 +76,7 @@ fn large_bodies_pass_both_ways(vip: impl Into<IpAddr>) -> Result<()> {
             "--fail",
             "--globoff",
             "--max-time",
-            "5",
+            &patient(UPLOAD).as_secs().to_string(),
             "--data-binary",
             &from,
             &url,

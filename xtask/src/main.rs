@@ -3,8 +3,10 @@
 mod bench;
 mod cache;
 mod clean;
+mod count;
 mod demo;
 mod fuzz;
+mod kernels;
 mod lint;
 mod mutants;
 mod narrate;
@@ -52,8 +54,12 @@ enum Command {
     },
     /// Remove what `demo --keep` left
     Clean,
-    /// Run every test and close with the count; `test story` runs those that take minutes
+    /// Run every test and close with the count; `test story` runs those that take minutes, `test --kernels` those
+    /// that depend on the kernel, on others than this machine's
     Test {
+        /// Boot these kernels under QEMU, or all: the packet rows and live tests run there. `-- NAME` filters
+        #[arg(long, value_name = "KERNEL", num_args = 0.., value_parser = kernels::NAMES)]
+        kernels: Option<Vec<String>>,
         /// `story`, or what is passed on to `cargo test` (a filter, or `-- --nocapture`)
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
@@ -87,7 +93,11 @@ fn main() -> ExitCode {
         Command::Demo { show, keep } => demo::run(&show, keep),
         Command::Bench { arguments, .. } => bench::run(&arguments),
         Command::Clean => clean::run(),
-        Command::Test { arguments } => test::run(&arguments),
+        Command::Test {
+            kernels: Some(names),
+            arguments,
+        } => kernels::run(&names, &arguments),
+        Command::Test { arguments, .. } => test::run(&arguments),
         Command::Fuzz { frames, seed } => fuzz::run(frames, seed),
         Command::Mutants { names, packets } => mutants::run(&names, packets),
         Command::Lint => lint::run(),

@@ -80,7 +80,7 @@ impl Classifier {
     ) -> Result<(), DataplaneError> {
         match tc::qdisc_add_clsact(interface) {
             Ok(()) => {}
-            Err(tc::TcError::AlreadyAttached) => {}
+            Err(error) if is_there(&error) => {}
             Err(error) => return Err(kernel("add clsact")(error)),
         }
         match tc::qdisc_detach_program(interface, self.direction, self.name) {
@@ -94,5 +94,16 @@ impl Classifier {
         // Dropped, the link would take the filter with it.
         std::mem::forget(program.take_link(link).map_err(kernel("take the link"))?);
         Ok(())
+    }
+}
+
+/// Whether clsact is on the interface already: from the program before, or from somebody else.
+fn is_there(error: &tc::TcError) -> bool {
+    match error {
+        tc::TcError::AlreadyAttached => true,
+        tc::TcError::NetlinkError(error) => error.raw_os_error().is_some_and(|code| {
+            io::Error::from_raw_os_error(code).kind() == io::ErrorKind::AlreadyExists
+        }),
+        _ => false,
     }
 }

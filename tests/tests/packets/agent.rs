@@ -1,8 +1,8 @@
 //! An agent for one instance, on an interface that leads to nobody.
 
 use anyhow::{Result, ensure};
-use aya::programs::{ProgramInfo, SchedClassifier, TcAttachType};
-use testbed::{Agent, Namespace, World, assert_native_xdp};
+use aya::programs::{ProgramInfo, TcAttachType};
+use testbed::{Agent, Namespace, World, assert_native_xdp, classifiers};
 
 use crate::counts::Counts;
 use crate::oracle;
@@ -87,11 +87,11 @@ impl Site {
             ("hand_on", TcAttachType::Ingress),
         ] {
             let id = ProgramInfo::from_pin(site.pin(name))?.id();
-            let (_, present) = site
-                .instance
-                .enter(|| SchedClassifier::query_tcx("eth0", direction))??;
-            let attached = present.iter().any(|program| program.id() == id);
-            ensure!(attached, "{name} {id} is not what runs");
+            let present = classifiers(&site.instance, "eth0", direction)?;
+            ensure!(
+                present.contains(&id),
+                "{name} {id} is not what runs, but {present:?}"
+            );
         }
         Ok(site)
     }

@@ -1,10 +1,13 @@
 //! `cargo xtask setup`: everything that building and testing need. Idempotent; says what it installs first.
 
 pub(crate) mod engine;
+pub(crate) mod kernel;
 mod linker;
 mod packages;
 pub(crate) mod promtool;
+pub(crate) mod qemu;
 mod speakers;
+mod suite;
 mod toolchain;
 mod unpack;
 

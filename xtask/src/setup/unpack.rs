@@ -33,7 +33,13 @@ pub(super) fn unpack(root: &Path, names: &[&str], purpose: &str) -> Result<()> {
         narrate::step("apt-get update", update.args(["--yes", "update"]))?;
         narrate::step(&what, &mut get())?;
     }
-    let files = fs::read_dir(&download)?.filter_map(|entry| Some(entry.ok()?.path()));
+    extract(&download, root)?;
+    fs::remove_dir_all(&download).with_context(|| format!("cannot remove {}", download.display()))
+}
+
+/// Extracts every package of the directory `download` into `root`.
+pub(super) fn extract(download: &Path, root: &Path) -> Result<()> {
+    let files = fs::read_dir(download)?.filter_map(|entry| Some(entry.ok()?.path()));
     let packages: Vec<_> = files
         .filter(|path| path.extension().is_some_and(|extension| extension == "deb"))
         .collect();
@@ -45,5 +51,5 @@ pub(super) fn unpack(root: &Path, names: &[&str], purpose: &str) -> Result<()> {
         extract.arg("--extract").arg(package).arg(root);
         narrate::step("dpkg-deb --extract", &mut extract)?;
     }
-    fs::remove_dir_all(&download).with_context(|| format!("cannot remove {}", download.display()))
+    Ok(())
 }
