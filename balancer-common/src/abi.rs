@@ -257,7 +257,7 @@ impl Backend {
 pub struct Traffic {
     /// Packets.
     pub packets: u64,
-    /// Bytes of inner packets, IP headers included.
+    /// Bytes of inner packets, IP headers included; of what met a reason, bytes of frames, as far as programs see them.
     pub bytes: u64,
 }
 

@@ -25,6 +25,7 @@ mod errors;
 mod extensions;
 mod fragments;
 mod frame;
+mod jumbo;
 mod likeness;
 mod mutation;
 mod oracle;
