@@ -198,7 +198,7 @@ fn check<F: Frame, I: Instance<F>>(
     }
     if outer.fragment
         || outer.length < outer.header_length
-        || EthHdr::LEN + outer.length > frame.length()
+        || !frame.holds(EthHdr::LEN + outer.length)
     {
         return Err(Reason::BadOuterHeader);
     }

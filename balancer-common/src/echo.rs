@@ -64,6 +64,8 @@ impl Reply {
         if word(at)? != request {
             return Err(Reason::UnsupportedProtocol);
         }
+        // The last of what [`Self::write`] may write to.
+        word(at + HEADER - 2)?;
         let header_checksum = if ipv4 {
             let [_, protocol] = word(EthHdr::LEN + 8)?.to_be_bytes();
             let new = u16::from_be_bytes([TTL, protocol]);

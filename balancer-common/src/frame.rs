@@ -36,8 +36,8 @@ pub trait Frame: Copy {
     /// The word at `offset` bytes from the start; `None` past the end.
     fn read<T: Word>(self, offset: usize) -> Option<T>;
 
-    /// Bytes from the start to the end.
-    fn length(self) -> usize;
+    /// Whether so many bytes from the start are there, even if some stand in later buffers, where they cannot be read.
+    fn holds(self, bytes: usize) -> bool;
 
     /// The frame without its first `bytes`, nothing if it has fewer. An offset that is read from
     /// the packet is skipped first: the verifier follows one variable offset, not two that are equal.
@@ -64,12 +64,38 @@ impl Frame for &[u8] {
         Some(T::from_memory(bytes))
     }
 
-    fn length(self) -> usize {
-        self.len()
+    fn holds(self, bytes: usize) -> bool {
+        bytes <= self.len()
     }
 
     fn skip(self, bytes: usize) -> Self {
         self.get(bytes..).unwrap_or_default()
+    }
+}
+
+/// A frame in several buffers, of which only the first can be read.
+#[derive(Clone, Copy, Debug)]
+pub struct Buffers<'a> {
+    /// The bytes of the first one.
+    pub first: &'a [u8],
+    /// How many bytes the others have.
+    pub later: usize,
+}
+
+impl Frame for Buffers<'_> {
+    fn read<T: Word>(self, offset: usize) -> Option<T> {
+        self.first.read(offset)
+    }
+
+    fn holds(self, bytes: usize) -> bool {
+        bytes <= self.first.len() + self.later
+    }
+
+    fn skip(self, bytes: usize) -> Self {
+        let first = self.first.skip(bytes);
+        let beyond = bytes.saturating_sub(self.first.len());
+        let later = self.later.saturating_sub(beyond);
+        Self { first, later }
     }
 }
 
@@ -101,6 +127,19 @@ mod tests {
         assert_eq!(frame.read::<u16>(2), None);
         assert_eq!(frame.read::<u8>(usize::MAX), None);
         assert_eq!(frame.skip(2).read::<u8>(0), Some(3));
-        assert_eq!(frame.skip(4).length(), 0);
+        assert!(frame.holds(3) && !frame.holds(4));
+        assert!(frame.skip(4).holds(0) && !frame.skip(4).holds(1));
+    }
+
+    #[test]
+    fn later_buffers_count_but_cannot_be_read() {
+        let frame = Buffers {
+            first: &[1, 2, 3],
+            later: 2,
+        };
+        assert_eq!(frame.skip(1).read::<u8>(1), Some(3));
+        assert_eq!(frame.skip(1).read::<u8>(2), None);
+        assert!(frame.skip(1).holds(4) && !frame.skip(1).holds(5));
+        assert!(frame.skip(4).holds(1) && !frame.skip(4).holds(2));
     }
 }

@@ -171,7 +171,7 @@ impl Network {
         if !self.sound {
             return Err(Reason::BadHeaderLength);
         }
-        if EthHdr::LEN + self.length > frame.length() || self.length < self.header_length {
+        if self.length < self.header_length || !frame.holds(EthHdr::LEN + self.length) {
             return Err(Reason::BadTotalLength);
         }
         Ok(())
@@ -192,7 +192,7 @@ impl Network {
     /// The same for a packet of which this may be the first fragment only. A sound header is taken for granted.
     #[inline(always)]
     pub fn segment<F: Frame>(&self, frame: F) -> Result<Packet, Reason> {
-        if EthHdr::LEN + self.length > frame.length() || self.length < self.header_length {
+        if self.length < self.header_length || !frame.holds(EthHdr::LEN + self.length) {
             return Err(Reason::BadTotalLength);
         }
         let payload = self.length - self.header_length;

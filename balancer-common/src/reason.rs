@@ -56,7 +56,7 @@ reasons! {
     Fragment = 5, "fragment", Drop;
     /// For a VIP, but a header length is impossible (IP version or IHL, TCP data offset).
     BadHeaderLength = 6, "bad_header_length", Drop;
-    /// For a VIP, but a length is shorter than the headers or longer than the frame.
+    /// For a VIP, but a length is shorter than the headers or longer than the frame, or its first buffer ends within them.
     BadTotalLength = 7, "bad_total_length", Drop;
     /// The slot has no owner: the service has no backend.
     NoBackend = 8, "no_backend", Drop;

@@ -66,6 +66,10 @@ pub fn notice<F: Frame, T: Tables>(
     if network.fragment || !known || network.length < QUOTE {
         return Err(Reason::TooLarge);
     }
+    // What is quoted must be in the first buffer.
+    if frame.read::<u8>(EthHdr::LEN + QUOTE - 1).is_none() {
+        return Err(Reason::TooLarge);
+    }
     let packet = network.segment(frame)?;
     let service = edge::service(tables, &packet.flow)?;
     let slot = edge::slot(service, edge::hash(service, &packet.flow, key));

@@ -2,20 +2,76 @@
 
 use core::arch::asm;
 
+use aya_ebpf::{
+    Global, bindings::xdp_md, helpers::generated::bpf_xdp_get_buff_len, programs::XdpContext,
+};
 use balancer_common::{Frame, FrameMut, frame::Word};
 
-/// A packet: each read is checked against its end, which is what the verifier asks for.
+/// Whether a frame may have several buffers; set by the daemon and by the agent where the kernel knows of them.
+#[unsafe(no_mangle)]
+static SEVERAL_BUFFERS: Global<u32> = Global::new(0);
+
+/// A packet: each read is checked against the end of its first buffer, which is what the verifier asks for.
 #[derive(Clone, Copy)]
 pub struct Packet {
     start: usize,
     end: usize,
+    /// Null where only the first buffer counts.
+    context: *mut xdp_md,
 }
 
 impl Packet {
-    /// The packet between a context's `data` and `data_end`.
+    /// The packet between a context's `data` and `data_end`, which are taken for all of it.
     #[inline(always)]
     pub fn new(start: usize, end: usize) -> Self {
-        Self { start, end }
+        Self {
+            start,
+            end,
+            context: core::ptr::null_mut(),
+        }
+    }
+
+    /// A frame in as many buffers as it came in.
+    #[inline(always)]
+    pub fn of(ctx: &XdpContext) -> Self {
+        Self {
+            start: ctx.data(),
+            end: ctx.data_end(),
+            context: ctx.ctx,
+        }
+    }
+
+    /// Bytes of the first buffer.
+    #[inline(always)]
+    pub fn length(self) -> usize {
+        self.end - self.start
+    }
+
+    /// Whether it has more than one buffer.
+    #[inline(always)]
+    pub fn has_later_buffers(self) -> bool {
+        self.length() < self.whole_length()
+    }
+
+    /// Bytes of all buffers; asked of frames out of the ordinary only, because it is a call.
+    #[inline(always)]
+    pub fn whole_length(self) -> usize {
+        if SEVERAL_BUFFERS.load() == 0 || self.context.is_null() {
+            return self.length();
+        }
+        // SAFETY: the context is the one that the kernel gave this program.
+        unsafe { bpf_xdp_get_buff_len(self.context) as usize }
+    }
+
+    /// Whether so many bytes from the start are there, if later buffers count.
+    #[inline(always)]
+    fn holds_later(self, bytes: usize) -> bool {
+        if SEVERAL_BUFFERS.load() == 0 || self.context.is_null() {
+            return false;
+        }
+        // SAFETY: the context is the one that the kernel gave this program.
+        let skipped = self.start - unsafe { (*self.context).data as usize };
+        skipped + bytes <= self.whole_length()
     }
 
     /// Where its first `LENGTH` bytes are, for a helper to read.
@@ -44,8 +100,8 @@ impl Frame for Packet {
     }
 
     #[inline(always)]
-    fn length(self) -> usize {
-        self.end - self.start
+    fn holds(self, bytes: usize) -> bool {
+        bytes <= self.length() || self.holds_later(bytes)
     }
 
     #[inline(always)]
@@ -54,10 +110,7 @@ impl Frame for Packet {
         // SAFETY: does nothing; it keeps the compiler from computing the same start a second time,
         // of which the verifier would not know that it was checked.
         unsafe { asm!("{0} = {0}", inout(reg) start, options(nomem, nostack, preserves_flags)) };
-        Self {
-            start,
-            end: self.end,
-        }
+        Self { start, ..self }
     }
 }
 

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use anyhow::Result;
-use testbed::{Protocol, Site, Topology, Workload, World, patient};
+use testbed::{Capture, Protocol, Site, Topology, Workload, World, patient};
 
 const NAMES: [&str; 3] = ["one", "two", "three"];
 
@@ -64,6 +64,10 @@ fn ipv4_in_ipv6_reaches_all_three() -> Result<()> {
 fn large_bodies_pass_both_ways(vip: impl Into<IpAddr>) -> Result<()> {
     let world = World::new()?;
     let site = Site::start(&world, &NAMES, Workload::new(vip, Protocol::Tcp))?;
+    pass_both_ways(&world, &site)
+}
+
+fn pass_both_ways(world: &World, site: &Site) -> Result<()> {
     let file = world.directory().join("body");
     std::fs::write(&file, vec![b'x'; LARGE])?;
     let from = format!("@{}", file.display());
@@ -96,4 +100,36 @@ fn large_bodies_pass_both_ways_over_ipv4() -> Result<()> {
 #[test]
 fn large_bodies_pass_both_ways_over_ipv6() -> Result<()> {
     large_bodies_pass_both_ways(Topology::vip_v6(0x10))
+}
+
+/// Links of 9,000 bytes from end to end, and of more between edge and instances: programs are attached to them, and whole
+/// segments in several buffers arrive.
+fn jumbo_segments_pass(vip: impl Into<IpAddr>) -> Result<()> {
+    let world = World::new()?;
+    let topology = Topology::build(&world, &NAMES)?;
+    topology.set_fabric_mtu(9_216)?;
+    topology.client.ip("link set eth0 mtu 9000\n")?;
+    topology.router.ip("link set to-client mtu 9000\n")?;
+    let site = Site::on(&world, topology, Workload::new(vip, Protocol::Tcp))?;
+    let came = Capture::start(&site.topology.instance("one")?.namespace)?;
+    pass_both_ways(&world, &site)?;
+    for _ in 0..20 {
+        pass_both_ways(&world, &site)?;
+        let longest = came.frames()?.iter().map(Vec::len).max();
+        // Inside a frame of 9,000 bytes, less what the longest outer header may take.
+        if longest.is_some_and(|longest| (8_800..9_100).contains(&longest)) {
+            return Ok(());
+        }
+    }
+    anyhow::bail!("no jumbo frame came to an instance")
+}
+
+#[test]
+fn jumbo_segments_pass_over_ipv4() -> Result<()> {
+    jumbo_segments_pass(Topology::vip_v4(10))
+}
+
+#[test]
+fn jumbo_segments_pass_over_ipv6() -> Result<()> {
+    jumbo_segments_pass(Topology::vip_v6(0x10))
 }

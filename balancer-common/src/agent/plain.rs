@@ -71,7 +71,7 @@ fn behind<const AT: usize, const AT_GUE: usize, F: Frame, I: Instance<F>>(
 /// A sound outer header, and an edge's.
 #[inline(always)]
 fn check<F: Frame, I: Instance<F>>(outer: &Network, frame: F, instance: &I) -> Option<()> {
-    let is_whole = outer.sound && !outer.fragment && EthHdr::LEN + outer.length <= frame.length();
+    let is_whole = outer.sound && !outer.fragment && frame.holds(EthHdr::LEN + outer.length);
     (is_whole && !outer.is_misplaced(&outer.source) && instance.is_edge(&outer.source))
         .then_some(())
 }

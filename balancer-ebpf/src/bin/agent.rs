@@ -113,9 +113,10 @@ fn is_vip(address: &Address) -> bool {
 }
 
 /// Takes packets from edges out of their encapsulation and passes them up the stack.
-#[xdp]
+#[xdp(frags)]
 #[inline(always)]
 pub fn decap(ctx: XdpContext) -> u32 {
+    // Of its first buffer alone: a frame of several is none of the plain ones.
     let packet = Packet::new(ctx.data(), ctx.data_end());
     let met = match agent::plain(packet, &Here(&ctx)) {
         Some(opened) => met(pop(&ctx, packet, opened)),
@@ -129,10 +130,10 @@ pub fn decap(ctx: XdpContext) -> u32 {
 
 /// The same for any packet, and on to who may know their flow: with so much to keep in mind that it would slow down
 /// the plain ones.
-#[xdp]
+#[xdp(frags)]
 #[inline(always)]
 pub fn thorough(ctx: XdpContext) -> u32 {
-    let packet = Packet::new(ctx.data(), ctx.data_end());
+    let packet = Packet::of(&ctx);
     let met = match agent::open(packet, &Here(&ctx)) {
         Ok(Fate::Opened(opened)) => met(pop(&ctx, packet, opened)),
         Ok(Fate::HandedOn(hand_on)) => readdress(&ctx, packet, &hand_on),
@@ -167,7 +168,7 @@ fn pop(ctx: &XdpContext, packet: Packet, opened: Opened) -> Reason {
     if unsafe { bpf_xdp_adjust_head(ctx.ctx, opened.outer_length as i32) } != 0 {
         return Reason::BadOuterHeader;
     }
-    let packet = Packet::new(ctx.data(), ctx.data_end());
+    let packet = Packet::of(ctx);
     let Some(mut head) = packet.head::<{ 14 + Mark::REACH }>() else {
         return Reason::BadInnerHeader;
     };
@@ -198,7 +199,7 @@ fn readdress(ctx: &XdpContext, packet: Packet, hand_on: &HandOn) -> (Reason, u32
         return met(hand_on.reason);
     }
     // Without room for a mark, whoever sent it here knows the way.
-    let packet = Packet::new(ctx.data(), ctx.data_end());
+    let packet = Packet::of(ctx);
     let Some(mut head) = packet.head::<14>() else {
         return met(Reason::BadOuterHeader);
     };

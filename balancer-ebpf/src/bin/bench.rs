@@ -41,7 +41,7 @@ const WRONG: u32 = 2;
 const IPV4: u16 = 0x0800_u16.to_be();
 
 /// Drives frames of IPv4 flows.
-#[xdp]
+#[xdp(frags)]
 pub fn drive_ipv4(ctx: XdpContext) -> u32 {
     drive(&ctx, |drive, head| {
         let index = drive.next_flow();
@@ -50,7 +50,7 @@ pub fn drive_ipv4(ctx: XdpContext) -> u32 {
 }
 
 /// Drives frames of IPv6 flows.
-#[xdp]
+#[xdp(frags)]
 pub fn drive_ipv6(ctx: XdpContext) -> u32 {
     drive(&ctx, |drive, head| {
         let index = drive.next_flow();
@@ -59,37 +59,37 @@ pub fn drive_ipv6(ctx: XdpContext) -> u32 {
 }
 
 /// Drives frames in an IPv4 header.
-#[xdp]
+#[xdp(frags)]
 pub fn drive_ipip(ctx: XdpContext) -> u32 {
     drive(&ctx, |drive, head| drive.write_outer::<5>(head))
 }
 
 /// Drives frames in IPv4, UDP and GUE headers.
-#[xdp]
+#[xdp(frags)]
 pub fn drive_gue(ctx: XdpContext) -> u32 {
     drive(&ctx, |drive, head| drive.write_outer::<8>(head))
 }
 
 /// Drives frames in IPv4, UDP and GUE headers with three alternates.
-#[xdp]
+#[xdp(frags)]
 pub fn drive_carried(ctx: XdpContext) -> u32 {
     drive(&ctx, |drive, head| drive.write_outer::<12>(head))
 }
 
 /// Nothing: how quiet the machine is.
-#[xdp]
+#[xdp(frags)]
 pub fn empty(_: XdpContext) -> u32 {
     xdp_action::XDP_DROP
 }
 
 /// Sends every frame out of the interface that it came in by: what is driven when frames are live.
-#[xdp]
+#[xdp(frags)]
 pub fn transmit(_: XdpContext) -> u32 {
     xdp_action::XDP_TX
 }
 
 /// Counts live frames that come back, in IPv4, and drops them. Others are the kernel's own: its stack looks for neighbours.
-#[xdp]
+#[xdp(frags)]
 pub fn sink(ctx: XdpContext) -> u32 {
     let packet = Packet::new(ctx.data(), ctx.data_end());
     if packet.read(12) != Some(IPV4) {
@@ -105,49 +105,49 @@ pub fn sink(ctx: XdpContext) -> u32 {
 }
 
 /// Passes every frame.
-#[xdp]
+#[xdp(frags)]
 pub fn floor_pass(_: XdpContext) -> u32 {
     xdp_action::XDP_PASS
 }
 
 /// Puts a constant IPv4 header in front.
-#[xdp]
+#[xdp(frags)]
 pub fn floor_ipip(ctx: XdpContext) -> u32 {
     push::<20>(&ctx)
 }
 
 /// Puts a constant IPv6 header in front.
-#[xdp]
+#[xdp(frags)]
 pub fn floor_ip6ip6(ctx: XdpContext) -> u32 {
     push::<40>(&ctx)
 }
 
 /// Puts constant IPv4, UDP and GUE headers in front.
-#[xdp]
+#[xdp(frags)]
 pub fn floor_gue(ctx: XdpContext) -> u32 {
     push::<32>(&ctx)
 }
 
 /// The same, as long as they are with three alternates.
-#[xdp]
+#[xdp(frags)]
 pub fn floor_carrying(ctx: XdpContext) -> u32 {
     push::<48>(&ctx)
 }
 
 /// Removes an IPv4 header.
-#[xdp]
+#[xdp(frags)]
 pub fn floor_decap_ipip(ctx: XdpContext) -> u32 {
     pop::<20>(&ctx)
 }
 
 /// Removes IPv4, UDP and GUE headers.
-#[xdp]
+#[xdp(frags)]
 pub fn floor_decap_gue(ctx: XdpContext) -> u32 {
     pop::<32>(&ctx)
 }
 
 /// The same, as long as they are with three alternates.
-#[xdp]
+#[xdp(frags)]
 pub fn floor_decap_carried(ctx: XdpContext) -> u32 {
     pop::<48>(&ctx)
 }

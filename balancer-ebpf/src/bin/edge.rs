@@ -21,7 +21,7 @@ mod too_large;
 mod unusual;
 
 use aya_ebpf::{macros::xdp, programs::XdpContext};
-use balancer_common::{Frame as _, abi::program, edge, unusual::is_unusual};
+use balancer_common::{abi::program, edge, unusual::is_unusual};
 use balancer_ebpf::{packet::Packet, tail::call};
 
 use crate::{
@@ -31,9 +31,9 @@ use crate::{
 };
 
 /// Balances packets for VIPs; everything else passes.
-#[xdp]
+#[xdp(frags)]
 pub fn balance(ctx: XdpContext) -> u32 {
-    let packet = Packet::new(ctx.data(), ctx.data_end());
+    let packet = Packet::of(&ctx);
     let bytes = packet.length() as u64;
     match edge::choose(packet, &Maps, &Key) {
         Ok(choice) => match transmit(&ctx, &choice, &Plain) {

@@ -5,6 +5,7 @@
 mod adoption;
 mod agent;
 mod attachment;
+mod buffers;
 mod classifier;
 mod directory;
 mod edge;

@@ -7,6 +7,9 @@ use super::error::DataplaneError;
 /// The oldest kernel that will do: major and minor version, and how people write it.
 const NEEDED: ((u32, u32), &str) = ((5, 15), "5.15");
 
+/// The oldest kernel that has frames of several buffers for XDP programs.
+const SEVERAL_BUFFERS: (u32, u32) = (5, 18);
+
 /// Refuses a kernel that is too old, before anything is loaded.
 pub fn check_kernel() -> Result<(), DataplaneError> {
     match uname() {
@@ -14,6 +17,15 @@ pub fn check_kernel() -> Result<(), DataplaneError> {
         // It will show when the programs are loaded.
         Err(_) => Ok(()),
     }
+}
+
+/// Whether the running kernel has frames of several buffers for XDP programs.
+pub(super) fn has_several_buffers() -> bool {
+    uname().is_ok_and(|name| knows_several_buffers(&name.release().to_string_lossy()))
+}
+
+fn knows_several_buffers(release: &str) -> bool {
+    version(release).is_none_or(|version| version >= SEVERAL_BUFFERS)
 }
 
 /// `release` is what `uname -r` says. One that can't be read is left to its luck.
@@ -67,6 +79,19 @@ mod tests {
                 error,
                 format!("kernel {release} is too old: Balancer needs Linux 5.15 or later")
             );
+        }
+    }
+
+    #[test]
+    fn frames_of_several_buffers_are_known_from_5_18_on() {
+        for (release, known) in [
+            ("5.15.0-91-generic", false),
+            ("5.17.1", false),
+            ("5.18.0", true),
+            ("6.1.0-18-amd64", true),
+            ("custom", true),
+        ] {
+            assert_eq!(knows_several_buffers(release), known, "{release}");
         }
     }
 

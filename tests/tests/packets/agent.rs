@@ -7,7 +7,7 @@ use testbed::{Agent, Namespace, World, assert_native_xdp, classifiers};
 use crate::counts::Counts;
 use crate::oracle;
 use crate::row::Bench;
-use crate::run::{self, Arrival, Ran};
+use crate::run::{self, Arrival, FirstBuffer, Ran};
 
 /// The VIPs that the instance serves.
 pub(crate) const VIP_V4: &str = "198.51.100.10";
@@ -25,6 +25,8 @@ pub(crate) const EDGE_V6: &str = "fd00:1::2";
 pub(crate) struct Site {
     host: Namespace,
     pub(crate) instance: Namespace,
+    /// Where the first buffers of frames end that come in.
+    pub(crate) first: Option<FirstBuffer>,
     _agent: Agent,
     world: World,
 }
@@ -74,6 +76,7 @@ impl Site {
         let site = Site {
             host,
             instance,
+            first: None,
             _agent: agent,
             world,
         };
@@ -111,12 +114,11 @@ pub(crate) struct Decap(pub(crate) Site);
 impl Bench for Decap {
     fn run(&self, frames: &[Vec<u8>]) -> Result<Vec<Ran>> {
         let Decap(site) = self;
-        run::xdp(
-            &site.instance,
-            &site.pin("decap"),
-            Arrival::default(),
-            frames,
-        )
+        let arrival = Arrival {
+            first: site.first,
+            ..Arrival::default()
+        };
+        run::xdp(&site.instance, &site.pin("decap"), arrival, frames)
     }
 
     fn counts(&self) -> Result<Counts> {

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use anyhow::Result;
 use balancer_common::agent::{self, Evidence, Fate, Instance, Segment};
 use balancer_common::clamp::{self, Limits};
+use balancer_common::frame::Buffers;
 use balancer_common::quoted::Quote;
 use balancer_common::{Address, Reason};
 
@@ -14,12 +15,12 @@ use crate::counts::Counts;
 use crate::echo::request;
 use crate::edge::{ENCAPSULATIONS, Service, Site};
 use crate::frame::{Packet, Transport};
-use crate::mutation::mutated;
+use crate::mutation::{first_buffer, mutated};
 use crate::oracle;
 use crate::outer::Outer;
 use crate::rounds::{disagreement, have_met_everything, rounds};
 use crate::row::{Bench, spelled};
-use crate::run::{Ran, Verdict};
+use crate::run::{Ran, Verdict, in_buffers};
 use crate::tags::tagged;
 
 /// Services with several backends, two of which no packet can reach.
@@ -105,7 +106,8 @@ fn balance_and_the_pure_function_choose_alike() -> Result<()> {
     let rounds = rounds();
     let mut reasons = BTreeSet::new();
     for round in &rounds {
-        let site = Site::new(&services)?;
+        let mut site = Site::new(&services)?;
+        site.split(first_buffer);
         let likeness = site.likeness();
         let mut decide = |frames: &[Vec<u8>]| -> Vec<(Ran, Counts)> {
             let mut expected = Vec::new();
@@ -167,7 +169,7 @@ fn base(services: &[Service]) -> Vec<Vec<u8>> {
 /// As the agent's maps have it.
 struct Serving;
 
-impl Instance<&[u8]> for Serving {
+impl Instance<Buffers<'_>> for Serving {
     fn is_edge(&self, source: &Address) -> bool {
         let octets = source.octets();
         let v4 = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 10, 1, 0];
@@ -186,7 +188,7 @@ impl Instance<&[u8]> for Serving {
     }
 
     /// The instance has no sockets.
-    fn knows(&self, _: &Segment<&[u8]>) -> Evidence {
+    fn knows(&self, _: &Segment<Buffers<'_>>) -> Evidence {
         Evidence::Nothing
     }
 
@@ -218,7 +220,8 @@ fn decap_and_the_pure_function_open_alike() -> Result<()> {
     let rounds = rounds();
     let mut reasons = BTreeSet::new();
     for round in &rounds {
-        let bench = Decap(crate::agent::Site::new()?);
+        let mut bench = Decap(crate::agent::Site::new()?);
+        bench.0.first = Some(first_buffer);
         let frames = mutated(round.seed, round.frames, &base);
         let expected: Vec<(Ran, Counts)> = frames
             .iter()
@@ -249,7 +252,7 @@ fn decap_and_the_pure_function_open_alike() -> Result<()> {
 
 /// What user space makes of a frame.
 fn opened(frame: &[u8]) -> (Reason, Vec<u8>) {
-    match agent::open(frame, &Serving) {
+    match agent::open(in_buffers(frame, Some(first_buffer)), &Serving) {
         Ok(Fate::Opened(opened)) => {
             let mut out = frame[..12].to_vec();
             out.extend(opened.ether_type.to_ne_bytes());

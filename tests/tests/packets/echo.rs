@@ -24,7 +24,7 @@ pub(crate) fn request(destination: &str) -> Packet {
 }
 
 /// The reply of another library to the same request.
-fn reply(vip: &str, payload: &[u8], tos: u8) -> Vec<u8> {
+pub(crate) fn reply(vip: &str, payload: &[u8], tos: u8) -> Vec<u8> {
     let (transport, client) = match vip.contains(':') {
         true => (REPLY_V6, CLIENT_V6),
         false => (REPLY, CLIENT_V4),
@@ -38,7 +38,7 @@ fn reply(vip: &str, payload: &[u8], tos: u8) -> Vec<u8> {
     }
 }
 
-fn answered(name: String, frame: Vec<u8>, reply: Vec<u8>) -> Row {
+pub(crate) fn answered(name: String, frame: Vec<u8>, reply: Vec<u8>) -> Row {
     Row {
         name,
         frame,

@@ -14,7 +14,7 @@ use crate::counts::Counts;
 use crate::likeness::Likeness;
 use crate::oracle;
 use crate::row::Row;
-use crate::run::{self, Arrival, Ran};
+use crate::run::{self, Arrival, FirstBuffer, Ran};
 
 /// A service: name, VIP, encapsulation, backends. Each is there for TCP (`NAME-tcp`) and UDP (`NAME-udp`), and hashes by
 /// source if its name begins with [`BY_SOURCE`].
@@ -40,6 +40,9 @@ pub(crate) const ENCAPSULATIONS: &[Service] = &[
     // The words of an outer header to it may sum up to 1ffff.
     ("carry", "198.51.100.12", "gue", &["172.31.132.127"]),
 ];
+
+/// What the interfaces take when a test says nothing else, bytes.
+const MTU: u32 = 1_600;
 
 /// How the names of services begin that hash by source.
 const BY_SOURCE: &str = "source";
@@ -68,24 +71,31 @@ pub(crate) struct Site {
     services: Vec<Service>,
     /// The same tables in user space; none once the services have been changed.
     likeness: Option<Likeness>,
+    first: Option<FirstBuffer>,
+    mtu: u32,
     wire: Namespace,
     world: World,
 }
 
 impl Site {
     pub(crate) fn new(services: &[Service]) -> Result<Site> {
+        Site::with_mtu(services, MTU)
+    }
+
+    /// The same, with interfaces that take IP packets of so many bytes.
+    pub(crate) fn with_mtu(services: &[Service], mtu: u32) -> Result<Site> {
         let world = World::new()?;
         let wire = world.add_namespace("wire")?;
         let namespace = world.add_namespace("edge")?;
         // Whoever has no address says nothing.
         wire.sysctls(&[("ipv6/conf/default/disable_ipv6", "1")])?;
         namespace.sysctls(&[("ipv6/conf/default/accept_dad", "0")])?;
-        wire.ip(
-            "link add w0 mtu 1600 type veth peer name eth0 mtu 1600 netns edge\n\
-             link add w1 mtu 1600 type veth peer name eth1 mtu 1600 netns edge\n\
+        wire.ip(&format!(
+            "link add w0 mtu {mtu} type veth peer name eth0 mtu {mtu} netns edge\n\
+             link add w1 mtu {mtu} type veth peer name eth1 mtu {mtu} netns edge\n\
              link set w0 up\n\
-             link set w1 up\n",
-        )?;
+             link set w1 up\n"
+        ))?;
         namespace.ip("link set eth0 address 02:00:00:00:00:02\n\
              link set eth1 address 02:00:00:00:00:03\n\
              addr add 10.1.0.2/24 dev eth0\n\
@@ -111,12 +121,22 @@ impl Site {
             ingress,
             services: services.to_vec(),
             likeness: None,
+            first: None,
+            mtu,
             wire,
             world,
         };
         let config = fs::read_to_string(site.edge.config())?;
         site.likeness = Some(Likeness::new(&config, ingress, &site.next_hops()?)?);
         Ok(site)
+    }
+
+    /// From now on frames come in with first buffers that end here.
+    pub(crate) fn split(&mut self, first: FirstBuffer) {
+        self.first = Some(first);
+        if let Some(likeness) = &mut self.likeness {
+            likeness.first = Some(first);
+        }
     }
 
     /// Runs `lbctl`; from now on the tables in user space are no likeness any more.
@@ -150,7 +170,7 @@ impl Site {
                 source_mac,
                 destination_mac: host,
                 source: source.parse()?,
-                mtu: 1_600,
+                mtu: self.mtu,
                 tags: [None; 2],
             })
         };
@@ -184,6 +204,7 @@ impl Site {
         let arrival = Arrival {
             ingress: self.ingress,
             metadata,
+            first: self.first,
         };
         run::xdp(&self.namespace, &self.pin(PROGRAM), arrival, frames)
     }
@@ -193,6 +214,7 @@ impl Site {
         let arrival = Arrival {
             ingress,
             metadata: 0,
+            first: self.first,
         };
         run::xdp(&self.namespace, &self.pin(PROGRAM), arrival, frames)
     }

@@ -23,7 +23,7 @@ use balancer_common::unusual::{self, Fate};
 use balancer_common::{Address, Frame as _, FrameMut as _, Reason};
 
 use crate::counts::Counts;
-use crate::run::{Ran, Verdict};
+use crate::run::{FirstBuffer, Ran, Verdict, in_buffers};
 
 /// A decision and its frame, as the program would make them, and what it would count.
 pub(crate) struct Decided {
@@ -37,6 +37,7 @@ pub(crate) struct Decided {
 pub(crate) struct Likeness {
     key: HashKey,
     ingress: u32,
+    pub(crate) first: Option<FirstBuffer>,
     vips: BTreeSet<Address>,
     services: BTreeMap<ServiceKey, Service>,
     plan: Plan,
@@ -66,6 +67,7 @@ impl Likeness {
         let mut likeness = Likeness {
             key: HashKey::expand(key),
             ingress,
+            first: None,
             vips: plan.services.keys().map(|key| key.vip.into()).collect(),
             services: BTreeMap::new(),
             backends: plan
@@ -99,11 +101,12 @@ impl Likeness {
 
     /// What the program should make of a frame.
     pub(crate) fn decide(&self, frame: &[u8]) -> Decided {
-        let plain = edge::choose(frame, self, &self.key);
+        let buffers = in_buffers(frame, self.first);
+        let plain = edge::choose(buffers, self, &self.key);
         let (fate, came) = match plain {
-            Err(reason) if unusual::is_unusual(frame, reason) => {
-                let tags = Tags::read(frame);
-                (unusual::judge(frame, &tags, self, &self.key), tags)
+            Err(reason) if unusual::is_unusual(buffers, reason) => {
+                let tags = Tags::read(buffers);
+                (unusual::judge(buffers, &tags, self, &self.key), tags)
             }
             plain => (plain.map(Fate::Sent), Tags::NONE),
         };
@@ -141,8 +144,9 @@ impl Likeness {
 
     /// Its sender is told, if it can be: nobody was told before.
     fn too_large(&self, frame: &[u8]) -> Decided {
-        let tags = Tags::read(frame);
-        let (reason, out) = match too_large::notice(frame, &tags, self, &self.key) {
+        let buffers = in_buffers(frame, self.first);
+        let tags = Tags::read(buffers);
+        let (reason, out) = match too_large::notice(buffers, &tags, self, &self.key) {
             Ok(notice) => (Reason::ToldTooLarge, told(frame, &tags, &notice)),
             Err(reason) => (reason, frame.to_vec()),
         };

@@ -26,6 +26,7 @@ mod errors;
 mod extensions;
 mod fragments;
 mod frame;
+mod jumbo;
 mod likeness;
 mod mutation;
 mod oracle;

@@ -35,6 +35,25 @@ pub(crate) fn mutated(seed: u64, count: usize, sound: &[Vec<u8>]) -> Vec<Vec<u8>
         .collect()
 }
 
+/// Where the first buffer of a frame ends: of one in sixteen somewhere within it, which the frame's own bytes decide.
+pub(crate) fn first_buffer(frame: &[u8]) -> usize {
+    let mut drawn = 0_u64;
+    for byte in frame {
+        drawn = (drawn ^ u64::from(*byte))
+            .wrapping_mul(0x9e37_79b9_7f4a_7c15)
+            .rotate_left(29);
+    }
+    if !drawn.is_multiple_of(16) {
+        return frame.len();
+    }
+    // Most of them among the headers.
+    let most = match drawn >> 8 & 3 {
+        0 => frame.len(),
+        _ => frame.len().min(HEADERS),
+    };
+    SHORTEST + (drawn >> 16) as usize % (most - SHORTEST + 1)
+}
+
 /// Random bytes, behind an Ethernet type that means something to the programs, or any.
 fn chance(random: &mut fastrand::Rng) -> Vec<u8> {
     let length = random.usize(SHORTEST..LONGEST_RANDOM);

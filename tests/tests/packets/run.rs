@@ -6,6 +6,7 @@ use anyhow::{Context, Result, bail};
 use aya::programs::{SchedClassifier, Xdp};
 use aya::{TestRun, TestRunOptions};
 use aya_obj::programs::XdpAttachType;
+use balancer_common::frame::Buffers;
 use balancer_common::{Reason, reason};
 use testbed::Namespace;
 
@@ -43,7 +44,7 @@ impl Verdict {
 }
 
 /// Room for the longest frame that the kernel takes in a run, and a header.
-const OUT_BYTES: usize = 4_096;
+const OUT_BYTES: usize = 16_384;
 
 /// How frames come in.
 #[derive(Clone, Copy, Debug, Default)]
@@ -52,6 +53,18 @@ pub(crate) struct Arrival {
     pub(crate) ingress: u32,
     /// Bytes of metadata that another program left in front of each frame; they take headroom.
     pub(crate) metadata: usize,
+    /// How many bytes of a frame its first buffer takes; if `None`, as many as it can.
+    pub(crate) first: Option<FirstBuffer>,
+}
+
+/// Where a frame's first buffer ends.
+pub(crate) type FirstBuffer = fn(&[u8]) -> usize;
+
+/// A frame as a program reads it.
+pub(crate) fn in_buffers(frame: &[u8], first: Option<FirstBuffer>) -> Buffers<'_> {
+    let (first, later) = frame.split_at(first.map_or(frame.len(), |first| first(frame)));
+    let later = later.len();
+    Buffers { first, later }
 }
 
 /// Runs the XDP program pinned at `pin` on each frame.
@@ -65,7 +78,8 @@ pub(crate) fn xdp(
         let mut out = vec![0; OUT_BYTES];
         let mut data = vec![0; arrival.metadata];
         data.extend_from_slice(frame);
-        let context = context(arrival, data.len());
+        let first = arrival.first.map_or(frame.len(), |first| first(frame));
+        let context = context(arrival, arrival.metadata + first);
         let mut left = context.clone();
         let result = program
             .test_run(TestRunOptions {
@@ -132,9 +146,12 @@ pub(crate) fn classifier(
     })?
 }
 
-/// `struct xdp_md`: `data` and `data_end` are where the frame begins and ends behind its metadata.
+/// `struct xdp_md`: `data` and `data_end` are where the frame begins behind its metadata, and where its
+/// first buffer ends (Linux 6.18; before, that was the frame's end).
 fn context(arrival: Arrival, data_end: usize) -> Vec<u8> {
-    let Arrival { ingress, metadata } = arrival;
+    let Arrival {
+        ingress, metadata, ..
+    } = arrival;
     [metadata as u32, data_end as u32, 0, ingress, 0, 0]
         .iter()
         .flat_map(|word| word.to_ne_bytes())

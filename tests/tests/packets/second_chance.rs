@@ -100,6 +100,14 @@ fn goes_on(
     }
 }
 
+/// The row of a packet that goes on to its first alternate.
+pub(crate) fn handed_on(outer: Outer, inner: &[u8]) -> Row {
+    let frame = from(outer, 2, with(outer, inner, [1, 1, 0, 0], &[21]));
+    let after: (_, &[u8]) = ([1, 1, 1, 0], &[own(outer)]);
+    let name = format!("handed on in {outer:?}");
+    goes_on(name, Reason::HandedOn, outer, frame, 21, after)
+}
+
 fn delivered(name: String, reason: Reason, frame: Vec<u8>, inner: &[u8]) -> Row {
     Row {
         counted: Counts::reason(reason),

@@ -13,7 +13,7 @@ use crate::run::Verdict;
 use crate::tags::tagged;
 
 /// What fits, whatever alternates travel: the interface takes 1,600 bytes.
-const FITS: &[(&str, u16)] = &[
+pub(crate) const FITS: &[(&str, u16)] = &[
     ("gue44", 1_552),
     ("gue46", 1_496),
     ("gue64", 1_552),

@@ -196,7 +196,7 @@ fn push<const HEAD: usize, L: Link>(
     if unsafe { bpf_xdp_adjust_head(ctx.ctx, -growth) } != 0 {
         return Err(Reason::NoHeadroom);
     }
-    let packet = Packet::new(ctx.data(), ctx.data_end());
+    let packet = Packet::of(ctx);
     let mut head = link
         .behind(packet)
         .head::<HEAD>()

@@ -21,10 +21,10 @@ use crate::{
 };
 
 /// Makes the packet a message about itself, if its sender is to be told and not too many were.
-#[xdp]
+#[xdp(frags)]
 pub fn too_large(ctx: XdpContext) -> u32 {
-    let packet = Packet::new(ctx.data(), ctx.data_end());
-    let bytes = packet.length();
+    let packet = Packet::of(&ctx);
+    let bytes = packet.whole_length();
     let tags = Tags::read(packet);
     let reason = match too_large::notice(packet, &tags, &Maps, &HASH_KEY.load()) {
         Ok(notice) => match packet.read(0).zip(packet.read(8)) {
@@ -60,7 +60,7 @@ fn tell<const HEAD: usize>(
     {
         return Reason::NoHeadroom;
     }
-    let packet = Packet::new(ctx.data(), ctx.data_end());
+    let packet = Packet::of(ctx);
     let behind = packet.skip(tags.length);
     let Some(quote) = behind.skip(HEAD).bytes::<QUOTE>() else {
         return Reason::BadTotalLength;

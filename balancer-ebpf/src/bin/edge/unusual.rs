@@ -64,10 +64,10 @@ fn wire(ctx: &XdpContext, came: &Tags) -> u32 {
 }
 
 /// Balances what `balance` can't read, or can't write: frames that leave with tags.
-#[xdp]
+#[xdp(frags)]
 pub fn unusual(ctx: XdpContext) -> u32 {
-    let packet = Packet::new(ctx.data(), ctx.data_end());
-    let bytes = packet.length() as u64;
+    let packet = Packet::of(&ctx);
+    let bytes = packet.whole_length() as u64;
     let came = Tags::read(packet);
     let met = match unusual::judge(packet, &came, &Maps, &HASH_KEY.load()) {
         Ok(Fate::Answered(reply)) => Err(echo::answer(packet, came.length, &reply)),
