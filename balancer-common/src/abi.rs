@@ -20,6 +20,9 @@ pub const MAX_TABLES: u32 = 2 * MAX_SERVICES;
 /// Backend records, and counter rows: ids 1 to 32,767, and row 0, which is nobody's.
 pub const MAX_BACKENDS: u32 = 32_768;
 
+/// Interfaces of the edge's that are members of bonds.
+pub const MAX_MEMBERS: u32 = 1_024;
+
 /// Slots in one element of a table's map: 64 bytes, a cache line.
 pub const LINE_SLOTS: usize = 32;
 
@@ -158,8 +161,9 @@ impl Vip {
 #[repr(C, align(64))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Backend {
-    /// The next hop's MAC, then the egress interface's own, wire order, as words to store; the last
-    /// four bytes are zero. The next hop's is within one word, so that a change of it is never seen half done.
+    /// The next hop's MAC, then the egress interface's own, wire order, as words to store; in the last four bytes the
+    /// control information of up to two VLAN tags, outermost first. The next hop's is within one word, so that a change of
+    /// it is never seen half done.
     pub macs: [u64; 2],
     /// The outer source.
     pub source: Address,
@@ -171,7 +175,7 @@ pub struct Backend {
     pub interface: u32,
     /// The longest inner packet that fits the next hop's MTU once encapsulated, bytes.
     pub longest_inner: u16,
-    /// Which outer header: one of [`outer`]; 0 for a record that is nobody's.
+    /// Which outer header, and behind which tags: of [`outer`]; 0 for a record that is nobody's.
     pub outer: u8,
     /// Zero.
     pub padding: [u8; 5],
@@ -189,7 +193,20 @@ pub mod outer {
     pub const GUE_IPV4: u8 = 3;
     /// IPv6, UDP and GUE headers.
     pub const GUE_IPV6: u8 = 4;
+    /// The bits that say which of these.
+    pub const KIND: u8 = 0x0f;
+    /// Frames leave with a VLAN tag. `balance` knows no such header, and hands them on.
+    pub const TAGGED: u8 = 0x80;
+    /// Set besides, when they leave with two.
+    pub const TWICE: u8 = 0x40;
+    /// Set besides, when the outermost is of 802.1ad, not 802.1Q.
+    pub const FIRST_AD: u8 = 0x20;
+    /// The same of the second.
+    pub const SECOND_AD: u8 = 0x10;
 }
+
+/// VLAN tags as they stand in a frame, outermost first: protocol and control information, wire order.
+pub type VlanTags = [Option<[u8; 4]>; 2];
 
 impl Backend {
     /// A record that is nobody's.
@@ -239,9 +256,30 @@ impl Backend {
         self
     }
 
+    /// The record of a backend that frames leave to with exactly these tags; without any, it stays as it is.
+    pub fn tagged(mut self, tags: VlanTags) -> Self {
+        let bits = [
+            (outer::TAGGED, outer::FIRST_AD),
+            (outer::TAGGED | outer::TWICE, outer::SECOND_AD),
+        ];
+        for (place, [protocol, _, high, low]) in tags.into_iter().flatten().enumerate() {
+            let (there, of_ad) = bits[place];
+            self.outer |= there | if protocol == 0x88 { of_ad } else { 0 };
+            let control = u16::from_ne_bytes([high, low]);
+            self.macs[1] |= u64::from(control) << (32 + 16 * place);
+        }
+        self
+    }
+
+    /// Which outer header, whatever stands in front of it: one of [`outer`].
+    #[inline(always)]
+    pub fn kind(&self) -> u8 {
+        self.outer & outer::KIND
+    }
+
     /// Bytes of its outer header.
     pub fn outer_length(&self) -> usize {
-        match self.outer {
+        match self.kind() {
             outer::IPV4 => Ipv4::LENGTH,
             outer::IPV6 => Ipv6::LENGTH,
             outer::GUE_IPV4 => GueIpv4::LENGTH,

@@ -21,6 +21,7 @@ use crate::{
     alternates::Head,
     gue,
     parse::{self, Family, Network},
+    quoted::Quote,
 };
 
 /// What an instance knows: kernel maps and sockets, or their likeness in user space.
@@ -33,6 +34,8 @@ pub trait Instance<F> {
     fn is_vip(&self, address: &Address) -> bool;
     /// What the instance's sockets know of a segment's flow.
     fn knows(&self, segment: &Segment<F>) -> Evidence;
+    /// What they know of the flow that an ICMP error quotes.
+    fn knows_quoted(&self, quote: &Quote) -> Evidence;
 }
 
 /// How a packet leaves its encapsulation.

@@ -199,7 +199,7 @@ pub fn alternates<'a, T: Tables>(
     };
     let live = |id: u16| {
         let earlier = tables.backend(id)?;
-        (earlier.outer == choice.backend.outer && earlier.interface != 0).then_some(earlier)
+        (earlier.kind() == choice.backend.kind() && earlier.interface != 0).then_some(earlier)
     };
     let (mut first, mut second, mut third) = (live(first), live(second), live(third));
     // Closes the gaps.
@@ -216,7 +216,7 @@ pub fn alternates<'a, T: Tables>(
         (_, _, None) => 2,
         _ => 3,
     };
-    let address_length = if choice.backend.outer == outer::GUE_IPV4 {
+    let address_length = if choice.backend.kind() == outer::GUE_IPV4 {
         4
     } else {
         16
@@ -231,7 +231,7 @@ pub fn alternates<'a, T: Tables>(
 /// Whether a backend's outer header has a place for alternates.
 #[inline(always)]
 fn carries_alternates(backend: &Backend) -> bool {
-    backend.outer == outer::GUE_IPV4 || backend.outer == outer::GUE_IPV6
+    backend.kind() == outer::GUE_IPV4 || backend.kind() == outer::GUE_IPV6
 }
 
 #[cfg(test)]

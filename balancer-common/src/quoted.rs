@@ -29,20 +29,46 @@ pub(crate) fn is_error(kind: u8, ipv4: bool) -> bool {
     }
 }
 
-/// The error as a packet of the flow that it quotes, as the client's packets have it: it goes where they go.
+/// What an error quotes: the head of a TCP or UDP packet that the VIP has sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quote {
+    /// Its flow, as the client's packets have it.
+    pub flow: Flow,
+    /// TCP's sequence number, host order.
+    pub sequence: u32,
+    /// Whether it is IPv4.
+    pub ipv4: bool,
+}
+
+/// The error as a packet of the flow that it quotes: it goes where the client's packets go, and may have to be handed
+/// on like them.
 ///
 /// # Errors
 ///
 /// [`Reason::BadQuote`] when it quotes no first piece of a TCP or UDP packet of the VIP.
 #[inline(always)]
 pub(crate) fn packet<F: Frame>(frame: F, network: &Network) -> Result<Packet, Reason> {
-    let quote = frame.skip(EthHdr::LEN + network.header_length + HEADER);
-    let quoted = if network.version_protocol == IpProto::Ipv4 as u8 {
-        parse::ipv4(quote, 0)
+    let message = frame.skip(EthHdr::LEN + network.header_length);
+    let quote = quote(message, network).ok_or(Reason::BadQuote)?;
+    Ok(Packet {
+        flow: quote.flow,
+        version_protocol: network.version_protocol,
+        tos: network.tos,
+        length: network.length,
+        continues: quote.flow.protocol == IpProto::Tcp as u8,
+    })
+}
+
+/// What the error that begins at `message` quotes; `network` is the header in front of it.
+#[inline(always)]
+pub(crate) fn quote<F: Frame>(message: F, network: &Network) -> Option<Quote> {
+    let quote = message.skip(HEADER);
+    let ipv4 = network.version_protocol == IpProto::Ipv4 as u8;
+    let quoted = if ipv4 {
+        parse::ipv4(quote, 0)?
     } else {
-        parse::ipv6(quote, 0).map(|quoted| behind_fragment(quote, quoted))
+        behind_fragment(quote, parse::ipv6(quote, 0)?)
     };
-    let quoted = quoted.ok_or(Reason::BadQuote)?;
     let end = network.header_length + HEADER + quoted.header_length + QUOTED;
     let known = quoted.protocol == IpProto::Tcp as u8 || quoted.protocol == IpProto::Udp as u8;
     if !quoted.sound
@@ -52,23 +78,20 @@ pub(crate) fn packet<F: Frame>(frame: F, network: &Network) -> Result<Packet, Re
         || quoted.length < quoted.header_length + QUOTED
         || end > network.length
     {
-        return Err(Reason::BadQuote);
+        return None;
     }
-    let ports: u32 = quote
-        .skip(quoted.header_length)
-        .read(0)
-        .ok_or(Reason::BadQuote)?;
-    Ok(Packet {
+    let segment = quote.skip(quoted.header_length);
+    let sequence: u32 = segment.read(4)?;
+    let ports: u32 = segment.read(0)?;
+    Some(Quote {
         flow: Flow {
             source: quoted.destination,
             destination: network.destination,
             ports: ports.rotate_left(16),
             protocol: quoted.protocol,
         },
-        version_protocol: network.version_protocol,
-        tos: network.tos,
-        length: network.length,
-        continues: false,
+        sequence: u32::from_be(sequence),
+        ipv4,
     })
 }
 

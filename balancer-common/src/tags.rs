@@ -2,7 +2,10 @@
 
 use network_types::eth::EtherType;
 
-use crate::{Frame, FrameMut};
+use crate::{
+    Frame, FrameMut,
+    abi::{Backend, outer},
+};
 
 /// Bytes of one tag.
 const LENGTH: usize = 4;
@@ -44,6 +47,27 @@ impl Tags {
         tags
     }
 
+    /// Those that a backend's record asks for, whatever a frame came with; `None` when it asks for none.
+    #[inline(always)]
+    pub fn of(backend: &Backend) -> Option<Self> {
+        if backend.outer & outer::TAGGED == 0 {
+            return None;
+        }
+        let control = (backend.macs[1] >> 32) as u32;
+        let first = protocol(backend, outer::FIRST_AD) | control << 16;
+        if backend.outer & outer::TWICE == 0 {
+            return Some(Self {
+                words: [first, 0],
+                length: LENGTH,
+            });
+        }
+        let second = protocol(backend, outer::SECOND_AD) | control & 0xffff_0000;
+        Some(Self {
+            words: [first, second],
+            length: LONGEST,
+        })
+    }
+
     /// Puts Ethernet's addresses, two words of them, and the tags in front of what was written as if the frame began
     /// [`Self::length`] bytes later. `frame` has at least 12 + [`LONGEST`] bytes.
     #[inline(always)]
@@ -62,6 +86,16 @@ impl Tags {
     #[inline(always)]
     pub fn leaving_by(self, egress: u32, ingress: u32) -> Self {
         if egress == ingress { self } else { Self::NONE }
+    }
+}
+
+/// The protocol of a tag, as loaded from a frame.
+#[inline(always)]
+fn protocol(backend: &Backend, of_ad: u8) -> u32 {
+    if backend.outer & of_ad == 0 {
+        EtherType::Ieee8021q as u32
+    } else {
+        EtherType::Ieee8021ad as u32
     }
 }
 
@@ -94,6 +128,32 @@ mod tests {
         assert_eq!(length(&[0x81, 0, 0, 7, 0x81, 0, 0, 8]), 8);
         assert_eq!(length(&[0x81, 0, 0, 7, 0x81, 0, 0, 8, 0x81, 0, 0, 9]), 8);
         assert_eq!(length(&[0x91, 0, 0, 7]), 0);
+    }
+
+    #[test]
+    fn a_record_gives_back_the_tags_that_it_was_given() {
+        let plain = Backend::new(outer::GUE_IPV4, Default::default(), Default::default());
+        let plain = plain.via(3, [1; 6], [2; 6], 1_500);
+        assert_eq!(plain.tagged([None; 2]), plain);
+        assert_eq!(Tags::of(&plain), None);
+        for tags in [
+            &[0x81, 0, 0x2a, 0xbc][..],
+            &[0x88, 0xa8, 0, 7],
+            &[0x88, 0xa8, 0x0f, 0xfe, 0x81, 0, 0xe0, 8],
+            &[0x81, 0, 0, 1, 0x88, 0xa8, 0, 2],
+        ] {
+            let given = |at: usize| tags.get(at..at + 4).map(|tag| tag.try_into().unwrap());
+            let record = plain.tagged([given(0), given(4)]);
+            assert_eq!(record.kind(), outer::GUE_IPV4);
+            assert_ne!(record.outer, outer::GUE_IPV4);
+            assert_eq!(record.outer_length(), plain.outer_length());
+            let mut frame = [0_u8; 24];
+            let [first, second] = record.macs;
+            let leave = Tags::of(&record).expect("tags");
+            leave.write(&mut frame[..], (first, second as u32));
+            assert_eq!(frame[..12], [[1; 6], [2; 6]].concat());
+            assert_eq!(frame[12..][..leave.length], *tags);
+        }
     }
 
     #[test]

@@ -86,7 +86,7 @@ pub fn notice<F: Frame, T: Tables>(
 /// The longest packet that fits with as many alternates as may travel, bytes.
 #[inline(always)]
 fn fits(backend: &Backend) -> u16 {
-    let room = match backend.outer {
+    let room = match backend.kind() {
         outer::GUE_IPV4 => alternates::length(alternates::MOST, 4),
         outer::GUE_IPV6 => alternates::length(alternates::MOST, 16),
         _ => 0,

@@ -16,6 +16,8 @@ use aya_ebpf::{
 use balancer_common::{
     Address, Frame as _,
     agent::{Evidence, Segment},
+    flow::Flow,
+    quoted::Quote,
 };
 
 use crate::packet::Packet;
@@ -24,17 +26,45 @@ use crate::packet::Packet;
 const IPV4: usize = 20;
 const IPV6: usize = 40;
 const TCP: usize = 20;
+/// TCP's protocol number.
+const TCP_PROTOCOL: u8 = 6;
 
 /// Asks the namespace of the interface that the frame came in by. `snt_isn` is where the kernel's `tcp_request_sock` keeps
 /// the sequence number of its SYN-ACK, in bytes; 0 if that is not known.
 #[inline(always)]
 pub fn knows(ctx: &XdpContext, segment: &Segment<Packet>, snt_isn: u32) -> Evidence {
-    let Some(socket) = Socket::find(ctx, segment) else {
+    let flow = Flow {
+        source: segment.source,
+        destination: segment.destination,
+        ports: segment.ports,
+        protocol: TCP_PROTOCOL,
+    };
+    let Some(socket) = Socket::find(ctx, &flow, segment.ipv4) else {
         return Evidence::Nothing;
     };
     let evidence = match socket.state() {
         BPF_TCP_LISTEN => socket.cookie(segment),
-        BPF_TCP_NEW_SYN_RECV => socket.request(segment, snt_isn),
+        BPF_TCP_NEW_SYN_RECV => {
+            // What acknowledges its own SYN-ACK, and not that of another backend.
+            let acknowledged = segment.segment.read(8).map(u32::from_be);
+            socket.request(acknowledged.map(|it| it.wrapping_sub(1)), snt_isn)
+        }
+        BPF_TCP_TIME_WAIT => Evidence::Weak,
+        _ => Evidence::Known,
+    };
+    socket.release();
+    evidence
+}
+
+/// The same of the flow that an ICMP error quotes. A listener knows nothing of it.
+#[inline(always)]
+pub fn knows_quoted(ctx: &XdpContext, quote: &Quote, snt_isn: u32) -> Evidence {
+    let Some(socket) = Socket::find(ctx, &quote.flow, quote.ipv4) else {
+        return Evidence::Nothing;
+    };
+    let evidence = match socket.state() {
+        BPF_TCP_LISTEN => Evidence::Nothing,
+        BPF_TCP_NEW_SYN_RECV => socket.request(Some(quote.sequence), snt_isn),
         BPF_TCP_TIME_WAIT => Evidence::Weak,
         _ => Evidence::Known,
     };
@@ -47,25 +77,25 @@ struct Socket(*mut bpf_sock);
 
 impl Socket {
     #[inline(always)]
-    fn find(ctx: &XdpContext, segment: &Segment<Packet>) -> Option<Self> {
-        let [source_port, destination_port] = halves(segment.ports);
+    fn find(ctx: &XdpContext, flow: &Flow, ipv4: bool) -> Option<Self> {
+        let [source_port, destination_port] = halves(flow.ports);
         let mut tuple;
         let length;
-        if segment.ipv4 {
-            let ipv4 = bpf_sock_tuple__bindgen_ty_1__bindgen_ty_1 {
-                saddr: segment.source.ipv4_word(),
-                daddr: segment.destination.ipv4_word(),
+        if ipv4 {
+            let ends = bpf_sock_tuple__bindgen_ty_1__bindgen_ty_1 {
+                saddr: flow.source.ipv4_word(),
+                daddr: flow.destination.ipv4_word(),
                 sport: source_port,
                 dport: destination_port,
             };
-            length = size_of_val(&ipv4);
+            length = size_of_val(&ends);
             tuple = bpf_sock_tuple {
-                __bindgen_anon_1: bpf_sock_tuple__bindgen_ty_1 { ipv4 },
+                __bindgen_anon_1: bpf_sock_tuple__bindgen_ty_1 { ipv4: ends },
             };
         } else {
             let ipv6 = bpf_sock_tuple__bindgen_ty_1__bindgen_ty_2 {
-                saddr: quarters(segment.source),
-                daddr: quarters(segment.destination),
+                saddr: quarters(flow.source),
+                daddr: quarters(flow.destination),
                 sport: source_port,
                 dport: destination_port,
             };
@@ -120,9 +150,9 @@ impl Socket {
         }
     }
 
-    /// A request knows the flow if the segment answers its own SYN-ACK, and not that of another backend.
+    /// A request knows the flow if its own SYN-ACK has the sequence number that is spoken of.
     #[inline(always)]
-    fn request(&self, segment: &Segment<Packet>, snt_isn: u32) -> Evidence {
+    fn request(&self, sequence: Option<u32>, snt_isn: u32) -> Evidence {
         if snt_isn == 0 {
             return Evidence::Known;
         }
@@ -133,8 +163,7 @@ impl Socket {
         }
         // SAFETY: the kernel's own type information has the field there, and the verifier checks it.
         let sent = unsafe { *(request.cast::<u8>().add(snt_isn as usize).cast::<u32>()) };
-        let acknowledged = segment.segment.read(8).map(u32::from_be);
-        if acknowledged == Some(sent.wrapping_add(1)) {
+        if sequence == Some(sent) {
             Evidence::Known
         } else {
             Evidence::Weak

@@ -8,6 +8,7 @@ use crate::{
     alternates::{self, Head},
     gue,
     parse::{self, Network},
+    quoted::{self, Quote},
 };
 
 /// What an instance's sockets know of a flow.
@@ -128,13 +129,20 @@ pub(super) fn judge<F: Frame, I: Instance<F>>(
     head: Head,
     inner: &Inner<F>,
 ) -> Result<HandOn, Reason> {
-    let Some(segment) = segment(inner) else {
+    // Each asked on its own way: segments are many, and errors few.
+    let evidence = if let Some(segment) = segment(inner) {
+        if head.is_final() {
+            return Err(Reason::NoAlternateLeft);
+        }
+        instance.knows(&segment)
+    } else if let Some(quote) = quote(inner) {
+        if head.is_final() {
+            return Err(Reason::NoAlternateLeft);
+        }
+        instance.knows_quoted(&quote)
+    } else {
         return Err(Reason::Decapsulated);
     };
-    if head.is_final() {
-        return Err(Reason::NoAlternateLeft);
-    }
-    let evidence = instance.knows(&segment);
     if evidence == Evidence::Known {
         return Err(match head.was_handed_on() {
             true => Reason::SecondChance,
@@ -193,4 +201,24 @@ fn segment<F: Frame>(inner: &Inner<F>) -> Option<Segment<F>> {
         ports: segment.read(0)?,
         ipv4: network.version_protocol == IpProto::Ipv4 as u8,
     })
+}
+
+/// What the packet inside quotes of a TCP connection, if it is an ICMP error.
+#[inline(always)]
+fn quote<F: Frame>(inner: &Inner<F>) -> Option<Quote> {
+    let network = &inner.network;
+    let ipv4 = network.version_protocol == IpProto::Ipv4 as u8;
+    let icmp = if ipv4 {
+        IpProto::Icmp
+    } else {
+        IpProto::Ipv6Icmp
+    };
+    if network.protocol != icmp as u8 || network.fragment {
+        return None;
+    }
+    let message = inner.packet.skip(network.header_length);
+    if !quoted::is_error(message.read(0)?, ipv4) {
+        return None;
+    }
+    quoted::quote(message, network).filter(|quote| quote.flow.protocol == IpProto::Tcp as u8)
 }

@@ -28,6 +28,10 @@ impl Instance<&[u8]> for Serving {
     fn knows(&self, segment: &Segment<&[u8]>) -> Evidence {
         panic!("nobody asked: {segment:?}")
     }
+
+    fn knows_quoted(&self, quote: &Quote) -> Evidence {
+        panic!("nobody asked: {quote:?}")
+    }
 }
 
 fn is_sample_vip(address: &Address) -> bool {

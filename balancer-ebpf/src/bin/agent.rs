@@ -18,6 +18,7 @@ use balancer_common::{
     agent::{self, Evidence, Fate, HandOn, Instance, Mark, Opened, Segment},
     clamp::{self, Limits},
     frame::turned,
+    quoted::Quote,
     reason::{self, Verdict},
     shortlist::{self, Shortlist},
 };
@@ -95,6 +96,11 @@ impl Instance<Packet> for Here<'_> {
     #[inline(always)]
     fn knows(&self, segment: &Segment<Packet>) -> Evidence {
         sockets::knows(self.0, segment, SNT_ISN.load())
+    }
+
+    #[inline(always)]
+    fn knows_quoted(&self, quote: &Quote) -> Evidence {
+        sockets::knows_quoted(self.0, quote, SNT_ISN.load())
     }
 }
 

@@ -157,7 +157,7 @@ pub struct BackendView {
     pub packets: u64,
     /// How many bytes of inner IP packets went to it.
     pub bytes: u64,
-    /// Its next hop, such as `02:00:00:00:00:01 dev eth0`; `None` while there is none, and no packet can go to it.
+    /// Its next hop, such as `02:00:00:00:00:01 dev eth0`, or `... dev eth0 vlan 100`; `None` while there is none, and no packet can go to it.
     pub next_hop: Option<String>,
     /// Why its last probe failed; `None` when it passed.
     pub last_check: Option<String>,

@@ -99,6 +99,22 @@ impl Keeper {
         for place in 0..self.attachments.len() {
             self.look_after_attachment(place).await;
         }
+        self.look_after_bonds().await;
+    }
+
+    /// Tags of frames that come by a member stay when they leave by its bond: the program must know.
+    async fn look_after_bonds(&mut self) {
+        let fault = match nexthop::bond_members().await {
+            Err(error) => Some(error.to_string()),
+            Ok(members) => {
+                let told = block_in_place(|| self.plane.set_members(&members));
+                told.err().map(|error| error.to_string())
+            }
+        };
+        match fault {
+            Some(fault) => drop(self.faults.insert("bonds", fault)),
+            None => drop(self.faults.remove("bonds")),
+        }
     }
 
     async fn look_after_attachment(&mut self, place: usize) {

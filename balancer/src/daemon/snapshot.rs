@@ -147,7 +147,12 @@ impl Keeper {
                     .destination_mac
                     .map(|byte| format!("{byte:02x}"))
                     .join(":");
-                format!("{mac} dev {}", self.interface_name(hop.interface))
+                let tags: String = (hop.tags.iter().flatten())
+                    .map(|&[_, _, high, low]| {
+                        format!(" vlan {}", u16::from_be_bytes([high, low]) & 0xfff)
+                    })
+                    .collect();
+                format!("{mac} dev {}{tags}", self.interface_name(hop.interface))
             }),
             last_check: self.failures.get(&id).cloned(),
         })

@@ -85,6 +85,13 @@ const LAYOUTS: &[Layout] = &[
         max_entries: fragments::MOST,
     },
     Layout {
+        name: "MEMBERS",
+        map_type: MapType::Hash,
+        key_size: 4,
+        value_size: 4,
+        max_entries: abi::MAX_MEMBERS,
+    },
+    Layout {
         name: "TABLES",
         map_type: MapType::ArrayOfMaps,
         key_size: 4,
@@ -122,6 +129,7 @@ pub struct EdgePlane {
     pub(super) backends: Array<MapData, abi::Backend>,
     traffic: PerCpuArray<MapData, Traffic>,
     reasons: PerCpuArray<MapData, Traffic>,
+    pub(super) members: HashMap<MapData, u32, u32>,
     pub(super) tables: Tables,
     pub(super) programs: Programs,
     /// Tables that are filled.
@@ -170,6 +178,7 @@ impl EdgePlane {
             backends: map(&mut ebpf, "BACKENDS")?,
             traffic: map(&mut ebpf, "TRAFFIC")?,
             reasons: map(&mut ebpf, "REASONS")?,
+            members: map(&mut ebpf, "MEMBERS")?,
             tables: Tables::new(
                 map(&mut ebpf, "TABLES")?,
                 map(&mut ebpf, "HISTORIES")?,

@@ -1,6 +1,9 @@
 //! The edge's program on each of its interfaces, through a pinned link of its own.
 
-use std::{collections::BTreeSet, fs};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+};
 
 use super::{
     attachment::{self, Attached, Place, Present},
@@ -105,6 +108,24 @@ impl EdgePlane {
         self.attach_to(interface, native)?;
         if before != interface.index {
             self.pins.remove(format!("{LINK}{before}"))?;
+        }
+        Ok(())
+    }
+
+    /// Tells the program which interfaces are members of which bonds: numbers of either.
+    pub fn set_members(&mut self, members: &BTreeMap<u32, u32>) -> Result<(), DataplaneError> {
+        let known: BTreeMap<u32, u32> = self.members.iter().flatten().collect();
+        for gone in known.keys().filter(|member| !members.contains_key(member)) {
+            self.members
+                .remove(gone)
+                .map_err(kernel("forget a member of a bond"))?;
+        }
+        for (member, bond) in members {
+            if known.get(member) != Some(bond) {
+                self.members
+                    .insert(member, bond, 0)
+                    .map_err(kernel("write a member of a bond"))?;
+            }
         }
         Ok(())
     }

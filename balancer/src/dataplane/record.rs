@@ -51,7 +51,9 @@ pub(super) fn backend(record: &BackendRecord) -> abi::Backend {
         .map_or(unspecified, |hop| hop.source);
     let backend = abi::Backend::new(outer, Address::from(source), Address::from(record.address));
     match &record.next_hop {
-        Some(hop) => backend.via(hop.interface, hop.destination_mac, hop.source_mac, hop.mtu),
+        Some(hop) => backend
+            .via(hop.interface, hop.destination_mac, hop.source_mac, hop.mtu)
+            .tagged(hop.tags),
         None => backend,
     }
 }

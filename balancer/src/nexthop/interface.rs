@@ -1,5 +1,7 @@
 //! Interfaces by name, and those that carry the host's default routes.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use futures::TryStreamExt;
 use rtnetlink::{
     RouteMessageBuilder,
@@ -26,6 +28,23 @@ pub async fn interface(name: &str) -> Result<InterfaceView, NextHopError> {
             })
         }
     }
+}
+
+/// The bond of each interface that is a member of one, by their numbers.
+pub async fn bond_members() -> Result<BTreeMap<u32, u32>, NextHopError> {
+    let kernel = kernel::connect()?;
+    let links = kernel::all("its links", kernel.link().get().execute()).await?;
+    let views: Vec<_> = links.iter().flat_map(link::view).collect();
+    Ok(members(&views))
+}
+
+fn members(links: &[InterfaceView]) -> BTreeMap<u32, u32> {
+    let bonds: BTreeSet<u32> = (links.iter().filter(|link| link.bond))
+        .map(|link| link.index)
+        .collect();
+    let member = |link: &InterfaceView| Some((link.index, link.controller?));
+    let members = links.iter().filter_map(member);
+    members.filter(|(_, bond)| bonds.contains(bond)).collect()
 }
 
 /// The numbers of the interfaces that a default route of IPv4 or IPv6 leaves by, in any table, in ascending order.
@@ -72,4 +91,34 @@ fn outgoing(route: &RouteMessage) -> Vec<u32> {
         _ => Vec::new(),
     };
     route.attributes.iter().flat_map(of).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn members_of_bonds_are_told_from_ports_of_bridges() {
+        let link = |index, bond, controller| InterfaceView {
+            name: format!("e{index}"),
+            index,
+            mac: [2; 6],
+            mtu: 1_500,
+            up: true,
+            xdp: None,
+            veth: false,
+            vlan: None,
+            bond,
+            controller,
+        };
+        let links = [
+            link(2, false, Some(9)),
+            link(3, false, Some(9)),
+            link(4, false, Some(8)),
+            link(5, false, None),
+            link(8, false, None),
+            link(9, true, None),
+        ];
+        assert_eq!(members(&links), [(2, 9), (3, 9)].into());
+    }
 }

@@ -5,6 +5,7 @@
 
 mod error;
 mod events;
+mod exit;
 mod follow;
 mod interface;
 mod kernel;
@@ -21,7 +22,7 @@ mod tests;
 pub use crate::reconcile::NextHop;
 pub use error::NextHopError;
 pub use follow::spawn;
-pub use interface::{default_route_interfaces, interface};
-pub use link::{AttachedMode, AttachedXdp, InterfaceView};
+pub use interface::{bond_members, default_route_interfaces, interface};
+pub use link::{AttachedMode, AttachedXdp, InterfaceView, Vlan};
 pub use offload::takes_tags_off;
 pub use survey::Sources;

@@ -48,6 +48,7 @@ mod tests {
             destination_mac: [4; 6],
             source: [10, 0, 0, 1].into(),
             mtu: 1_500,
+            tags: [None; 2],
         }
     }
 

@@ -9,7 +9,9 @@ use futures::{StreamExt, TryFutureExt, TryStreamExt, stream};
 use rtnetlink::Handle;
 
 use super::{
-    InterfaceView, NextHop, NextHopError, link,
+    InterfaceView, NextHop, NextHopError,
+    exit::{self, Exit},
+    link,
     memory::Memory,
     neighbour::{self, Neighbour, Place},
     route::{self, Route},
@@ -60,6 +62,12 @@ impl Survey {
         let interfaces = routes.values().map(|route| route.interface).collect();
         let links = ask_each(&interfaces, |index| link::by_index(kernel, index)).await?;
         let mut links: BTreeMap<u32, InterfaceView> = present(links);
+        // What VLANs are on, and what these are on.
+        for _ in 0..exit::MOST {
+            let missing = exit::missing(&links);
+            let below = ask_each(&missing, |index| link::by_index(kernel, index)).await?;
+            links.extend(present(below));
+        }
         links.retain(|_, link| link.up);
         let places = routes
             .values()
@@ -88,12 +96,14 @@ impl Survey {
     pub(crate) fn next_hops(&self, memory: &Memory, sources: Sources) -> BTreeMap<IpAddr, NextHop> {
         let next_hop = |address: IpAddr, route: &Route| {
             let link = self.links.get(&route.interface)?;
+            let exit = Exit::of(link, &self.links)?;
             Some(NextHop {
-                interface: link.index,
+                interface: exit.interface,
                 source_mac: link.mac,
                 destination_mac: memory.mac((route.interface, route.neighbour))?,
                 source: sources.for_address(address, route)?,
-                mtu: route.mtu.unwrap_or(link.mtu).min(link.mtu),
+                mtu: route.mtu.unwrap_or(exit.mtu).min(exit.mtu),
+                tags: exit.tags,
             })
         };
         let found = self

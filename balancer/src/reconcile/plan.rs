@@ -25,6 +25,9 @@ pub struct NextHop {
     pub source: IpAddr,
     /// The largest IP packet that fits, in bytes.
     pub mtu: u32,
+    /// The VLAN tags that frames leave with, whatever they came with, outermost first: protocol and control information,
+    /// in wire order. None: those that a frame came with stay on the wire that they came by.
+    pub tags: [Option<[u8; 4]>; 2],
 }
 
 /// What the data plane knows of one backend.

@@ -78,6 +78,7 @@ fn hop(n: u8) -> NextHop {
         destination_mac: [2, 0, 0, 0, 1, n],
         source: address(200),
         mtu: 1_500,
+        tags: [None; 2],
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use anyhow::Result;
 use balancer_common::agent::{self, Evidence, Fate, Instance, Segment};
 use balancer_common::clamp::{self, Limits};
+use balancer_common::quoted::Quote;
 use balancer_common::{Address, Reason};
 
 use crate::agent::{Clamp, Decap, VIP_V4, VIP_V6};
@@ -186,6 +187,10 @@ impl Instance<&[u8]> for Serving {
 
     /// The instance has no sockets.
     fn knows(&self, _: &Segment<&[u8]>) -> Evidence {
+        Evidence::Nothing
+    }
+
+    fn knows_quoted(&self, _: &Quote) -> Evidence {
         Evidence::Nothing
     }
 }

@@ -5,19 +5,20 @@ use testbed::wait_for;
 
 use crate::counts::Counts;
 use crate::edge::{FABRIC, Service, Site};
-use crate::frame::{Packet, hex, put};
+use crate::errors::{KINDS, about};
+use crate::frame::{CLIENT_PORT, CLIENT_V4, IP, PORT, Packet, Transport, hex, put};
 use crate::oracle;
 use crate::row::{Out, Row, check};
 use crate::run::Verdict;
 use crate::too_large::told;
 
-const SERVICES: &[Service] = &[
+pub(crate) const SERVICES: &[Service] = &[
     ("second4", "198.51.100.41", "gue", &["10.1.0.41"]),
     ("second6", "2001:db8::42", "gue", &["fd00:1::41"]),
 ];
 
 /// Makes `new` the owner of every slot of a service, in the place of `old`.
-fn hand_over(site: &mut Site, service: &str, old: &str, new: &str) -> Result<()> {
+pub(crate) fn hand_over(site: &mut Site, service: &str, old: &str, new: &str) -> Result<()> {
     site.namespace.ip(&format!(
         "neigh replace {new} lladdr {FABRIC} dev eth0 nud permanent\n"
     ))?;
@@ -131,6 +132,29 @@ fn what_belongs_to_no_connection_carries_no_alternates() -> Result<()> {
         assert_eq!(private(put(tcp.clone(), 47, &[flags]))?, expected, "{what}");
     }
     assert_eq!(private(Packet::udp("198.51.100.41").frame())?, [0; 0]);
+    Ok(())
+}
+
+/// An error goes the way of the client's packets: the connection that it is about may be anywhere on it.
+#[test]
+fn an_error_about_a_connection_carries_its_alternates() -> Result<()> {
+    let mut site = Site::new(SERVICES)?;
+    hand_over(&mut site, "second4-tcp", "10.1.0.41", "10.1.0.42")?;
+    hand_over(&mut site, "second4-udp", "10.1.0.41", "10.1.0.42")?;
+    let vip = "198.51.100.41";
+    for (what, transport, expected) in [
+        ("TCP", Transport::Tcp, &[1, 1, 0, 0, 10, 1, 0, 41][..]),
+        ("UDP", Transport::Udp, &[]),
+    ] {
+        let sent = Packet::new(transport, CLIENT_V4).from(vip);
+        let sent = sent.ports(PORT, CLIENT_PORT).payload(&[3; 100]).frame();
+        for kind in KINDS {
+            let ran = site.run(&[about(*kind, vip, &sent[IP..], 28)])?.remove(0);
+            assert_eq!(ran.verdict, Verdict::Transmit);
+            let outer = oracle::encapsulated(&ran.frame).map_err(anyhow::Error::msg)?;
+            assert_eq!(outer.private, expected, "{kind:?} about {what}");
+        }
+    }
     Ok(())
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::IpAddr;
+use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 use aya::programs::ProgramInfo;
@@ -43,8 +44,10 @@ pub(crate) const ENCAPSULATIONS: &[Service] = &[
 /// How the names of services begin that hash by source.
 const BY_SOURCE: &str = "source";
 
-/// Where the edge pins its program, below the world's bpffs.
-const PIN: &str = "edge/v1/balance";
+/// Where the edge pins its maps and its program, below the world's bpffs.
+const PINS: &str = "edge/v1";
+/// The program.
+const PROGRAM: &str = "balance";
 
 /// The key of the flow hash, so that every byte of an outer header is known.
 pub(crate) const HASH_KEY: &str = "0123456789abcdef";
@@ -99,7 +102,7 @@ impl Site {
         };
         let edge = Edge::start(&world, "edge", &namespace, &options)?;
         let attached = assert_native_xdp(&namespace, "eth0")?;
-        let pinned = ProgramInfo::from_pin(world.bpffs().join(PIN))?.id();
+        let pinned = ProgramInfo::from_pin(world.bpffs().join(PINS).join(PROGRAM))?.id();
         ensure!(attached == u64::from(pinned), "{pinned} is not what runs");
         let ingress = index(&namespace, "eth0")?;
         let mut site = Site {
@@ -148,6 +151,7 @@ impl Site {
                 destination_mac: host,
                 source: source.parse()?,
                 mtu: 1_600,
+                tags: [None; 2],
             })
         };
         let mut hops = BTreeMap::new();
@@ -177,12 +181,30 @@ impl Site {
 
     /// Runs `balance` on frames that come in with so many bytes of metadata in front.
     pub(crate) fn run_behind(&self, metadata: usize, frames: &[Vec<u8>]) -> Result<Vec<Ran>> {
-        let pin = self.world.bpffs().join(PIN);
         let arrival = Arrival {
             ingress: self.ingress,
             metadata,
         };
-        run::xdp(&self.namespace, &pin, arrival, frames)
+        run::xdp(&self.namespace, &self.pin(PROGRAM), arrival, frames)
+    }
+
+    /// Runs `balance` on frames that come in by another interface.
+    pub(crate) fn run_from(&self, ingress: u32, frames: &[Vec<u8>]) -> Result<Vec<Ran>> {
+        let arrival = Arrival {
+            ingress,
+            metadata: 0,
+        };
+        run::xdp(&self.namespace, &self.pin(PROGRAM), arrival, frames)
+    }
+
+    /// The number of one of its interfaces.
+    pub(crate) fn index(&self, device: &str) -> Result<u32> {
+        index(&self.namespace, device)
+    }
+
+    /// Where it pins something.
+    pub(crate) fn pin(&self, name: &str) -> PathBuf {
+        self.world.bpffs().join(PINS).join(name)
     }
 
     pub(crate) fn counts(&self) -> Result<Counts> {

@@ -172,11 +172,13 @@ impl Likeness {
     }
 
     fn sent(&self, frame: &[u8], choice: &Choice<'_>, came: &Tags) -> Ran {
-        let leave = came.leaving_by(choice.backend.interface, self.ingress);
+        let leave = Tags::of(choice.backend);
+        let leave =
+            leave.unwrap_or_else(|| came.leaving_by(choice.backend.interface, self.ingress));
         let mut out = vec![0; choice.backend.outer_length() + leave.length];
         out.extend_from_slice(&frame[came.length..]);
         let head = &mut out[leave.length..];
-        match choice.backend.outer {
+        match choice.backend.kind() {
             outer::IPV4 => Ipv4::write(head, choice.backend, &choice.inner),
             outer::IPV6 => Ipv6::write(head, choice.backend, &choice.inner),
             outer::GUE_IPV4 => GueIpv4::write(head, choice.backend, &choice.inner),
@@ -292,11 +294,9 @@ fn backend(record: &BackendRecord) -> abi::Backend {
         destination_mac,
         source,
         mtu,
+        tags,
     } = hop;
-    abi::Backend::new(kind, source.into(), record.address.into()).via(
-        interface,
-        destination_mac,
-        source_mac,
-        mtu,
-    )
+    abi::Backend::new(kind, source.into(), record.address.into())
+        .via(interface, destination_mac, source_mac, mtu)
+        .tagged(tags)
 }

@@ -20,6 +20,7 @@ mod edge;
 mod edge_lengths;
 mod edge_policy;
 mod edge_ways;
+mod egress_tags;
 mod encapsulation;
 mod errors;
 mod extensions;

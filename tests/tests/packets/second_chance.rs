@@ -9,7 +9,8 @@ use balancer_common::Reason;
 use crate::agent::{Decap, HandOn, Site, VIP_V4, VIP_V6};
 use crate::counts::Counts;
 use crate::decap::opened;
-use crate::frame::{PORT, Packet, put, summed};
+use crate::errors::{KINDS, KINDS_V6, about};
+use crate::frame::{IP, PORT, Packet, Transport, put, summed};
 use crate::outer::{Outer, inner4};
 use crate::row::{Out, Row, check};
 use crate::run::Verdict;
@@ -167,6 +168,17 @@ impl Sockets {
         })?
     }
 
+    /// A router's error about a segment that the VIP has sent, quoted to its ports and sequence number only.
+    fn error(&self, vip: &str, client_port: u16) -> Result<Vec<u8>> {
+        let client = self.client.local_addr()?.ip().to_string();
+        let sent = Packet::tcp(&client).from(vip).ports(PORT, client_port);
+        let (kind, header) = match client.contains(':') {
+            true => (KINDS_V6[1], 40),
+            false => (KINDS[1], 20),
+        };
+        Ok(about(kind, vip, &sent.frame()[IP..], header + 8))
+    }
+
     /// A segment of the connection.
     fn segment(&self, vip: &str) -> Result<Packet> {
         let client = self.client.local_addr()?;
@@ -198,6 +210,8 @@ fn what_a_socket_knows_is_delivered() -> Result<()> {
             rows.push(goes_on(name, Reason::HandedOn, outer, frame, 21, after));
         }
         check(&bench, &rows)?;
+        let port = sockets.client.local_addr()?.port();
+        check(&bench, &errors(&sockets, vip, port)?)?;
 
         // The server closes first: its side is in time-wait.
         let _ = sockets.server.shutdown(std::net::Shutdown::Both);
@@ -219,16 +233,60 @@ fn what_a_socket_knows_is_delivered() -> Result<()> {
     Ok(())
 }
 
+/// Errors about the connection stay where it is, and those about another flow go on.
+fn errors(sockets: &Sockets, vip: &str, port: u16) -> Result<Vec<Row>> {
+    let mut rows = Vec::new();
+    for outer in BOTH {
+        let name = |what| format!("an error about {what} of {vip}, {outer:?}");
+        let known = sockets.error(vip, port)?;
+        let frame = with(outer, &known, [1, 1, 0, 0], &[21]);
+        let row = delivered(name("a connection"), Reason::Decapsulated, frame, &known);
+        rows.push(row);
+        let frame = from(outer, 20, with(outer, &known, [1, 2, 1, 0], &[20, 22]));
+        let row = delivered(name("one handed on"), Reason::SecondChance, frame, &known);
+        rows.push(row);
+        let home = from(
+            outer,
+            23,
+            with(outer, &known, [1, 2, 2, 1], &[own(outer), 21]),
+        );
+        let row = delivered(
+            name("one at home again"),
+            Reason::NoAlternateLeft,
+            home,
+            &known,
+        );
+        rows.push(row);
+        let other = sockets.error(vip, 9)?;
+        let frame = with(outer, &other, [1, 1, 0, 0], &[21]);
+        let after: (_, &[u8]) = ([1, 1, 1, 0], &[own(outer)]);
+        let name = name("what nobody knows");
+        rows.push(goes_on(name, Reason::HandedOn, outer, frame, 21, after));
+    }
+    Ok(rows)
+}
+
 #[test]
 fn what_opens_a_connection_or_is_none_stays() -> Result<()> {
     let mut rows = Vec::new();
     for outer in BOTH {
         let syn = put(inner4(), 47, &[0x02]);
         let fragment = put(Packet::tcp(VIP_V4).frame(), 20, &[0x20, 0]);
+        let datagram = Packet::new(Transport::Udp, "203.0.113.9")
+            .from(VIP_V4)
+            .frame();
+        let error = about(KINDS[1], VIP_V4, &datagram[IP..], 28);
+        let redirect = about([5, 1, 10, 0, 0, 1], VIP_V4, &datagram[IP..], 28);
         for (what, inner) in [
             ("SYN", syn),
             ("UDP", Packet::udp(VIP_V6).frame()),
             ("a fragment", fragment),
+            ("an error about UDP", error),
+            ("what is no error", redirect),
+            (
+                "an error about no port",
+                about(KINDS[1], VIP_V4, &datagram[IP..], 20),
+            ),
         ] {
             let frame = with(outer, &inner, [1, 1, 0, 0], &[21]);
             rows.push(opened(format!("{what}, {outer:?}"), frame, inner));

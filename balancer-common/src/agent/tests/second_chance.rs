@@ -26,6 +26,12 @@ impl Instance<&[u8]> for Asked {
         assert_eq!(segment.segment.read(0), Some(segment.ports));
         self.0
     }
+
+    fn knows_quoted(&self, quote: &Quote) -> Evidence {
+        assert!(is_sample_vip(&quote.flow.destination));
+        assert_eq!(quote.ipv4, quote.flow.source.is_ipv4());
+        self.0
+    }
 }
 
 /// An address of the fabric, as it stands in an outer header.

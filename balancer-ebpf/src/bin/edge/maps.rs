@@ -9,8 +9,8 @@ use aya_ebpf::{
 use balancer_common::{
     Address,
     abi::{
-        Backend, HistoryRow, LINE_SLOTS, MAX_BACKENDS, MAX_SERVICES, MAX_TABLES, Service,
-        ServiceKey, Slot, SlotLine, Traffic, Vip, program,
+        Backend, HistoryRow, LINE_SLOTS, MAX_BACKENDS, MAX_MEMBERS, MAX_SERVICES, MAX_TABLES,
+        Service, ServiceKey, Slot, SlotLine, Traffic, Vip, program,
     },
     directory::{self, ALL_LINES, Known, Line},
     edge::Tables,
@@ -50,6 +50,9 @@ pub(crate) static HISTORIES: ArrayOfMaps<
 #[map]
 pub(crate) static FRAGMENTS: LruHashMap<Datagram, First> =
     LruHashMap::with_max_entries(fragments::MOST, 0);
+/// The bond of each interface that is a member of one, for tagged frames only.
+#[map]
+pub(crate) static MEMBERS: HashMap<u32, u32> = HashMap::with_max_entries(MAX_MEMBERS, 0);
 /// When the messages to clients are paid for: nanoseconds of the kernel's monotonic clock.
 #[map]
 pub(crate) static TOLD: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);

@@ -9,7 +9,7 @@ use aya_ebpf::{
 };
 use balancer_common::{
     Reason,
-    abi::{Backend, outer},
+    abi::{Backend, outer, program},
     alternates,
     edge::{self, Choice, Moved},
     outer::{Carrying, GueIpv4, GueIpv6, Ipv4, Ipv6, Outer},
@@ -17,12 +17,17 @@ use balancer_common::{
 use balancer_ebpf::{
     counter::count,
     packet::{Head, Packet},
+    tail::call,
 };
 
-use crate::maps::{Maps, TRAFFIC};
+use crate::maps::{Maps, PROGRAMS, TRAFFIC};
 
 /// What stands between the Ethernet addresses and the type of what follows, when a frame comes and when it goes.
 pub(crate) trait Link {
+    /// The outer header to a backend that it can stand in front of, one of [`outer`]; another value for none.
+    fn kind(&self, backend: &Backend) -> u8;
+    /// Goes on to who can, if it cannot.
+    fn give_up(&self, ctx: &XdpContext);
     /// Bytes more when it goes.
     fn growth(&self) -> i32;
     /// The frame that goes, without what stands there.
@@ -35,6 +40,16 @@ pub(crate) trait Link {
 pub(crate) struct Plain;
 
 impl Link for Plain {
+    #[inline(always)]
+    fn kind(&self, backend: &Backend) -> u8 {
+        backend.outer
+    }
+
+    #[inline(always)]
+    fn give_up(&self, ctx: &XdpContext) {
+        call::<{ program::UNUSUAL }>(ctx, &PROGRAMS);
+    }
+
     #[inline(always)]
     fn growth(&self) -> i32 {
         0
@@ -84,7 +99,7 @@ pub(crate) fn transmit<L: Link>(
 #[inline(always)]
 fn plain<L: Link>(ctx: &XdpContext, choice: &Choice<'_>, link: &L) -> Result<(), Reason> {
     let Choice { backend, inner, .. } = choice;
-    match backend.outer {
+    match link.kind(backend) {
         outer::GUE_IPV4 => push::<{ 14 + GueIpv4::LENGTH }, _>(ctx, choice, link, |head| {
             GueIpv4::write(head, backend, inner);
         }),
@@ -97,7 +112,10 @@ fn plain<L: Link>(ctx: &XdpContext, choice: &Choice<'_>, link: &L) -> Result<(),
         outer::IPV6 => push::<{ 14 + Ipv6::LENGTH }, _>(ctx, choice, link, |head| {
             Ipv6::write(head, backend, inner);
         }),
-        _ => Err(Reason::NoBackend),
+        _ => {
+            link.give_up(ctx);
+            Err(Reason::NoBackend)
+        }
     }
 }
 
@@ -109,7 +127,14 @@ fn carrying<L: Link>(
     link: &L,
     moved: Moved,
 ) -> Result<(), Reason> {
-    let ipv4 = choice.backend.outer == outer::GUE_IPV4;
+    let ipv4 = match link.kind(choice.backend) {
+        outer::GUE_IPV4 => true,
+        outer::GUE_IPV6 => false,
+        _ => {
+            link.give_up(ctx);
+            return Err(Reason::NoBackend);
+        }
+    };
     match edge::alternates(&Maps, choice, moved)? {
         [Some(a), Some(b), Some(c)] if ipv4 => {
             carry4::<3, { grown4(3) }, _>(ctx, choice, link, [a, b, c])

@@ -12,7 +12,7 @@ use balancer_ebpf::packet::Packet;
 use crate::{
     echo,
     end::refuse,
-    maps::{HASH_KEY, Maps},
+    maps::{HASH_KEY, MEMBERS, Maps},
     send::{Link, ingress, transmit},
 };
 
@@ -23,6 +23,14 @@ struct Tagged {
 }
 
 impl Link for Tagged {
+    #[inline(always)]
+    fn kind(&self, backend: &Backend) -> u8 {
+        backend.kind()
+    }
+
+    #[inline(always)]
+    fn give_up(&self, _: &XdpContext) {}
+
     #[inline(always)]
     fn growth(&self) -> i32 {
         self.leave.length as i32 - self.came.length as i32
@@ -44,7 +52,18 @@ impl Link for Tagged {
     }
 }
 
-/// Balances what `balance` can't read.
+/// What a tag means something on: the interface that the frame came in by, or the bond that it is a member of.
+#[inline(always)]
+fn wire(ctx: &XdpContext, came: &Tags) -> u32 {
+    let ingress = ingress(ctx);
+    if came.length == 0 {
+        return ingress;
+    }
+    // SAFETY: the value is copied at once.
+    unsafe { MEMBERS.get(&ingress).copied() }.unwrap_or(ingress)
+}
+
+/// Balances what `balance` can't read, or can't write: frames that leave with tags.
 #[xdp]
 pub fn unusual(ctx: XdpContext) -> u32 {
     let packet = Packet::new(ctx.data(), ctx.data_end());
@@ -53,7 +72,10 @@ pub fn unusual(ctx: XdpContext) -> u32 {
     let met = match unusual::judge(packet, &came, &Maps, &HASH_KEY.load()) {
         Ok(Fate::Answered(reply)) => Err(echo::answer(packet, came.length, &reply)),
         Ok(Fate::Sent(choice)) => {
-            let leave = came.leaving_by(choice.backend.interface, ingress(&ctx));
+            let leave = match Tags::of(choice.backend) {
+                Some(tags) => tags,
+                None => came.leaving_by(choice.backend.interface, wire(&ctx, &came)),
+            };
             transmit(&ctx, &choice, &Tagged { came, leave })
         }
         Err(reason) => Err(reason),

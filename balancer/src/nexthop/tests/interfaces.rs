@@ -28,6 +28,9 @@ fn an_interface_is_seen_as_it_is() {
         up: true,
         xdp: None,
         veth: true,
+        vlan: None,
+        bond: false,
+        controller: None,
     };
     assert_eq!(seen, expected);
     edge.ip("link set e0 down");

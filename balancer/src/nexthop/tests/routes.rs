@@ -11,6 +11,7 @@ fn an_on_link_backend_is_reached_at_its_own_mac() {
         destination_mac: there.mac,
         source: ip("10.0.0.1"),
         mtu: 1500,
+        tags: [None; 2],
     };
     assert_eq!(next_hop, expected);
 }

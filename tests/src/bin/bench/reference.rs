@@ -12,6 +12,7 @@ use balancer_common::abi::{self, HistoryRow, Service, ServiceKey, Slot, outer};
 use balancer_common::agent::{self, Evidence, Fate as Opened, Instance, Segment};
 use balancer_common::edge::{self, Tables};
 use balancer_common::flow::HashKey;
+use balancer_common::quoted::Quote;
 use balancer_common::reason::Verdict as Fate;
 use balancer_common::{Address, Reason, alternates};
 
@@ -187,6 +188,7 @@ fn next_hops(state: &State, way: &Way) -> BTreeMap<IpAddr, NextHop> {
                 destination_mac: [0; 6],
                 source: address,
                 mtu: way.mtu,
+                tags: [None; 2],
             };
             (address, hop)
         })
@@ -262,6 +264,10 @@ impl Instance<&[u8]> for Serving {
     }
 
     fn knows(&self, _: &Segment<&[u8]>) -> Evidence {
+        Evidence::Known
+    }
+
+    fn knows_quoted(&self, _: &Quote) -> Evidence {
         Evidence::Known
     }
 }
