@@ -35,6 +35,11 @@ impl Count {
         self.failed += 1;
     }
 
+    /// Counts a test that was left out.
+    pub(crate) fn add_skipped(&mut self) {
+        self.ignored += 1;
+    }
+
     /// The closing line. A runner that died took at least one test with it.
     pub(crate) fn summary(&self) -> String {
         let failed = self.failed + self.unfinished;

@@ -56,10 +56,12 @@ impl Machine<'_> {
         };
         // An oops ends the guest: no test can tell anything after it.
         // Changing page tables at each system call is what an emulator is slowest at, and nobody attacks a guest of tests.
+        // What was translated of a program is of use again where it lies at the same address the next time.
         // What the kernel doesn't know, its first process has in its environment.
         let slowness = acceleration.slowness();
         let line = format!(
-            "console=ttyS0 loglevel=4 oops=panic panic=-1 mitigations=off BALANCER_SLOWNESS={slowness} {words}"
+            "console=ttyS0 loglevel=4 oops=panic panic=-1 mitigations=off norandmaps \
+             BALANCER_SLOWNESS={slowness} {words}"
         );
         let root = "local,path=/,mount_tag=host,security_model=none,readonly=on,multidevs=remap";
         qemu.args(["-smp", "2", "-m", "2048", "-nodefaults", "-no-user-config"])
