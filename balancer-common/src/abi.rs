@@ -165,7 +165,7 @@ pub struct Backend {
     /// control information of up to two VLAN tags, outermost first. The next hop's is within one word, so that a change of
     /// it is never seen half done.
     pub macs: [u64; 2],
-    /// The outer source.
+    /// The outer source, or where it lies.
     pub source: Address,
     /// The outer destination.
     pub destination: Address,
@@ -178,7 +178,12 @@ pub struct Backend {
     /// Which outer header, and behind which tags: of [`outer`]; 0 for a record that is nobody's.
     pub outer: u8,
     /// Zero.
-    pub padding: [u8; 5],
+    pub padding: u8,
+    /// The bits of the outer source's last 16, host order, that vary with the flow; they are zero in `source`. Daemons that
+    /// do not know of it left it zero, and programs that do not leave the source as it is.
+    pub varying: u16,
+    /// Zero.
+    pub rest: [u8; 2],
 }
 
 const _: () = assert!(size_of::<Backend>() == 64);
@@ -218,7 +223,9 @@ impl Backend {
         interface: 0,
         longest_inner: 0,
         outer: 0,
-        padding: [0; 5],
+        padding: 0,
+        varying: 0,
+        rest: [0; 2],
     };
 
     /// A record for packets to `destination` in the outer header `outer`, still without a next hop.
@@ -234,6 +241,15 @@ impl Backend {
             outer,
             ..Self::EMPTY
         }
+    }
+
+    /// The record with so many last bits of the source, all zero, varying with the flow: 16 at most, and none where a UDP
+    /// port does.
+    pub fn varying(mut self, bits: u8) -> Self {
+        if matches!(self.outer & outer::KIND, outer::IPV4 | outer::IPV6) {
+            self.varying = ((1_u32 << bits.min(16)) - 1) as u16;
+        }
+        self
     }
 
     /// The record with a next hop: `mtu` is the longest IP packet, in bytes, that it takes.

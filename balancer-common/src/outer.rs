@@ -67,6 +67,7 @@ impl Outer for Ipv4 {
             inner.length + Self::LENGTH,
             inner.tos,
             IpProto::Ipv4,
+            varied(backend, inner),
         );
     }
 }
@@ -77,7 +78,8 @@ impl Outer for Ipv6 {
     #[inline(always)]
     fn write<M: FrameMut + ?Sized>(frame: &mut M, backend: &Backend, inner: &Inner) {
         write_ethernet(frame, backend, EtherType::Ipv6);
-        write_ipv6(frame, backend, inner, inner.length, inner.protocol);
+        let host = varied(backend, inner);
+        write_ipv6(frame, backend, inner, inner.length, inner.protocol, host);
     }
 }
 
@@ -93,6 +95,7 @@ impl Outer for GueIpv4 {
             inner.length + Self::LENGTH,
             inner.tos,
             IpProto::Udp,
+            0,
         );
         write_gue(frame, EthHdr::LEN + Ipv4Hdr::LEN, inner, 0);
     }
@@ -110,6 +113,7 @@ impl Outer for GueIpv6 {
             inner,
             inner.length + UDP_GUE,
             IpProto::Udp as u8,
+            0,
         );
         write_gue(frame, EthHdr::LEN + Ipv6Hdr::LEN, inner, 0);
     }
@@ -141,7 +145,7 @@ impl<const N: usize> Carrying<N> for GueIpv4 {
     ) {
         let length = inner.length + <Self as Carrying<N>>::GROWTH;
         write_ethernet(frame, backend, EtherType::Ipv4);
-        write_ipv4(frame, backend, length, inner.tos, IpProto::Udp);
+        write_ipv4(frame, backend, length, inner.tos, IpProto::Udp, 0);
         let at = EthHdr::LEN + Ipv4Hdr::LEN;
         write_gue(frame, at, inner, alternates::length(N, 4));
         let at = at + UDP_GUE;
@@ -165,7 +169,7 @@ impl<const N: usize> Carrying<N> for GueIpv6 {
     ) {
         let payload = inner.length + UDP_GUE + alternates::length(N, 16);
         write_ethernet(frame, backend, EtherType::Ipv6);
-        write_ipv6(frame, backend, inner, payload, IpProto::Udp as u8);
+        write_ipv6(frame, backend, inner, payload, IpProto::Udp as u8, 0);
         let at = EthHdr::LEN + Ipv6Hdr::LEN;
         write_gue(frame, at, inner, alternates::length(N, 16));
         let at = at + UDP_GUE;
@@ -185,7 +189,14 @@ fn write_ethernet<M: FrameMut + ?Sized>(frame: &mut M, backend: &Backend, ether_
     frame.write(12, ether_type as u16);
 }
 
-/// Identification 0 with don't-fragment: an atomic datagram (RFC 6864), which no fabric may split.
+/// The source's last 16 bits, as far as they are the flow's: without a port, what a receiver spreads its load by.
+#[inline(always)]
+fn varied(backend: &Backend, inner: &Inner) -> u16 {
+    inner.hash as u16 & backend.varying
+}
+
+/// Identification 0 with don't-fragment: an atomic datagram (RFC 6864), which no fabric may split. `host` is what stands in the
+/// last 16 bits of the source besides the record's.
 #[inline(always)]
 fn write_ipv4<M: FrameMut + ?Sized>(
     frame: &mut M,
@@ -193,9 +204,11 @@ fn write_ipv4<M: FrameMut + ?Sized>(
     length: usize,
     tos: u8,
     protocol: IpProto,
+    host: u16,
 ) {
     let at = EthHdr::LEN;
-    let checksum = checksum::finish(backend.ipv4_sum + length as u32 + u32::from(tos));
+    let sum = backend.ipv4_sum + length as u32 + u32::from(tos) + u32::from(host);
+    let checksum = checksum::finish(sum);
     frame.write(at, 0x45_u8);
     frame.write(at + 1, tos);
     frame.write(at + 2, (length as u16).to_be());
@@ -204,7 +217,10 @@ fn write_ipv4<M: FrameMut + ?Sized>(
     frame.write(at + 8, 64_u8);
     frame.write(at + 9, protocol as u8);
     frame.write(at + 10, checksum.to_be());
-    frame.write(at + 12, backend.source.ipv4_word());
+    frame.write(
+        at + 12,
+        backend.source.ipv4_word() | u32::from(host).to_be(),
+    );
     frame.write(at + 16, backend.destination.ipv4_word());
 }
 
@@ -215,6 +231,7 @@ fn write_ipv6<M: FrameMut + ?Sized>(
     inner: &Inner,
     payload: usize,
     protocol: u8,
+    host: u16,
 ) {
     let at = EthHdr::LEN;
     // The source port's bits are left out of the flow label, so that either spreads on its own.
@@ -225,7 +242,7 @@ fn write_ipv6<M: FrameMut + ?Sized>(
     frame.write(at + 6, protocol);
     frame.write(at + 7, 64_u8);
     frame.write(at + 8, backend.source.0[0]);
-    frame.write(at + 16, backend.source.0[1]);
+    frame.write(at + 16, backend.source.0[1] | u64::from(host).to_be());
     frame.write(at + 24, backend.destination.0[0]);
     frame.write(at + 32, backend.destination.0[1]);
 }
@@ -243,137 +260,4 @@ fn write_gue<M: FrameMut + ?Sized>(frame: &mut M, at: usize, inner: &Inner, priv
 }
 
 #[cfg(test)]
-mod tests {
-    use etherparse::{Ipv4HeaderSlice, Ipv6HeaderSlice, UdpHeaderSlice};
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::{Address, abi::outer, sample};
-
-    const LONGEST: usize = 1_400;
-
-    fn backend(outer: u8) -> Backend {
-        let (source, destination) = match outer {
-            outer::IPV4 | outer::GUE_IPV4 => (
-                Address::from_ipv4(sample::EDGE_V4),
-                Address::from_ipv4(sample::BACKEND_V4),
-            ),
-            _ => (
-                Address::from_ipv6(sample::EDGE_V6),
-                Address::from_ipv6(sample::BACKEND_V6),
-            ),
-        };
-        Backend::new(outer, source, destination).via(
-            3,
-            [2, 0, 0, 0, 0, 9],
-            [2, 0, 0, 0, 0, 2],
-            1_500,
-        )
-    }
-
-    /// The Ethernet and outer headers.
-    fn written<O: Outer>(kind: u8, inner: &Inner) -> Vec<u8> {
-        let mut frame = vec![0xee; EthHdr::LEN + O::LENGTH];
-        O::write(&mut frame[..], &backend(kind), inner);
-        assert_eq!(frame[..12], [2, 0, 0, 0, 0, 9, 2, 0, 0, 0, 0, 2]);
-        frame
-    }
-
-    fn check_ipv4(frame: &[u8], inner: &Inner, added: usize, protocol: u8) {
-        assert_eq!(frame[12..14], [0x08, 0x00]);
-        let header = Ipv4HeaderSlice::from_slice(&frame[14..]).unwrap();
-        assert_eq!(usize::from(header.total_len()), inner.length + added);
-        assert_eq!(
-            header.header_checksum(),
-            header.to_header().calc_header_checksum()
-        );
-        assert_eq!((frame[15], header.ttl(), header.ihl()), (inner.tos, 64, 5));
-        assert_eq!(header.protocol().0, protocol);
-        assert!(header.dont_fragment() && !header.is_fragmenting_payload());
-        assert_eq!(header.identification(), 0);
-        assert_eq!(header.source(), sample::EDGE_V4);
-        assert_eq!(header.destination(), sample::BACKEND_V4);
-    }
-
-    fn check_ipv6(frame: &[u8], inner: &Inner, added: usize, protocol: u8) {
-        assert_eq!(frame[12..14], [0x86, 0xdd]);
-        let header = Ipv6HeaderSlice::from_slice(&frame[14..]).unwrap();
-        assert_eq!(usize::from(header.payload_length()), inner.length + added);
-        assert_eq!(header.traffic_class(), inner.tos);
-        assert_eq!((header.hop_limit(), header.next_header().0), (64, protocol));
-        assert_eq!(header.source(), sample::EDGE_V6);
-        assert_eq!(header.destination(), sample::BACKEND_V6);
-    }
-
-    fn check_gue(frame: &[u8], inner: &Inner) {
-        let udp = UdpHeaderSlice::from_slice(frame).unwrap();
-        assert_eq!((udp.destination_port(), udp.checksum()), (6080, 0));
-        assert_eq!(usize::from(udp.length()), inner.length + 12);
-        assert_eq!(u64::from(udp.source_port()), 0xc000 | inner.hash & 0x3fff);
-        assert_eq!(frame[8..], [0, inner.protocol, 0, 0]);
-    }
-
-    proptest! {
-        #[test]
-        fn every_header_is_what_another_parser_expects(
-            length in 20..=LONGEST,
-            tos: u8,
-            protocol in prop_oneof![Just(4_u8), Just(41)],
-            hash: u64,
-        ) {
-            let inner = Inner { length, tos, protocol, hash };
-            check_ipv4(&written::<Ipv4>(outer::IPV4, &inner), &inner, 20, 4);
-            check_ipv6(&written::<Ipv6>(outer::IPV6, &inner), &inner, 0, protocol);
-            let gue = written::<GueIpv4>(outer::GUE_IPV4, &inner);
-            check_ipv4(&gue, &inner, 32, 17);
-            check_gue(&gue[34..], &inner);
-            let gue = written::<GueIpv6>(outer::GUE_IPV6, &inner);
-            check_ipv6(&gue, &inner, 12, 17);
-            check_gue(&gue[54..], &inner);
-        }
-
-        /// Any addresses, and sums around the values at which a fold carries.
-        #[test]
-        fn the_header_checksum_is_right_between_any_addresses(
-            source: [u8; 4],
-            network: [u8; 2],
-            near in 0_u16..4,
-            length in 20..=LONGEST,
-        ) {
-            let inner = Inner { length, tos: 0, protocol: 4, hash: 0 };
-            let zero = Backend::new(
-                outer::IPV4,
-                Address::from_ipv4(source),
-                Address::from_ipv4([network[0], network[1], 0, 0]),
-            );
-            // The host's word makes the sum end in ffff, or one to three less.
-            let so_far = zero.ipv4_sum + (length + Ipv4::LENGTH) as u32;
-            let [high, low] = (!near).wrapping_sub(so_far as u16).to_be_bytes();
-            let destination = [network[0], network[1], high, low];
-            let backend = Backend::new(
-                outer::IPV4,
-                Address::from_ipv4(source),
-                Address::from_ipv4(destination),
-            );
-            let mut frame = [0; EthHdr::LEN + Ipv4::LENGTH];
-            Ipv4::write(&mut frame[..], &backend, &inner);
-            let header = Ipv4HeaderSlice::from_slice(&frame[14..]).unwrap();
-            prop_assert_eq!(header.source(), source);
-            prop_assert_eq!(header.destination(), destination);
-            prop_assert_eq!(
-                header.header_checksum(),
-                header.to_header().calc_header_checksum()
-            );
-        }
-
-        #[test]
-        fn the_flow_label_leaves_out_the_bits_of_the_source_port(low in 0_u64..1 << 14, high: u64) {
-            let label = |hash| {
-                let inner = Inner { length: 40, tos: 0, protocol: 4, hash };
-                let frame = written::<Ipv6>(outer::IPV6, &inner);
-                Ipv6HeaderSlice::from_slice(&frame[14..]).unwrap().flow_label()
-            };
-            prop_assert_eq!(label(high << 14 | low), label(high << 14));
-        }
-    }
-}
+mod tests;

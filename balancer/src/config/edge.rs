@@ -1,16 +1,19 @@
 //! `edge.toml`: how `lbd edge` runs, and the services that it starts with.
 
 use std::{
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, SocketAddr},
     path::PathBuf,
     str::FromStr,
 };
+
+use ipnet::{Ipv4Net, Ipv6Net};
 
 use super::{
     ConfigError,
     announce::{AnnounceConfig, announce},
     api::{ApiListen, api_listen},
     digest::services_digest,
+    outer_source,
     section::{Section, Source, Value},
     services::services,
 };
@@ -47,10 +50,10 @@ pub struct EdgeConfig {
     pub agent_token_file: Option<PathBuf>,
     /// Where Prometheus finds the daemon; nowhere if `None`.
     pub metrics_listen: Option<SocketAddr>,
-    /// The outer source towards IPv4 backends; the route's own if `None`.
-    pub source_ipv4: Option<Ipv4Addr>,
-    /// The outer source towards IPv6 backends; the route's own if `None`.
-    pub source_ipv6: Option<Ipv6Addr>,
+    /// The outer source towards IPv4 backends, or where it lies; the route's own if `None`.
+    pub source_ipv4: Option<Ipv4Net>,
+    /// The outer source towards IPv6 backends, or where it lies; the route's own if `None`.
+    pub source_ipv6: Option<Ipv6Net>,
     /// The key of the flow hash; if `None`, the one in the state file, or a random one.
     pub hash_key: Option<u64>,
     /// The declared services.
@@ -114,16 +117,8 @@ impl EdgeConfig {
                 None => None,
             },
             metrics_listen: metrics_listen(&file)?,
-            source_ipv4: source_address::<Ipv4Addr>(
-                &file,
-                "source_ipv4",
-                "an IPv4 address in quotes",
-            )?,
-            source_ipv6: source_address::<Ipv6Addr>(
-                &file,
-                "source_ipv6",
-                "an IPv6 address in quotes",
-            )?,
+            source_ipv4: outer_source::ipv4(&file)?,
+            source_ipv6: outer_source::ipv6(&file)?,
             hash_key: hash_key(&file)?,
             services_digest: declared.as_deref().map(services_digest),
             services: declared.unwrap_or_default(),

@@ -13,6 +13,7 @@ mod endpoint;
 mod error;
 mod fleet;
 mod host_network;
+mod outer_source;
 mod section;
 mod services;
 

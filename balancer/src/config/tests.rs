@@ -21,7 +21,7 @@ pin_dir = "/sys/fs/bpf/edge-a"
 state_dir = "/srv/balancer"
 api_socket = "/run/edge-a.sock"
 metrics_listen = "127.0.0.1:9107"
-source_ipv4 = "10.1.0.2"
+source_ipv4 = "10.64.0.0/16"
 source_ipv6 = "2001:db8:1::2"
 hash_key = "0123456789abcdef"
 debug_packets = true
@@ -60,8 +60,11 @@ fn a_full_edge_file_says_everything() {
         config.metrics_listen,
         Some("127.0.0.1:9107".parse().unwrap())
     );
-    assert_eq!(config.source_ipv4, Some("10.1.0.2".parse().unwrap()));
-    assert_eq!(config.source_ipv6, Some("2001:db8:1::2".parse().unwrap()));
+    assert_eq!(config.source_ipv4, Some("10.64.0.0/16".parse().unwrap()));
+    assert_eq!(
+        config.source_ipv6,
+        Some("2001:db8:1::2/128".parse().unwrap())
+    );
     assert_eq!(config.hash_key, Some(0x0123_4567_89ab_cdef));
 
     let [web, dns] = config.services.as_slice() else {

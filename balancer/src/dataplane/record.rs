@@ -52,6 +52,7 @@ pub(super) fn backend(record: &BackendRecord) -> abi::Backend {
     let backend = abi::Backend::new(outer, Address::from(source), Address::from(record.address));
     match &record.next_hop {
         Some(hop) => backend
+            .varying(hop.source_bits)
             .via(hop.interface, hop.destination_mac, hop.source_mac, hop.mtu)
             .tagged(hop.tags),
         None => backend,

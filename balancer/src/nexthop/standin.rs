@@ -47,6 +47,7 @@ mod tests {
             source_mac: [2; 6],
             destination_mac: [4; 6],
             source: [10, 0, 0, 1].into(),
+            source_bits: 0,
             mtu: 1_500,
             tags: [None; 2],
         }

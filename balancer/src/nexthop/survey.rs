@@ -2,10 +2,11 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    net::IpAddr,
 };
 
 use futures::{StreamExt, TryFutureExt, TryStreamExt, stream};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use rtnetlink::Handle;
 
 use super::{
@@ -20,24 +21,24 @@ use super::{
 /// Questions on their way at once; their answers fit a socket's receive buffer many times over.
 pub(crate) const AT_ONCE: usize = 32;
 
-/// Outer source addresses that the operator chose; without one, the route's own is taken.
+/// Outer sources that the operator chose, or where they lie; without one, the route's own is taken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sources {
     /// For backends with IPv4 addresses.
-    pub ipv4: Option<Ipv4Addr>,
+    pub ipv4: Option<Ipv4Net>,
     /// For backends with IPv6 addresses.
-    pub ipv6: Option<Ipv6Addr>,
+    pub ipv6: Option<Ipv6Net>,
 }
 
 impl Sources {
-    fn for_address(self, address: IpAddr, route: &Route) -> Option<IpAddr> {
+    fn for_address(self, address: IpAddr, route: &Route) -> Option<IpNet> {
         let chosen = match address {
-            IpAddr::V4(_) => self.ipv4.map(IpAddr::from),
-            IpAddr::V6(_) => self.ipv6.map(IpAddr::from),
+            IpAddr::V4(_) => self.ipv4.map(IpNet::from),
+            IpAddr::V6(_) => self.ipv6.map(IpNet::from),
         };
         chosen
-            .or(route.source)
-            .filter(|source| source.is_ipv4() == address.is_ipv4())
+            .or(route.source.map(IpNet::from))
+            .filter(|source| source.addr().is_ipv4() == address.is_ipv4())
     }
 }
 
@@ -97,11 +98,13 @@ impl Survey {
         let next_hop = |address: IpAddr, route: &Route| {
             let link = self.links.get(&route.interface)?;
             let exit = Exit::of(link, &self.links)?;
+            let source = sources.for_address(address, route)?;
             Some(NextHop {
                 interface: exit.interface,
                 source_mac: link.mac,
                 destination_mac: memory.mac((route.interface, route.neighbour))?,
-                source: sources.for_address(address, route)?,
+                source: source.addr(),
+                source_bits: source.max_prefix_len() - source.prefix_len(),
                 mtu: route.mtu.unwrap_or(exit.mtu).min(exit.mtu),
                 tags: exit.tags,
             })

@@ -23,6 +23,8 @@ pub struct NextHop {
     pub destination_mac: [u8; 6],
     /// The outer source, of the backend's address family.
     pub source: IpAddr,
+    /// How many of its last bits, which are zero, vary with the flow where the outer header has no port.
+    pub source_bits: u8,
     /// The largest IP packet that fits, in bytes.
     pub mtu: u32,
     /// The VLAN tags that frames leave with, whatever they came with, outermost first: protocol and control information,

@@ -77,6 +77,7 @@ fn hop(n: u8) -> NextHop {
         source_mac: [2, 0, 0, 0, 0, 1],
         destination_mac: [2, 0, 0, 0, 1, n],
         source: address(200),
+        source_bits: 0,
         mtu: 1_500,
         tags: [None; 2],
     }

@@ -106,7 +106,7 @@ fn balance_and_the_pure_function_choose_alike() -> Result<()> {
     let rounds = rounds();
     let mut reasons = BTreeSet::new();
     for round in &rounds {
-        let mut site = Site::new(&services)?;
+        let mut site = Site::within(&services, ["10.64.0.0/20", "fd00:64::/64"])?;
         site.split(first_buffer);
         let likeness = site.likeness();
         let mut decide = |frames: &[Vec<u8>]| -> Vec<(Ran, Counts)> {

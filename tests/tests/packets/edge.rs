@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, ensure};
 use aya::programs::ProgramInfo;
 use balancer::reconcile::NextHop;
+use ipnet::IpNet;
 use testbed::{Edge, EdgeOptions, Namespace, World, assert_native_xdp};
 
 use crate::counts::Counts;
@@ -41,6 +42,9 @@ pub(crate) const ENCAPSULATIONS: &[Service] = &[
     ("carry", "198.51.100.12", "gue", &["172.31.132.127"]),
 ];
 
+/// Prefixes of outer sources, IPv4 and IPv6.
+pub(crate) type Prefixes = [&'static str; 2];
+
 /// What the interfaces take when a test says nothing else, bytes.
 const MTU: u32 = 1_600;
 
@@ -73,17 +77,27 @@ pub(crate) struct Site {
     likeness: Option<Likeness>,
     first: Option<FirstBuffer>,
     mtu: u32,
+    sources: Option<Prefixes>,
     wire: Namespace,
     world: World,
 }
 
 impl Site {
     pub(crate) fn new(services: &[Service]) -> Result<Site> {
-        Site::with_mtu(services, MTU)
+        Site::build(services, MTU, None)
     }
 
     /// The same, with interfaces that take IP packets of so many bytes.
     pub(crate) fn with_mtu(services: &[Service], mtu: u32) -> Result<Site> {
+        Site::build(services, mtu, None)
+    }
+
+    /// The same, with outer sources within these prefixes, IPv4 and IPv6.
+    pub(crate) fn within(services: &[Service], prefixes: Prefixes) -> Result<Site> {
+        Site::build(services, MTU, Some(prefixes))
+    }
+
+    fn build(services: &[Service], mtu: u32, sources: Option<Prefixes>) -> Result<Site> {
         let world = World::new()?;
         let wire = world.add_namespace("wire")?;
         let namespace = world.add_namespace("edge")?;
@@ -106,8 +120,12 @@ impl Site {
              route add 10.3.0.0/24 via 10.1.0.1\n\
              route add 172.16.0.0/12 via 10.1.0.1\n")?;
         namespace.ip(&neighbours(services))?;
+        let mut settings = format!("hash_key = \"{HASH_KEY}\"\n");
+        if let Some([ipv4, ipv6]) = sources {
+            settings += &format!("source_ipv4 = \"{ipv4}\"\nsource_ipv6 = \"{ipv6}\"\n");
+        }
         let options = EdgeOptions {
-            settings: format!("hash_key = \"{HASH_KEY}\"\n"),
+            settings,
             services: services.iter().map(toml).collect(),
         };
         let edge = Edge::start(&world, "edge", &namespace, &options)?;
@@ -123,6 +141,7 @@ impl Site {
             likeness: None,
             first: None,
             mtu,
+            sources,
             wire,
             world,
         };
@@ -165,11 +184,18 @@ impl Site {
     pub(crate) fn next_hops(&self) -> Result<BTreeMap<IpAddr, NextHop>> {
         let eth1 = index(&self.namespace, "eth1")?;
         let hop = |interface, source_mac, host, source: &str| {
+            let source: IpAddr = source.parse()?;
+            let chosen = self.sources.map(|[ipv4, ipv6]| match source {
+                IpAddr::V4(_) => ipv4.parse(),
+                IpAddr::V6(_) => ipv6.parse(),
+            });
+            let source = chosen.unwrap_or(Ok(IpNet::from(source)))?;
             Ok(NextHop {
                 interface,
                 source_mac,
                 destination_mac: host,
-                source: source.parse()?,
+                source: source.addr(),
+                source_bits: source.max_prefix_len() - source.prefix_len(),
                 mtu: self.mtu,
                 tags: [None; 2],
             })

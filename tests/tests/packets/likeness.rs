@@ -297,10 +297,12 @@ fn backend(record: &BackendRecord) -> abi::Backend {
         source_mac,
         destination_mac,
         source,
+        source_bits,
         mtu,
         tags,
     } = hop;
     abi::Backend::new(kind, source.into(), record.address.into())
+        .varying(source_bits)
         .via(interface, destination_mac, source_mac, mtu)
         .tagged(tags)
 }

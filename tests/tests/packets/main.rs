@@ -31,6 +31,7 @@ mod likeness;
 mod mutation;
 mod oracle;
 mod outer;
+mod outer_source;
 mod rounds;
 mod row;
 mod run;

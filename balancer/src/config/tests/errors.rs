@@ -253,11 +253,27 @@ fn a_text_that_is_no_address_path_or_name() {
     );
     edge(
         "source_ipv4 = \"::1\"<-",
-        "key `source_ipv4`: \"::1\": invalid IPv4 address syntax; expected an IPv4 address in quotes",
+        "key `source_ipv4`: \"::1\": invalid IPv4 address syntax; expected an IPv4 address or prefix in quotes",
+    );
+    edge(
+        "source_ipv4 = \"10.64.0.1/16\"<-",
+        "key `source_ipv4`: 10.64.0.1/16 has bits set behind its prefix; expected \"10.64.0.0/16\"",
+    );
+    edge(
+        "source_ipv4 = \"10.0.0.0/15\"<-",
+        "key `source_ipv4`: 10.0.0.0/15 is more than an edge can use; expected a prefix of 16 bits or more",
+    );
+    edge(
+        "source_ipv4 = \"fd00::/64\"<-",
+        "key `source_ipv4`: \"fd00::/64\": invalid IP address syntax; expected an IPv4 address or prefix in quotes",
+    );
+    edge(
+        "source_ipv6 = \"fd00::/63\"<-",
+        "key `source_ipv6`: fd00::/63 is more than an edge can use; expected a prefix of 64 bits or more",
     );
     edge(
         "source_ipv6 = \"::1\"<-",
-        "key `source_ipv6`: ::1 is a loopback address; expected an address of this edge",
+        "key `source_ipv6`: ::1 is a loopback address; expected an address or a prefix of this edge",
     );
     for name in ["", "sixteen-letters-", "a/b", "a b", "..", "eth0:1"] {
         let text = format!("version = 1\ninterface = \"{name}\"");

@@ -10,6 +10,7 @@ fn an_on_link_backend_is_reached_at_its_own_mac() {
         source_mac: here.mac,
         destination_mac: there.mac,
         source: ip("10.0.0.1"),
+        source_bits: 0,
         mtu: 1500,
         tags: [None; 2],
     };
@@ -93,12 +94,14 @@ fn the_operators_source_wins_and_the_routes_preferred_one_comes_next() {
         ip("10.0.0.77")
     );
     let sources = Sources {
-        ipv4: Some("192.0.2.7".parse().expect("v4")),
+        ipv4: Some("192.0.2.0/28".parse().expect("v4")),
         ipv6: None,
     };
     let mut follower = Follower::start_with(&edge, &["10.9.1.1", "fd00::2"], sources);
-    assert_eq!(follower.next_hop("10.9.1.1").source, ip("192.0.2.7"));
-    assert_eq!(follower.next_hop("fd00::2").source, ip("fd00::1"));
+    let chosen = follower.next_hop("10.9.1.1");
+    assert_eq!((chosen.source, chosen.source_bits), (ip("192.0.2.0"), 4));
+    let own = follower.next_hop("fd00::2");
+    assert_eq!((own.source, own.source_bits), (ip("fd00::1"), 0));
 }
 
 #[test]

@@ -187,6 +187,7 @@ fn next_hops(state: &State, way: &Way) -> BTreeMap<IpAddr, NextHop> {
                 source_mac: [0; 6],
                 destination_mac: [0; 6],
                 source: address,
+                source_bits: 0,
                 mtu: way.mtu,
                 tags: [None; 2],
             };
