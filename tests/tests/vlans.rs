@@ -90,11 +90,11 @@ impl Bed {
     fn answered(&self) -> Result<()> {
         for workload in [&self.once, &self.twice] {
             let client = &self.topology.client;
-            let load = Load::send(client, workload.target, workload.protocol, 10, 40)?;
+            let load = Load::send(client, workload.target, workload.protocol, 100, 100)?;
             let name = &workload.name;
             ensure!(load.failed() == 0, "{name}: {:?}", load.failures());
             ensure!(
-                load.names().get("four") == Some(&40),
+                load.names().get("four") == Some(&100),
                 "{name}: {:?}",
                 load.names()
             );
