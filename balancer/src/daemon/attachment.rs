@@ -21,8 +21,8 @@ pub(super) struct Attachment {
     pub(super) xdp: Option<AttachedXdp>,
     /// Whether it is set up and has a carrier.
     up: bool,
-    /// Whether it takes VLAN tags off before the program sees the frame.
-    takes_tags_off: bool,
+    /// Who takes VLAN tags off before the program sees the frame: itself, or members of a bond.
+    taking_tags_off: Vec<String>,
     /// What is wrong with it now.
     fault: Option<String>,
 }
@@ -34,7 +34,7 @@ impl Attachment {
             index: interface.index,
             xdp: None,
             up: true,
-            takes_tags_off: false,
+            taking_tags_off: Vec::new(),
             fault: None,
         }
     }
@@ -54,9 +54,7 @@ impl Attachment {
         if self.xdp.is_some() && !self.up {
             warnings.push(format!("{interface} is down: no packet comes by it"));
         }
-        if self.takes_tags_off {
-            warnings.push(tags_taken_off(interface));
-        }
+        warnings.extend(self.taking_tags_off.iter().map(|name| tags_taken_off(name)));
         warnings
     }
 
@@ -68,21 +66,23 @@ impl Attachment {
                 None => "detached".to_owned(),
             },
             up: self.up,
-            takes_tags_off: self.takes_tags_off,
+            takes_tags_off: !self.taking_tags_off.is_empty(),
         }
     }
 
     /// Asks again each time: the operator may have changed it.
     async fn look_at_tags(&mut self, view: &InterfaceView) {
-        let takes = match nexthop::takes_tags_off(view).await {
-            Ok(takes) => takes,
+        let taking = match nexthop::taking_tags_off(view).await {
+            Ok(taking) => taking,
             // The interface has just gone, or the kernel cannot tell (before 5.6).
             Err(error) => return debug!("{}: {error}", self.interface),
         };
-        if takes && !self.takes_tags_off {
-            warn!("{}", tags_taken_off(&self.interface));
+        for name in &taking {
+            if !self.taking_tags_off.contains(name) {
+                warn!("{}", tags_taken_off(name));
+            }
         }
-        self.takes_tags_off = takes;
+        self.taking_tags_off = taking;
     }
 }
 
@@ -254,7 +254,7 @@ mod tests {
     fn an_interface_that_takes_tags_off_is_told_with_the_remedy() {
         let mut attachment = attachment();
         assert_eq!(attachment.warnings(), [""; 0]);
-        attachment.takes_tags_off = true;
+        attachment.taking_tags_off = vec!["eth7".to_owned()];
         let told = attachment.warnings().join("\n");
         assert!(told.starts_with("eth7 takes VLAN tags off"), "{told}");
         assert!(told.contains("`ethtool -K eth7 rxvlan off`"), "{told}");

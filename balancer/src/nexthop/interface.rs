@@ -32,10 +32,21 @@ pub async fn interface(name: &str) -> Result<InterfaceView, NextHopError> {
 
 /// The bond of each interface that is a member of one, by their numbers.
 pub async fn bond_members() -> Result<BTreeMap<u32, u32>, NextHopError> {
+    Ok(members(&all().await?))
+}
+
+/// The members of the bond of this number.
+pub(crate) async fn members_of(bond: u32) -> Result<Vec<InterfaceView>, NextHopError> {
+    let mut links = all().await?;
+    links.retain(|link| link.controller == Some(bond));
+    Ok(links)
+}
+
+/// Every Ethernet interface.
+async fn all() -> Result<Vec<InterfaceView>, NextHopError> {
     let kernel = kernel::connect()?;
     let links = kernel::all("its links", kernel.link().get().execute()).await?;
-    let views: Vec<_> = links.iter().flat_map(link::view).collect();
-    Ok(members(&views))
+    Ok(links.iter().flat_map(link::view).collect())
 }
 
 fn members(links: &[InterfaceView]) -> BTreeMap<u32, u32> {

@@ -24,5 +24,5 @@ pub use error::NextHopError;
 pub use follow::spawn;
 pub use interface::{bond_members, default_route_interfaces, interface};
 pub use link::{AttachedMode, AttachedXdp, InterfaceView, Vlan};
-pub use offload::takes_tags_off;
+pub use offload::taking_tags_off;
 pub use survey::Sources;

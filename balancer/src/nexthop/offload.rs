@@ -3,21 +3,30 @@
 use ethtool::{EthtoolAttr, EthtoolFeatureAttr};
 use futures::StreamExt;
 
-use super::{InterfaceView, NextHopError};
+use super::{InterfaceView, NextHopError, interface};
 
 /// The kernel's words for taking off 802.1Q and 802.1ad tags (`ethtool -k`: `rx-vlan-offload`, `rx-vlan-stag-hw-parse`).
 const TAKING_OFF: [&str; 2] = ["rx-vlan-hw-parse", "rx-vlan-stag-hw-parse"];
 
 const WHAT: &str = "an interface's offloads";
 
-/// Whether the interface takes VLAN tags off frames: a program that it runs, native or generic, takes tagged ones for untagged.
+/// Who takes VLAN tags off frames that come by the interface, by name: itself, or members of a bond, on which its program runs. A
+/// program, native or generic, takes such frames for untagged.
 ///
-/// Not so a veth, whatever it says: it hands on what the other end was given to send.
-pub async fn takes_tags_off(interface: &InterfaceView) -> Result<bool, NextHopError> {
-    if interface.veth {
-        return Ok(false);
+/// Never a veth, whatever it says: it hands on what the other end was given to send. Nor a bond itself, which only says it.
+pub async fn taking_tags_off(interface: &InterfaceView) -> Result<Vec<String>, NextHopError> {
+    let asked = if interface.bond {
+        interface::members_of(interface.index).await?
+    } else {
+        vec![interface.clone()]
+    };
+    let mut taking = Vec::new();
+    for InterfaceView { name, .. } in asked.into_iter().filter(|each| !each.veth) {
+        if has_any(&name, &TAKING_OFF).await? {
+            taking.push(name);
+        }
     }
-    has_any(&interface.name, &TAKING_OFF).await
+    Ok(taking)
 }
 
 /// Whether one of these features is on.

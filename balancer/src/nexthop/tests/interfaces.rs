@@ -1,6 +1,6 @@
 use super::*;
 use crate::nexthop::{
-    AttachedMode, default_route_interfaces, kernel, link, offload, takes_tags_off,
+    AttachedMode, default_route_interfaces, kernel, link, offload, taking_tags_off,
 };
 
 fn defaults(netns: &ScratchNetns) -> Vec<u32> {
@@ -80,7 +80,7 @@ fn an_interface_that_takes_tags_off_is_seen_and_a_veth_is_none() {
     let asked = |interface: InterfaceView| {
         let asked = block_on_netns(
             edge.path(),
-            || async move { takes_tags_off(&interface).await },
+            || async move { taking_tags_off(&interface).await },
         );
         asked.expect("enter")
     };
@@ -89,10 +89,17 @@ fn an_interface_that_takes_tags_off_is_seen_and_a_veth_is_none() {
         veth: false,
         ..veth.clone()
     };
-    assert!(!asked(veth).expect("an answer"));
-    assert!(asked(other.clone()).expect("an answer"));
+    let nobody = Vec::<String>::new();
+    assert_eq!(asked(veth).expect("an answer"), nobody);
+    assert_eq!(asked(other.clone()).expect("an answer"), ["e0"]);
+    // A bond, though it is said of it, when it has no member of which it holds.
+    let bond = InterfaceView {
+        bond: true,
+        ..other.clone()
+    };
+    assert_eq!(asked(bond).expect("an answer"), nobody);
     edge.call("ethtool", "-K e0 rxvlan off");
-    assert!(!asked(other.clone()).expect("an answer"));
+    assert_eq!(asked(other.clone()).expect("an answer"), nobody);
     let gone = InterfaceView {
         name: "eth9".to_owned(),
         ..other
