@@ -37,11 +37,11 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         "length-one-byte-beyond-the-frame",
         "balancer-common/src/parse.rs",
-        "if EthHdr::LEN + self.length > frame.length() || self.length < self.header_length {
+        "if self.length < self.header_length || !frame.holds(EthHdr::LEN + self.length) {
             return Err(Reason::BadTotalLength);
         }
         let payload",
-        "if EthHdr::LEN + self.length > frame.length() + 1 || self.length < self.header_length {
+        "if self.length < self.header_length || !frame.holds(EthHdr::LEN + self.length - 1) {
             return Err(Reason::BadTotalLength);
         }
         let payload",
@@ -151,8 +151,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         "fragment-header-in-the-padding",
         "balancer-common/src/unusual.rs",
-        "if network.length < network.header_length {",
-        "if network.length == 0 {",
+        "if network.later_fragment && network.length < network.header_length {",
+        "if network.later_fragment && network.length == 0 {",
     ),
     fault(
         "fragments-of-all-datagrams-alike",
@@ -163,8 +163,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         "later-fragments-port-swapped",
         "balancer-common/src/fragments.rs",
-        "ports: (self.port as u32) << 16,",
-        "ports: self.port as u32,",
+        "ports: u32::from(port) << 16,",
+        "ports: u32::from(port),",
     ),
     fault(
         "quoted-ports-not-swapped",
