@@ -122,7 +122,8 @@ pub fn decap(ctx: XdpContext) -> u32 {
         Some(opened) => met(pop(&ctx, packet, opened)),
         None => {
             call::<{ program::THOROUGH }>(&ctx, &PROGRAMS);
-            met(Reason::BadOuterHeader)
+            // Without it, all is left to the stack: the instance has other traffic, too.
+            met(Reason::NotEncapsulated)
         }
     };
     end(packet, met)

@@ -99,7 +99,7 @@ impl Site {
         Ok(site)
     }
 
-    fn pin(&self, program: &str) -> std::path::PathBuf {
+    pub(crate) fn pin(&self, program: &str) -> std::path::PathBuf {
         Agent::pins(&self.world, "one").join(program)
     }
 

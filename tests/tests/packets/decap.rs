@@ -1,6 +1,7 @@
 //! What an instance's agent takes out of its encapsulation, and what it leaves alone.
 
 use anyhow::Result;
+use aya::maps::{Map, MapData, ProgramArray};
 use balancer_common::Reason;
 
 use crate::agent::{Decap, OWN_V4, OWN_V6, Site, VIP_V4, VIP_V6};
@@ -77,6 +78,22 @@ fn private_data_options_and_padding_are_left_behind() -> Result<()> {
         fragment,
     ));
     check(&Decap(Site::new()?), &rows)
+}
+
+/// The kernel empties a map of programs that nobody holds; the instance's own traffic must not depend on it.
+#[test]
+fn without_the_other_program_what_is_not_encapsulated_still_passes() -> Result<()> {
+    let site = Site::new()?;
+    let map = MapData::from_pin(site.pin("PROGRAMS"))?;
+    let mut programs: ProgramArray<MapData> = Map::ProgramArray(map).try_into()?;
+    programs.clear_index(&0)?;
+    let frame = Packet::tcp(OWN_V4).frame();
+    let rows = [Row::met(
+        Reason::NotEncapsulated,
+        "TCP to the instance",
+        frame,
+    )];
+    check(&Decap(site), &rows)
 }
 
 #[test]
