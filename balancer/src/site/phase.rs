@@ -46,7 +46,7 @@ pub fn phase(world: &World<'_>, instance: &Instance) -> Phase {
     }
 }
 
-/// Whether an instance is ready, and every edge that answers sends it packets.
+/// Whether an instance is ready, and every edge that answers has heard so of this life of it and sends it packets.
 pub(super) fn is_serving(world: &World<'_>, instance: &Instance) -> bool {
     let Some(wanted) = world.memory.workloads.get(&instance.slug) else {
         return false;
@@ -59,8 +59,12 @@ pub(super) fn is_serving(world: &World<'_>, instance: &Instance) -> bool {
         && instance.life == Life::Running
         && world.edges.values().all(|edge| match edge {
             Edge::Seen(view) => services.iter().all(|service| {
-                let backend = view.backends.get(&(service.name.clone(), address));
-                backend.is_some_and(|backend| !backend.draining)
+                let key = (service.name.clone(), address);
+                view.told.get(&key) == Some(&instance.incarnation)
+                    && view
+                        .backends
+                        .get(&key)
+                        .is_some_and(|backend| !backend.draining)
             }),
             Edge::Pending => false,
             Edge::Unreachable => true,

@@ -122,6 +122,20 @@ fn one_that_ran_for_ten_minutes_is_restarted_at_once() {
 }
 
 #[test]
+fn one_that_was_restarted_serves_once_every_edge_has_heard_of_its_new_life() {
+    let mut outside = Outside::new("web:1", 1, 2);
+    outside.settle();
+    outside.instances[0].incarnation += 1;
+    assert_eq!(
+        outside.with(|world| phase(world, &world.instances[0])),
+        Phase::Starting
+    );
+    assert!(!outside.is_converged());
+    outside.settle();
+    assert!(outside.is_converged());
+}
+
+#[test]
 fn an_edge_that_does_not_answer_holds_up_nobody_but_until_the_deadline() {
     let mut outside = Outside::new("web:1", 2, 2);
     outside.settle();
