@@ -12,10 +12,10 @@ use crate::{
 /// Why a daemon did not start.
 #[derive(Debug, Error)]
 pub enum Failure {
-    /// The configuration file can't be read.
+    /// The configuration file or the state directory can't be read.
     #[error("{}: {source}", path.display())]
     Unreadable {
-        /// The file.
+        /// Its path.
         path: PathBuf,
         /// Why.
         source: std::io::Error,

@@ -57,6 +57,18 @@ pub enum State {
     Incomplete,
 }
 
+impl State {
+    /// How an instance that has ended did so, in a sentence.
+    pub fn end(&self) -> Option<String> {
+        match self {
+            Self::Exited {
+                container, code, ..
+            } => Some(format!("container {container} ended with exit code {code}")),
+            Self::Running | Self::Incomplete => None,
+        }
+    }
+}
+
 /// A line of a container's log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogLine {

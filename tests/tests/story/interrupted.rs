@@ -62,10 +62,16 @@ fn is_applied(two: &Deployment, count: usize) -> Result<()> {
         let lines = status
             .lines()
             .filter(|line| line.contains(&format!("web-global-{city}-")));
-        let serving = lines.filter(|line| line.contains("serving")).count();
+        let serving = lines.filter(|line| is_well(line)).count();
         ensure!(serving == count, "{status}");
     }
     Ok(())
+}
+
+/// Whether an instance's line says that it serves and was never started again.
+fn is_well(line: &str) -> bool {
+    let mut words = line.split_whitespace();
+    words.any(|word| word == "serving") && words.any(|word| word == "0")
 }
 
 /// Neither services nor instances are left.

@@ -9,6 +9,7 @@ use tracing::{error, info, warn};
 
 use super::{
     keeper::{DIGEST, Keeper, SLUG, TARGET},
+    view::NOT_ALIVE,
     work::Done,
 };
 use crate::{
@@ -92,7 +93,10 @@ impl Keeper {
                 self.work.launch(action, spec);
             }
             Action::Restart(_) => {
-                warn!("{name} has ended or does not answer: restarted");
+                let seen = self.observed.iter().find(|seen| seen.name == name);
+                let ended = seen.and_then(|seen| seen.state.end());
+                let why = ended.unwrap_or_else(|| NOT_ALIVE.to_owned());
+                warn!("{name} is restarted: {why}");
                 self.work.restart(action, name);
             }
             Action::Remove(_) => {

@@ -14,6 +14,7 @@ mod work;
 use std::{
     collections::BTreeMap,
     fs,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -164,10 +165,28 @@ fn runtime(host: &SiteHost, state_dir: &Path) -> Result<Arc<dyn Runtime>, Failur
         RuntimeKind::Docker { engine } => Arc::new(Docker::connect(&engine.to_string(), network)?),
         RuntimeKind::Builtin => {
             warn!("no container engine: instances are processes, and images are not used");
-            let cgroup = format!("balancer/{}", host.name);
-            Arc::new(Builtin::new(network, state_dir.join("instances"), cgroup)?)
+            Arc::new(Builtin::new(
+                network,
+                state_dir.join("instances"),
+                cgroup(&host.name, state_dir)?,
+            )?)
         }
     })
+}
+
+/// Where a host's cgroups go, from the root of each hierarchy. What ends an instance ends all in its cgroups: another
+/// site whose host has the same name, with a state directory of its own, must not find its instances there.
+fn cgroup(host: &str, state_dir: &Path) -> Result<String, Failure> {
+    // A directory has many names, one for each mount namespace and link.
+    let identity = fs::metadata(state_dir).map_err(|source| Failure::Unreadable {
+        path: state_dir.to_owned(),
+        source,
+    })?;
+    Ok(format!(
+        "balancer/{host}-{:x}-{:x}",
+        identity.dev(),
+        identity.ino()
+    ))
 }
 
 fn client(endpoint: &Endpoint, token_file: Option<&Path>) -> Result<Client, Failure> {
@@ -175,4 +194,22 @@ fn client(endpoint: &Endpoint, token_file: Option<&Path>) -> Result<Client, Fail
     Ok(Client::new(endpoint.clone())
         .with_token(token)
         .with_timeout(PATIENCE))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sites_with_hosts_of_one_name_have_cgroups_of_their_own() {
+        let place = tempfile::tempdir().unwrap();
+        let [one, other, link] = ["one", "other", "link"].map(|name| place.path().join(name));
+        fs::create_dir(&one).unwrap();
+        fs::create_dir(&other).unwrap();
+        std::os::unix::fs::symlink(&one, &link).unwrap();
+        let of = |state: &Path| cgroup("host", state).unwrap();
+        assert_ne!(of(&one), of(&other));
+        assert_eq!(of(&one), of(&link));
+        assert!(cgroup("host", &place.path().join("missing")).is_err());
+    }
 }

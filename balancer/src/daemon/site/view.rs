@@ -2,11 +2,14 @@
 
 use super::keeper::Keeper;
 use crate::{
-    runtime::{Observed, State},
+    runtime::Observed,
     site::{self, Instance, Phase, Wanted, World},
     site_api::views::{InstanceView, SiteView, TargetView, WorkloadView},
     workload::{City, Label},
 };
+
+/// Why one that runs is restarted.
+pub(super) const NOT_ALIVE: &str = "its liveness probe fails";
 
 impl Keeper {
     /// Everything that the daemon shows, taken now.
@@ -78,22 +81,19 @@ impl Keeper {
         if let Some((trouble, _)) = self.problems.get(&instance.name) {
             return Some(trouble.clone());
         }
-        match (phase, seen.map(|seen| &seen.state)) {
-            (
-                _,
-                Some(State::Exited {
-                    container, code, ..
-                }),
-            ) => Some(format!("container {container} ended with exit code {code}")),
-            (Phase::Failed, _) => Some("its liveness probe fails".to_owned()),
-            (Phase::Starting, _) if !instance.ready => {
+        if let Some(ended) = seen.and_then(|seen| seen.state.end()) {
+            return Some(ended);
+        }
+        match phase {
+            Phase::Failed => Some(NOT_ALIVE.to_owned()),
+            Phase::Starting if !instance.ready => {
                 let attended = self.attended.contains(&instance.name);
                 Some(match attended {
                     true => "its readiness probe has not passed".to_owned(),
                     false => "the host's agent does not attend it yet".to_owned(),
                 })
             }
-            (Phase::Starting, _) => Some("an edge does not send it packets yet".to_owned()),
+            Phase::Starting => Some("an edge does not send it packets yet".to_owned()),
             _ => None,
         }
     }
