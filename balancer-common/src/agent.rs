@@ -34,6 +34,10 @@ pub trait Instance<F> {
     fn is_vip(&self, address: &Address) -> bool;
     /// What the instance's sockets know of a segment's flow.
     fn knows(&self, segment: &Segment<F>) -> Evidence;
+    /// Whether they know it by a connection, which is the most there is to know.
+    fn is_connected(&self, segment: &Segment<F>) -> bool {
+        self.knows(segment) == Evidence::Known
+    }
     /// What they know of the flow that an ICMP error quotes.
     fn knows_quoted(&self, quote: &Quote) -> Evidence;
 }

@@ -39,6 +39,9 @@ pub trait Frame: Copy {
     /// Whether so many bytes from the start are there, even if some stand in later buffers, where they cannot be read.
     fn holds(self, bytes: usize) -> bool;
 
+    /// The same frame if its first `bytes` can be read: one check for all that is read of them.
+    fn checked(self, bytes: usize) -> Option<Self>;
+
     /// The frame without its first `bytes`, nothing if it has fewer. An offset that is read from
     /// the packet is skipped first: the verifier follows one variable offset, not two that are equal.
     fn skip(self, bytes: usize) -> Self;
@@ -68,6 +71,10 @@ impl Frame for &[u8] {
         bytes <= self.len()
     }
 
+    fn checked(self, bytes: usize) -> Option<Self> {
+        (bytes <= self.len()).then_some(self)
+    }
+
     fn skip(self, bytes: usize) -> Self {
         self.get(bytes..).unwrap_or_default()
     }
@@ -89,6 +96,10 @@ impl Frame for Buffers<'_> {
 
     fn holds(self, bytes: usize) -> bool {
         bytes <= self.first.len() + self.later
+    }
+
+    fn checked(self, bytes: usize) -> Option<Self> {
+        (bytes <= self.first.len()).then_some(self)
     }
 
     fn skip(self, bytes: usize) -> Self {
@@ -128,6 +139,7 @@ mod tests {
         assert_eq!(frame.read::<u8>(usize::MAX), None);
         assert_eq!(frame.skip(2).read::<u8>(0), Some(3));
         assert!(frame.holds(3) && !frame.holds(4));
+        assert!(frame.checked(3).is_some() && frame.checked(4).is_none());
         assert!(frame.skip(4).holds(0) && !frame.skip(4).holds(1));
     }
 
@@ -140,6 +152,7 @@ mod tests {
         assert_eq!(frame.skip(1).read::<u8>(1), Some(3));
         assert_eq!(frame.skip(1).read::<u8>(2), None);
         assert!(frame.skip(1).holds(4) && !frame.skip(1).holds(5));
+        assert!(frame.checked(3).is_some() && frame.checked(4).is_none());
         assert!(frame.skip(4).holds(1) && !frame.skip(4).holds(2));
     }
 }

@@ -18,6 +18,8 @@ pub struct Packet {
     end: usize,
     /// Null where only the first buffer counts.
     context: *mut xdp_md,
+    /// So many bytes were checked to be there; a constant wherever it is asked, so that it costs nothing.
+    checked: usize,
 }
 
 impl Packet {
@@ -28,6 +30,7 @@ impl Packet {
             start,
             end,
             context: core::ptr::null_mut(),
+            checked: 0,
         }
     }
 
@@ -38,6 +41,7 @@ impl Packet {
             start: ctx.data(),
             end: ctx.data_end(),
             context: ctx.ctx,
+            checked: 0,
         }
     }
 
@@ -91,10 +95,10 @@ impl Frame for Packet {
     #[inline(always)]
     fn read<T: Word>(self, offset: usize) -> Option<T> {
         let at = self.start + offset;
-        if at + size_of::<T>() > self.end {
+        if offset + size_of::<T>() > self.checked && at + size_of::<T>() > self.end {
             return None;
         }
-        // SAFETY: within the packet by the check above, which the verifier repeats. BPF loads have
+        // SAFETY: within the packet by the check above or an earlier one, which the verifier repeats. BPF loads have
         // no alignment; `read_unaligned` would be split into single bytes on this target.
         Some(unsafe { *(at as *const T) })
     }
@@ -105,12 +109,24 @@ impl Frame for Packet {
     }
 
     #[inline(always)]
+    fn checked(self, bytes: usize) -> Option<Self> {
+        (self.start + bytes <= self.end).then_some(Self {
+            checked: bytes,
+            ..self
+        })
+    }
+
+    #[inline(always)]
     fn skip(self, bytes: usize) -> Self {
         let mut start = self.start + bytes;
         // SAFETY: does nothing; it keeps the compiler from computing the same start a second time,
         // of which the verifier would not know that it was checked.
         unsafe { asm!("{0} = {0}", inout(reg) start, options(nomem, nostack, preserves_flags)) };
-        Self { start, ..self }
+        Self {
+            start,
+            checked: 0,
+            ..self
+        }
     }
 }
 

@@ -33,13 +33,7 @@ const TCP_PROTOCOL: u8 = 6;
 /// the sequence number of its SYN-ACK, in bytes; 0 if that is not known.
 #[inline(always)]
 pub fn knows(ctx: &XdpContext, segment: &Segment<Packet>, snt_isn: u32) -> Evidence {
-    let flow = Flow {
-        source: segment.source,
-        destination: segment.destination,
-        ports: segment.ports,
-        protocol: TCP_PROTOCOL,
-    };
-    let Some(socket) = Socket::find(ctx, &flow, segment.ipv4) else {
+    let Some(socket) = Socket::find(ctx, &flow(segment), segment.ipv4) else {
         return Evidence::Nothing;
     };
     let evidence = match socket.state() {
@@ -56,6 +50,20 @@ pub fn knows(ctx: &XdpContext, segment: &Segment<Packet>, snt_isn: u32) -> Evide
     evidence
 }
 
+/// Whether the flow is a connection there; asked of the packets that most are, so nothing else is told apart.
+#[inline(always)]
+pub fn is_connected(ctx: &XdpContext, segment: &Segment<Packet>) -> bool {
+    let Some(socket) = Socket::find(ctx, &flow(segment), segment.ipv4) else {
+        return false;
+    };
+    let state = socket.state();
+    socket.release();
+    !matches!(
+        state,
+        BPF_TCP_LISTEN | BPF_TCP_NEW_SYN_RECV | BPF_TCP_TIME_WAIT
+    )
+}
+
 /// The same of the flow that an ICMP error quotes. A listener knows nothing of it.
 #[inline(always)]
 pub fn knows_quoted(ctx: &XdpContext, quote: &Quote, snt_isn: u32) -> Evidence {
@@ -70,6 +78,16 @@ pub fn knows_quoted(ctx: &XdpContext, quote: &Quote, snt_isn: u32) -> Evidence {
     };
     socket.release();
     evidence
+}
+
+#[inline(always)]
+fn flow(segment: &Segment<Packet>) -> Flow {
+    Flow {
+        source: segment.source,
+        destination: segment.destination,
+        ports: segment.ports,
+        protocol: TCP_PROTOCOL,
+    }
 }
 
 /// A reference to a socket, which must be released.

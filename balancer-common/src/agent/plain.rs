@@ -1,71 +1,73 @@
 //! The packets that most are, each part of them where the program knows beforehand: an outer header without options or
-//! extensions, from an edge, and no alternates.
+//! extensions, from an edge; and alternates only if the segment inside, behind an IP header as plain, is of a connection
+//! of the instance.
 //!
 //! Anything else, and whatever is to be refused, is for [`super::open`], which decides the same of these packets.
 
 use network_types::{
     eth::{EthHdr, EtherType},
     ip::{IpProto, Ipv4Hdr, Ipv6Hdr},
+    tcp::TcpHdr,
     udp::UdpHdr,
 };
 
-use super::{Instance, Opened, congestion};
+use super::{Instance, Opened, Segment, UDP_GUE, congestion};
 use crate::{
-    Frame, Reason, gue,
+    Address, Frame, Reason,
+    alternates::{self, Head},
+    gue,
     parse::{self, Family, Network},
 };
-
-/// Bytes of a frame in front of an IPv4 header's payload, and of an IPv6 header's.
-const BEHIND_IPV4: usize = EthHdr::LEN + Ipv4Hdr::LEN;
-const BEHIND_IPV6: usize = EthHdr::LEN + Ipv6Hdr::LEN;
-/// Bytes of UDP and GUE headers without private data.
-const GUE: usize = UdpHdr::LEN + gue::BASE_LENGTH;
-/// The same behind each IP header.
-const BEHIND_GUE_IPV4: usize = BEHIND_IPV4 + GUE;
-const BEHIND_GUE_IPV6: usize = BEHIND_IPV6 + GUE;
 
 /// How such a packet leaves its encapsulation; `None` for any other.
 #[inline(always)]
 pub fn plain<F: Frame, I: Instance<F>>(frame: F, instance: &I) -> Option<Opened> {
     match parse::family(frame).ok()? {
         Family::Ipv4 => {
+            let frame = frame.checked(super::BEHIND_IPV4 + UDP_GUE)?;
             let outer = parse::ipv4(frame, EthHdr::LEN)?;
             if outer.header_length != Ipv4Hdr::LEN {
                 return None;
             }
-            behind::<BEHIND_IPV4, BEHIND_GUE_IPV4, _, _>(outer, frame, instance)
+            behind::<{ super::BEHIND_IPV4 }, 4, _, _>(&outer, frame, instance)
         }
         Family::Ipv6 => {
+            let frame = frame.checked(super::BEHIND_IPV6 + UDP_GUE)?;
             let outer = parse::ipv6(frame, EthHdr::LEN)?;
-            behind::<BEHIND_IPV6, BEHIND_GUE_IPV6, _, _>(outer, frame, instance)
+            behind::<{ super::BEHIND_IPV6 }, 16, _, _>(&outer, frame, instance)
         }
     }
 }
 
-/// `AT` bytes stand in front of the outer header's payload, and `AT_GUE` in front of GUE's.
+/// `AT` bytes stand in front of the outer header's payload; its addresses have `ADDRESS` bytes.
 #[inline(always)]
-fn behind<const AT: usize, const AT_GUE: usize, F: Frame, I: Instance<F>>(
-    outer: Network,
+fn behind<const AT: usize, const ADDRESS: usize, F: Frame, I: Instance<F>>(
+    outer: &Network,
     frame: F,
     instance: &I,
 ) -> Option<Opened> {
     if outer.protocol != IpProto::Udp as u8 {
-        check(&outer, frame, instance)?;
-        return inner::<AT, _, _>(outer.protocol, &outer, frame, instance);
+        check(outer, frame, instance)?;
+        return inner(outer.protocol, AT, outer, frame, instance);
     }
-    // First of all, for what travels with alternates has a longer way before it.
     let (protocol, length) = gue::parse(frame.read(AT + UdpHdr::LEN)?)?;
-    if length != gue::BASE_LENGTH {
-        return None;
+    match length - gue::BASE_LENGTH {
+        0 => {
+            check_gue::<AT, _, _>(outer, frame, instance)?;
+            inner(protocol, AT + UDP_GUE, outer, frame, instance)
+        }
+        // As often as a slot has moved.
+        private if private == alternates::length(1, ADDRESS) => {
+            carried::<AT, ADDRESS, 1, _, _>(protocol, outer, frame, instance)
+        }
+        private if private == alternates::length(2, ADDRESS) => {
+            carried::<AT, ADDRESS, 2, _, _>(protocol, outer, frame, instance)
+        }
+        private if private == alternates::length(3, ADDRESS) => {
+            carried::<AT, ADDRESS, 3, _, _>(protocol, outer, frame, instance)
+        }
+        _ => None,
     }
-    check(&outer, frame, instance)?;
-    let udp_length = u16::from_be(frame.read(AT + 4)?) as usize;
-    if frame.read(AT + 2) != Some(gue::PORT.to_be())
-        || AT - EthHdr::LEN + udp_length != outer.length
-    {
-        return None;
-    }
-    inner::<AT_GUE, _, _>(protocol, &outer, frame, instance)
 }
 
 /// A sound outer header, and an edge's.
@@ -76,34 +78,128 @@ fn check<F: Frame, I: Instance<F>>(outer: &Network, frame: F, instance: &I) -> O
         .then_some(())
 }
 
-/// `AT` bytes stand in front of the inner packet.
+/// The same, and a UDP header in front of GUE's.
 #[inline(always)]
-fn inner<const AT: usize, F: Frame, I: Instance<F>>(
+fn check_gue<const AT: usize, F: Frame, I: Instance<F>>(
+    outer: &Network,
+    frame: F,
+    instance: &I,
+) -> Option<()> {
+    check(outer, frame, instance)?;
+    let udp_length = u16::from_be(frame.read(AT + 4)?) as usize;
+    (frame.read(AT + 2) == Some(gue::PORT.to_be()) && AT - EthHdr::LEN + udp_length == outer.length)
+        .then_some(())
+}
+
+/// `at` bytes stand in front of the inner packet.
+#[inline(always)]
+fn inner<F: Frame, I: Instance<F>>(
     protocol: u8,
+    at: usize,
     outer: &Network,
     frame: F,
     instance: &I,
 ) -> Option<Opened> {
     if protocol == IpProto::Ipv4 as u8 {
-        let inner = parse::ipv4(frame, AT)?;
-        opened::<AT, _, _>(inner, EtherType::Ipv4, outer, frame, instance)
+        let frame = frame.checked(at + Ipv4Hdr::LEN)?;
+        let inner = parse::ipv4(frame, at)?;
+        opened(&inner, EtherType::Ipv4, at, outer, frame, instance)
     } else if protocol == IpProto::Ipv6 as u8 {
-        let inner = parse::ipv6(frame, AT)?;
-        opened::<AT, _, _>(inner, EtherType::Ipv6, outer, frame, instance)
+        let frame = frame.checked(at + Ipv6Hdr::LEN)?;
+        let inner = parse::ipv6(frame, at)?;
+        opened(&inner, EtherType::Ipv6, at, outer, frame, instance)
     } else {
         None
     }
 }
 
+/// With `COUNT` alternates, as an edge sends it.
 #[inline(always)]
-fn opened<const AT: usize, F: Frame, I: Instance<F>>(
-    inner: Network,
-    ether_type: EtherType,
+fn carried<const AT: usize, const ADDRESS: usize, const COUNT: usize, F: Frame, I: Instance<F>>(
+    protocol: u8,
     outer: &Network,
     frame: F,
     instance: &I,
 ) -> Option<Opened> {
-    let outer_length = AT - EthHdr::LEN;
+    let head = AT + UDP_GUE;
+    let at = head + alternates::length(COUNT, ADDRESS);
+    let frame = frame.checked(at)?;
+    check_gue::<AT, _, _>(outer, frame, instance)?;
+    if frame.read(head) != Some(Head::new(COUNT as u8).word()) {
+        return None;
+    }
+    for place in 0..COUNT {
+        let at = head + alternates::length(place, ADDRESS);
+        if address::<ADDRESS, _>(frame, at)? == outer.destination {
+            return None;
+        }
+    }
+    if protocol == IpProto::Ipv4 as u8 {
+        let frame = frame.checked(at + Ipv4Hdr::LEN + TcpHdr::LEN)?;
+        let inner = parse::ipv4(frame, at)?;
+        let opened = opened(&inner, EtherType::Ipv4, at, outer, frame, instance)?;
+        is_connected(&inner, Ipv4Hdr::LEN, at, frame, instance).then_some(opened)
+    } else if protocol == IpProto::Ipv6 as u8 {
+        let frame = frame.checked(at + Ipv6Hdr::LEN + TcpHdr::LEN)?;
+        let inner = parse::ipv6(frame, at)?;
+        let opened = opened(&inner, EtherType::Ipv6, at, outer, frame, instance)?;
+        is_connected(&inner, Ipv6Hdr::LEN, at, frame, instance).then_some(opened)
+    } else {
+        None
+    }
+}
+
+/// An address of so many bytes.
+#[inline(always)]
+fn address<const BYTES: usize, F: Frame>(frame: F, at: usize) -> Option<Address> {
+    if BYTES == 4 {
+        frame.read(at).map(Address::from_ipv4_word)
+    } else {
+        Some(Address([frame.read(at)?, frame.read(at + 8)?]))
+    }
+}
+
+/// Whether the packet at byte `at`, with a header of so many bytes, is a segment of a connection of the instance.
+#[inline(always)]
+fn is_connected<F: Frame, I: Instance<F>>(
+    inner: &Network,
+    header_length: usize,
+    at: usize,
+    frame: F,
+    instance: &I,
+) -> bool {
+    let segment_at = at + header_length;
+    if inner.protocol != IpProto::Tcp as u8
+        || inner.fragment
+        || inner.header_length != header_length
+        || inner.length < header_length + TcpHdr::LEN
+    {
+        return false;
+    }
+    let Some(ports) = frame.read(segment_at) else {
+        return false;
+    };
+    // What opens a connection, too, is delivered either way.
+    instance.is_connected(&Segment {
+        packet: frame.skip(at),
+        segment: frame.skip(segment_at),
+        source: inner.source,
+        destination: inner.destination,
+        ports,
+        ipv4: inner.version_protocol == IpProto::Ipv4 as u8,
+    })
+}
+
+#[inline(always)]
+fn opened<F: Frame, I: Instance<F>>(
+    inner: &Network,
+    ether_type: EtherType,
+    at: usize,
+    outer: &Network,
+    frame: F,
+    instance: &I,
+) -> Option<Opened> {
+    let outer_length = at - EthHdr::LEN;
     if !inner.sound
         || inner.length < inner.header_length
         || outer_length + inner.length > outer.length
@@ -115,7 +211,7 @@ fn opened<const AT: usize, F: Frame, I: Instance<F>>(
     Some(Opened {
         outer_length,
         ether_type: ether_type as u16,
-        mark: congestion::mark(outer, &inner, frame, AT).ok()?,
+        mark: congestion::mark(outer, inner, frame, at).ok()?,
         reason: Reason::Decapsulated,
     })
 }

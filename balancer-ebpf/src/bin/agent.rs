@@ -99,6 +99,11 @@ impl Instance<Packet> for Here<'_> {
     }
 
     #[inline(always)]
+    fn is_connected(&self, segment: &Segment<Packet>) -> bool {
+        sockets::is_connected(self.0, segment)
+    }
+
+    #[inline(always)]
     fn knows_quoted(&self, quote: &Quote) -> Evidence {
         sockets::knows_quoted(self.0, quote, SNT_ISN.load())
     }

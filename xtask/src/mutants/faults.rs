@@ -239,6 +239,12 @@ pub(super) const FAULTS: &[Fault] = &[
         "|| outer_length > outer.length",
     ),
     fault(
+        "plain-packet-that-names-its-receiver",
+        "balancer-common/src/agent/plain.rs",
+        "== outer.destination",
+        "== outer.source",
+    ),
+    fault(
         "inner-packet-for-anybody",
         "balancer-common/src/agent.rs",
         "inner.is_misplaced(&inner.destination) || !instance.is_vip(&inner.destination)",

@@ -24,6 +24,15 @@ impl Instance<&[u8]> for Asked {
     fn knows(&self, segment: &Segment<&[u8]>) -> Evidence {
         assert_eq!(segment.packet[0] >> 4, if segment.ipv4 { 4 } else { 6 });
         assert_eq!(segment.segment.read(0), Some(segment.ports));
+        let header = match segment.ipv4 {
+            true => parse::ipv4(segment.packet, 0),
+            false => parse::ipv6(segment.packet, 0),
+        };
+        let header = header.expect("it was read");
+        let segment_at = segment.packet.len() - segment.segment.len();
+        assert_eq!((header.protocol, header.fragment), (6, false));
+        assert_eq!(segment_at, header.header_length);
+        assert!(segment_at + 20 <= header.length);
         self.0
     }
 
@@ -78,7 +87,11 @@ fn frame(ipv4: bool, inner: &[u8], source: u8, head: [u8; 4], alternates: &[u8])
 
 /// What becomes of a frame, and the last bytes of destination and alternates when it goes on.
 fn fate(ipv4: bool, evidence: Evidence, frame: &[u8]) -> Result<(Reason, Vec<u8>), Reason> {
-    match open(frame, &Asked(evidence))? {
+    let fate = open(frame, &Asked(evidence));
+    if let Some(opened) = plain(frame, &Asked(evidence)) {
+        assert_eq!(fate, Ok(Fate::Opened(opened)), "{frame:02x?}");
+    }
+    match fate? {
         Fate::Opened(opened) => Ok((opened.reason, Vec::new())),
         Fate::HandedOn(hand_on) => {
             let mut frame = frame.to_vec();
@@ -122,6 +135,60 @@ fn a_flow_that_is_known_stays() {
         let met = fate(ipv4, Evidence::Known, &later);
         assert_eq!(met, Ok((Reason::SecondChance, vec![])));
     });
+}
+
+#[test]
+fn a_segment_of_a_connection_is_plain_with_any_alternates() {
+    each(|ipv4, inner| {
+        for count in 1..=3 {
+            let alternates = [21, 22, 23];
+            let frame = frame(
+                ipv4,
+                inner,
+                EDGE,
+                [1, count, 0, 0],
+                &alternates[..count.into()],
+            );
+            assert!(plain(&frame[..], &Asked(Evidence::Known)).is_some());
+            assert_eq!(plain(&frame[..], &Asked(Evidence::Weak)), None);
+            assert_eq!(plain(&frame[..], &Asked(Evidence::Nothing)), None);
+        }
+    });
+}
+
+/// What is plain is decided twice, and must be decided alike: `fate` compares.
+#[test]
+fn whatever_is_altered_in_a_plain_packet_it_meets_the_same_fate() {
+    let altered = |ipv4, whole: Vec<u8>| {
+        let mut plain_still = 0;
+        for at in 0..whole.len().min(130) {
+            for value in 0..=255 {
+                let frame = put(whole.clone(), at, &[value]);
+                let met = fate(ipv4, Evidence::Known, &frame);
+                plain_still += usize::from(met == Ok((Reason::Decapsulated, vec![])));
+            }
+            let _ = fate(ipv4, Evidence::Known, &whole[..at]);
+        }
+        assert!(plain_still > 1_000, "hardly any was opened: {plain_still}");
+    };
+    each(|ipv4, inner| {
+        for count in 1..=3 {
+            let alternates = [21, 22, 23];
+            altered(
+                ipv4,
+                frame(
+                    ipv4,
+                    inner,
+                    EDGE,
+                    [1, count, 0, 0],
+                    &alternates[..count.into()],
+                ),
+            );
+        }
+    });
+    for (frame, ..) in encapsulated() {
+        altered(frame[12] == 8, frame);
+    }
 }
 
 /// From one to the next, each leaves its own address in the place of the one that it sends to.
