@@ -152,32 +152,11 @@ impl Shot<'_> {
         gate.sample(self)
     }
 
-    /// Every packet but the last was checked by the driver.
     fn judge(&mut self, ran: &Ran) {
-        let case = self.case;
         let what = if self.measured { "" } else { "the floor: " };
-        let mut fault = |text: String| self.faults.push(format!("{what}{text}"));
-        if ran.verdict != case.verdict as u32 {
-            let expected = case.verdict as u32;
-            fault(format!("verdict {}, not {expected}", ran.verdict));
-        }
-        let grown = ran.length as i64 - self.frame.len() as i64;
-        if grown != i64::from(case.growth) {
-            fault(format!(
-                "a frame grew by {grown} bytes, not {}",
-                case.growth
-            ));
-        }
-        if ran.drive.violations != 0 {
-            let (some, of) = (ran.drive.violations, ran.drive.packets);
-            fault(format!(
-                "{some} of {of} frames did not grow by {} bytes",
-                case.growth
-            ));
-        }
-        if ran.drive.packets != u64::from(self.packets) {
-            fault(format!("{} packets were driven", ran.drive.packets));
-        }
+        let faults = verify::ran(self.case, self.frame.len(), self.packets, ran);
+        let faults = faults.iter().map(|fault| format!("{what}{fault}"));
+        self.faults.extend(faults);
     }
 }
 

@@ -1,4 +1,4 @@
-//! Whether what was counted is what the reference says of the same flows.
+//! Whether frames became what a case has them become, and were counted as the reference says of the same flows.
 
 use std::net::IpAddr;
 
@@ -7,6 +7,7 @@ use balancer_common::bench::{Drive, Generator, NEW_FLOWS};
 
 use crate::cases::Case;
 use crate::counts::{Counts, Row};
+use crate::kernel::Ran;
 use crate::reference::{Expected, Reference};
 
 /// What a case's driver is told at first.
@@ -37,6 +38,33 @@ pub(crate) fn drive(case: &Case, frame: &[u8], generator: Generator) -> Drive {
         port: u32::from(case.port.to_be()) << 16,
         outer: std::array::from_fn(|i| word(14 + 4 * i)),
     }
+}
+
+/// What of a run is not as the case has it. Every packet but the last was checked by the driver.
+pub(crate) fn ran(case: &Case, length: usize, packets: u32, ran: &Ran) -> Vec<String> {
+    let mut faults = Vec::new();
+    if ran.verdict != case.verdict as u32 {
+        let expected = case.verdict as u32;
+        faults.push(format!("verdict {}, not {expected}", ran.verdict));
+    }
+    let grown = ran.length as i64 - length as i64;
+    if grown != i64::from(case.growth) {
+        faults.push(format!(
+            "a frame grew by {grown} bytes, not {}",
+            case.growth
+        ));
+    }
+    if ran.drive.violations != 0 {
+        let (some, of) = (ran.drive.violations, ran.drive.packets);
+        faults.push(format!(
+            "{some} of {of} frames did not grow by {} bytes",
+            case.growth
+        ));
+    }
+    if ran.drive.packets != u64::from(packets) {
+        faults.push(format!("{} packets were driven", ran.drive.packets));
+    }
+    faults
 }
 
 /// What the reference says of `packets` of a case's flows, and what of it is not as the case has it.
@@ -115,7 +143,8 @@ mod tests {
     use balancer::config::EdgeConfig;
 
     use super::*;
-    use crate::reference::{EdgeTables, Way};
+    use crate::frame;
+    use crate::reference::{EdgeTables, Serving, Way};
 
     fn reference() -> Reference {
         let text = include_str!("../../../../bench/edge.toml");
@@ -162,6 +191,90 @@ mod tests {
         assert!(said[0].contains("packets, and the reference"), "{said:?}");
         counts.clear();
         assert_eq!(faults(&counts).len(), 1);
+    }
+
+    #[test]
+    fn packets_without_their_alternates_are_a_fault() {
+        let case = case("v4_tcp_alternates");
+        let start = drive(&case, &case.frame, Generator::new(1));
+        // Nobody was replaced, so there are no earlier owners.
+        let (_, fault) = expected(&case, &reference(), &case.frame, start, 1);
+        let fault = fault.unwrap();
+        assert!(fault.ends_with("Transmit, 32 bytes longer"), "{fault}");
+    }
+
+    #[test]
+    fn packets_that_an_instance_would_not_open_are_a_fault() {
+        let (edge, instance, vip) = ([10, 1, 0, 2], [10, 1, 0, 11], [198, 18, 0, 1]);
+        let inner = frame::ipv4(&frame::tcp(0x10), 6);
+        let inner = frame::addressed(inner, [10, 9, 9, 9], vip);
+        let serving = |edge| {
+            Reference::Agent(Serving {
+                edge: Address::from_ipv4(edge),
+                vip: Address::from_ipv4(vip),
+            })
+        };
+        for (name, frame) in [
+            ("decap_ipip", frame::ipip(&inner, edge, instance)),
+            ("decap_gue", frame::gue(&inner, edge, instance, &[])),
+            (
+                "decap_second_chance",
+                frame::gue(&inner, edge, instance, &[1, 1, 0, 0, 10, 1, 0, 21]),
+            ),
+        ] {
+            let case = Case {
+                growth: inner.len() as i32 - frame.len() as i32,
+                ..case(name)
+            };
+            let fault = |edge| {
+                let start = drive(&case, &frame, Generator::new(1));
+                expected(&case, &serving(edge), &frame, start, 1).1
+            };
+            assert_eq!(fault(edge), None, "{name}");
+            let said = fault([10, 1, 0, 3]).unwrap_or_default();
+            assert!(said.contains("0 bytes longer"), "{name}: {said}");
+        }
+    }
+
+    #[test]
+    fn a_run_in_which_a_frame_is_not_as_it_has_to_be_is_a_fault() {
+        let case = case("decap_second_chance");
+        let drive = Drive {
+            packets: 10,
+            ..drive(&case, &[0; 150], Generator::new(1))
+        };
+        let good = Ran {
+            ns: 1.0,
+            verdict: case.verdict as u32,
+            length: 102,
+            drive,
+        };
+        let said = |run: Ran| ran(&case, 150, 10, &run).join("; ");
+        assert_eq!(said(good), "");
+        assert_eq!(said(Ran { verdict: 1, ..good }), "verdict 1, not 2");
+        let whole = Ran {
+            length: 150,
+            ..good
+        };
+        assert_eq!(said(whole), "a frame grew by 0 bytes, not -48");
+        let violated = Drive {
+            violations: 3,
+            ..drive
+        };
+        let violated = Ran {
+            drive: violated,
+            ..good
+        };
+        assert_eq!(said(violated), "3 of 10 frames did not grow by -48 bytes");
+        let fewer = Drive {
+            packets: 9,
+            ..drive
+        };
+        let fewer = Ran {
+            drive: fewer,
+            ..good
+        };
+        assert_eq!(said(fewer), "9 packets were driven");
     }
 
     #[test]
