@@ -9,6 +9,8 @@ mod frame;
 mod kernel;
 mod live;
 mod loaded;
+#[cfg(test)]
+mod many;
 mod measure;
 mod plot;
 mod quiet;
