@@ -8,7 +8,7 @@ use crate::{
     api::views::InterfaceStatus,
     config::XdpMode,
     dataplane::{Attached, DataplaneError, EdgePlane, Interface, PinDir, Present},
-    nexthop::{self, AttachedMode, AttachedXdp, InterfaceView, NextHopError},
+    nexthop::{self, AttachedMode, AttachedXdp, InterfaceView, Interfaces, NextHopError},
 };
 
 /// An interface of the configuration, as the kernel last said.
@@ -71,8 +71,8 @@ impl Attachment {
     }
 
     /// Asks again each time: the operator may have changed it.
-    async fn look_at_tags(&mut self, view: &InterfaceView) {
-        let taking = match nexthop::taking_tags_off(view).await {
+    async fn look_at_tags(&mut self, view: &InterfaceView, all: &Interfaces) {
+        let taking = match nexthop::taking_tags_off(view, all).await {
             Ok(taking) => taking,
             // The interface has just gone, or the kernel cannot tell (before 5.6).
             Err(error) => return debug!("{}: {error}", self.interface),
@@ -96,31 +96,34 @@ fn tags_taken_off(interface: &str) -> String {
 impl Keeper {
     /// Sees how the kernel has the program, and attaches it again to interfaces that were made anew.
     pub(super) async fn look_after_attachments(&mut self) {
+        let all = match Interfaces::look().await {
+            Ok(all) => all,
+            Err(error) => {
+                // It says nothing of the program, and must not move traffic.
+                for attachment in &mut self.attachments {
+                    attachment.fault = Some(error.to_string());
+                }
+                return;
+            }
+        };
         for place in 0..self.attachments.len() {
-            self.look_after_attachment(place).await;
+            self.look_after_attachment(place, &all).await;
         }
-        self.look_after_bonds().await;
+        self.look_after_bonds(&all);
     }
 
     /// Tags of frames that come by a member stay when they leave by its bond: the program must know.
-    async fn look_after_bonds(&mut self) {
-        let fault = match nexthop::bond_members().await {
-            Err(error) => Some(error.to_string()),
-            Ok(members) => {
-                let told = block_in_place(|| self.plane.set_members(&members));
-                told.err().map(|error| error.to_string())
-            }
-        };
-        match fault {
-            Some(fault) => drop(self.faults.insert("bonds", fault)),
-            None => drop(self.faults.remove("bonds")),
+    fn look_after_bonds(&mut self, all: &Interfaces) {
+        match block_in_place(|| self.plane.set_members(&all.bond_members())) {
+            Err(error) => drop(self.faults.insert("bonds", error.to_string())),
+            Ok(()) => drop(self.faults.remove("bonds")),
         }
     }
 
-    async fn look_after_attachment(&mut self, place: usize) {
+    async fn look_after_attachment(&mut self, place: usize, all: &Interfaces) {
         let ours = self.plane.program_id().ok();
         let attachment = &mut self.attachments[place];
-        let view = match nexthop::interface(&attachment.interface).await {
+        let view = match all.named(&attachment.interface) {
             Ok(view) => view,
             Err(error) => {
                 // Any other error says nothing of the program, and must not move traffic.
@@ -132,11 +135,11 @@ impl Keeper {
             }
         };
         attachment.xdp = view.xdp.filter(|xdp| Some(xdp.program_id) == ours);
-        attachment.look_at_tags(&view).await;
+        attachment.look_at_tags(&view, all).await;
         attachment.up = view.up;
         let missing = attachment.xdp.is_none() && !self.detached;
         let outcome = match missing {
-            true => self.attach_again(place, &wanted(&view)),
+            true => self.attach_again(place, &Interface::from(&view)),
             false => Ok(()),
         };
         self.attachments[place].fault = outcome.err().map(|error| error.to_string());
@@ -226,15 +229,16 @@ impl Keeper {
     }
 }
 
-/// An interface, in the data plane's words.
-pub(super) fn wanted(view: &InterfaceView) -> Interface {
-    Interface {
-        name: view.name.clone(),
-        index: view.index,
-        present: view.xdp.map(|xdp| Present {
-            program_id: xdp.program_id,
-            native: xdp.mode != AttachedMode::Generic,
-        }),
+impl From<&InterfaceView> for Interface {
+    fn from(view: &InterfaceView) -> Self {
+        Self {
+            name: view.name.clone(),
+            index: view.index,
+            present: view.xdp.map(|xdp| Present {
+                program_id: xdp.program_id,
+                native: xdp.mode != AttachedMode::Generic,
+            }),
+        }
     }
 }
 

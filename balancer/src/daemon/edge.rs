@@ -20,7 +20,7 @@ use tracing::{error, info, warn};
 use super::{
     Failure,
     announcer::Announcing,
-    attachment::{Attachment, wanted},
+    attachment::Attachment,
     keeper::{Keeper, Sources, Wishes, unix_ms},
     operations::watch_drains,
 };
@@ -31,7 +31,7 @@ use crate::{
     dataplane::{EdgePlane, EdgeSettings, Interface, PinDir, check_kernel},
     health, metrics,
     model::HealthState,
-    nexthop,
+    nexthop::{self, Interfaces},
     reconcile::{NextHop, Plan, Warming},
     state::{Change, State},
     store::{self, Store},
@@ -149,9 +149,9 @@ pub async fn run(file: &Path) -> Result<(), Failure> {
 
 /// The interfaces as they are, unless one must not be used.
 async fn interfaces(config: &EdgeConfig) -> Result<Vec<Interface>, Failure> {
-    let mut interfaces = Vec::new();
+    let (all, mut interfaces) = (Interfaces::look().await?, Vec::new());
     for name in &config.interfaces {
-        interfaces.push(wanted(&nexthop::interface(name).await?));
+        interfaces.push(Interface::from(&all.named(name)?));
     }
     if config.allow_default_route_interface {
         return Ok(interfaces);

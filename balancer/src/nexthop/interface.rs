@@ -13,40 +13,61 @@ use rtnetlink::{
 
 use super::{InterfaceView, NextHopError, kernel, link};
 
-/// The interface called `name`; the error of a missing one names those that exist.
-pub async fn interface(name: &str) -> Result<InterfaceView, NextHopError> {
-    let kernel = kernel::connect()?;
-    // Of all, so that a name too long for a request is a missing interface, and no kernel error.
-    let links = kernel::all("its links", kernel.link().get().execute()).await?;
-    match links.iter().find(|link| named(link) == Some(name)) {
-        Some(link) => link::view(link),
-        None => {
-            let known = links.iter().filter_map(named).map(str::to_owned).collect();
-            Err(NextHopError::NoInterface {
-                name: name.to_owned(),
-                known,
-            })
+/// Every interface of the network namespace, as one look found them.
+pub struct Interfaces(Vec<LinkMessage>);
+
+impl Interfaces {
+    /// Asks the kernel.
+    ///
+    /// # Errors
+    ///
+    /// When it does not answer.
+    pub async fn look() -> Result<Self, NextHopError> {
+        let kernel = kernel::connect()?;
+        // All, so that a name too long for a request is a missing interface, and no kernel error.
+        let links = kernel::all("its links", kernel.link().get().execute()).await?;
+        Ok(Self(links))
+    }
+
+    /// The interface called `name`.
+    ///
+    /// # Errors
+    ///
+    /// That of a missing one names those that exist; or it is none of Ethernet.
+    pub fn named(&self, name: &str) -> Result<InterfaceView, NextHopError> {
+        match self.0.iter().find(|link| named(link) == Some(name)) {
+            Some(link) => link::view(link),
+            None => {
+                let known = self.0.iter().filter_map(named).map(str::to_owned).collect();
+                Err(NextHopError::NoInterface {
+                    name: name.to_owned(),
+                    known,
+                })
+            }
         }
+    }
+
+    /// The bond of each interface that is a member of one, by their numbers.
+    pub fn bond_members(&self) -> BTreeMap<u32, u32> {
+        let links: Vec<_> = self.views().collect();
+        members(&links)
+    }
+
+    /// The members of the bond of this number.
+    pub(super) fn members_of(&self, bond: u32) -> impl Iterator<Item = InterfaceView> {
+        self.views()
+            .filter(move |link| link.controller == Some(bond))
+    }
+
+    /// Those of Ethernet.
+    fn views(&self) -> impl Iterator<Item = InterfaceView> {
+        self.0.iter().flat_map(link::view)
     }
 }
 
-/// The bond of each interface that is a member of one, by their numbers.
-pub async fn bond_members() -> Result<BTreeMap<u32, u32>, NextHopError> {
-    Ok(members(&all().await?))
-}
-
-/// The members of the bond of this number.
-pub(crate) async fn members_of(bond: u32) -> Result<Vec<InterfaceView>, NextHopError> {
-    let mut links = all().await?;
-    links.retain(|link| link.controller == Some(bond));
-    Ok(links)
-}
-
-/// Every Ethernet interface.
-async fn all() -> Result<Vec<InterfaceView>, NextHopError> {
-    let kernel = kernel::connect()?;
-    let links = kernel::all("its links", kernel.link().get().execute()).await?;
-    Ok(links.iter().flat_map(link::view).collect())
+/// The interface called `name`, as [`Interfaces::named`] has it.
+pub async fn interface(name: &str) -> Result<InterfaceView, NextHopError> {
+    Interfaces::look().await?.named(name)
 }
 
 fn members(links: &[InterfaceView]) -> BTreeMap<u32, u32> {

@@ -22,7 +22,7 @@ mod tests;
 pub use crate::reconcile::NextHop;
 pub use error::NextHopError;
 pub use follow::spawn;
-pub use interface::{bond_members, default_route_interfaces, interface};
+pub use interface::{Interfaces, default_route_interfaces, interface};
 pub use link::{AttachedMode, AttachedXdp, InterfaceView, Vlan};
 pub use offload::taking_tags_off;
 pub use survey::Sources;

@@ -3,20 +3,23 @@
 use ethtool::{EthtoolAttr, EthtoolFeatureAttr};
 use futures::StreamExt;
 
-use super::{InterfaceView, NextHopError, interface};
+use super::{InterfaceView, Interfaces, NextHopError};
 
 /// The kernel's words for taking off 802.1Q and 802.1ad tags (`ethtool -k`: `rx-vlan-offload`, `rx-vlan-stag-hw-parse`).
 const TAKING_OFF: [&str; 2] = ["rx-vlan-hw-parse", "rx-vlan-stag-hw-parse"];
 
 const WHAT: &str = "an interface's offloads";
 
-/// Who takes VLAN tags off frames that come by the interface, by name: itself, or members of a bond, on which its program runs. A
-/// program, native or generic, takes such frames for untagged.
+/// Who takes VLAN tags off frames that come by the interface, by name: itself, or members of a bond, among `all`, on which its
+/// program runs. A program, native or generic, takes such frames for untagged.
 ///
 /// Never a veth, whatever it says: it hands on what the other end was given to send. Nor a bond itself, which only says it.
-pub async fn taking_tags_off(interface: &InterfaceView) -> Result<Vec<String>, NextHopError> {
+pub async fn taking_tags_off(
+    interface: &InterfaceView,
+    all: &Interfaces,
+) -> Result<Vec<String>, NextHopError> {
     let asked = if interface.bond {
-        interface::members_of(interface.index).await?
+        all.members_of(interface.index).collect()
     } else {
         vec![interface.clone()]
     };

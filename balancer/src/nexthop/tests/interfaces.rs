@@ -1,6 +1,6 @@
 use super::*;
 use crate::nexthop::{
-    AttachedMode, default_route_interfaces, kernel, link, offload, taking_tags_off,
+    AttachedMode, Interfaces, default_route_interfaces, kernel, link, offload, taking_tags_off,
 };
 
 fn defaults(netns: &ScratchNetns) -> Vec<u32> {
@@ -78,10 +78,9 @@ fn an_interface_that_takes_tags_off_is_seen_and_a_veth_is_none() {
 
     // What another driver would say, of the same features.
     let asked = |interface: InterfaceView| {
-        let asked = block_on_netns(
-            edge.path(),
-            || async move { taking_tags_off(&interface).await },
-        );
+        let asked = block_on_netns(edge.path(), || async move {
+            taking_tags_off(&interface, &Interfaces::look().await?).await
+        });
         asked.expect("enter")
     };
     let veth = view(&edge, "e0");
