@@ -74,7 +74,12 @@ impl Packet {
             return false;
         }
         // SAFETY: the context is the one that the kernel gave this program.
-        let skipped = self.start - unsafe { (*self.context).data as usize };
+        let mut skipped = self.start - unsafe { (*self.context).data as usize };
+        // SAFETY: does nothing; it keeps the compiler from adding `bytes` to the packet's start first. A length that was
+        // turned to this machine's byte order has no bounds for the verifier of Linux 6.12, which takes no such sum.
+        unsafe {
+            asm!("{0} = {0}", inout(reg) skipped, options(nomem, nostack, preserves_flags));
+        }
         skipped + bytes <= self.whole_length()
     }
 

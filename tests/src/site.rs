@@ -80,9 +80,10 @@ impl<'w> Site<'w> {
         let load = self.requests(count)?;
         ensure!(
             load.failed() == 0,
-            "{} of {count} failed: {:?}",
+            "{} of {count} failed: {:?}; {}",
             load.failed(),
-            load.failures()
+            load.failures(),
+            pace(&load)
         );
         Ok(load)
     }
@@ -137,4 +138,20 @@ impl<'w> Site<'w> {
             },
         )
     }
+}
+
+/// When the requests that failed were sent, and how long the others took: a machine that is too slow and a path that was
+/// gone for a while look alike otherwise.
+fn pace(load: &Load) -> String {
+    let Some(first) = load.requests.first() else {
+        return "none was sent".to_owned();
+    };
+    let failed = load.requests.iter().filter(|r| r.answer.is_err());
+    let failed: Vec<Duration> = failed.map(|r| r.sent - first.sent).collect();
+    let [half, most, all] = [0.5, 0.9, 1.0].map(|share| load.quantile(share));
+    format!(
+        "these were sent from {:?} to {:?} after the first; half of the others took {half:?}, 90 % {most:?}, all {all:?}",
+        failed.first().unwrap_or(&Duration::ZERO),
+        failed.last().unwrap_or(&Duration::ZERO),
+    )
 }
