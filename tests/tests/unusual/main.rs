@@ -1,6 +1,7 @@
 //! Packets out of the ordinary, as hosts and routers send them: through the real edge to real instances, and back.
 
 mod echo;
+mod fragments;
 
 use anyhow::{Context, Result};
 use testbed::Edge;
