@@ -2,6 +2,7 @@
 
 mod echo;
 mod fragments;
+mod path_mtu;
 
 use anyhow::{Context, Result};
 use testbed::Edge;
