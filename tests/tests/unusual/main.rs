@@ -3,6 +3,7 @@
 mod echo;
 mod fragments;
 mod path_mtu;
+mod tags;
 
 use anyhow::{Context, Result};
 use testbed::Edge;
