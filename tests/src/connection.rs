@@ -34,9 +34,21 @@ impl Connection {
 
     /// Asks again: the name that answers, or what became of the connection.
     pub fn ask(&mut self) -> Result<String> {
+        let name = self.get("/")?;
+        Ok(String::from_utf8_lossy(&name).trim_end().to_owned())
+    }
+
+    /// Has so many bytes sent by the server.
+    pub fn download(&mut self, bytes: usize) -> Result<()> {
+        let came = self.get(&format!("/bytes/{bytes}"))?.len();
+        ensure!(came == bytes, "{came} of {bytes} bytes");
+        Ok(())
+    }
+
+    fn get(&mut self, path: &str) -> Result<Vec<u8>> {
         self.stream
             .get_mut()
-            .write_all(b"GET / HTTP/1.1\r\nHost: vip\r\n\r\n")
+            .write_all(format!("GET {path} HTTP/1.1\r\nHost: vip\r\n\r\n").as_bytes())
             .context("cannot ask")?;
         let mut length = 0;
         loop {
@@ -55,7 +67,7 @@ impl Connection {
         self.stream
             .read_exact(&mut body)
             .context("half an answer")?;
-        Ok(String::from_utf8_lossy(&body).trim_end().to_owned())
+        Ok(body)
     }
 
     /// Asks again; the one who answered first must answer.

@@ -210,6 +210,20 @@ impl Agent {
         host.curl(&format!("http://{AGENT_METRICS}/metrics"))
     }
 
+    /// How many packets met a reason, over all its instances; `host` is where it was started.
+    pub fn counted(host: &Namespace, reason: &str) -> Result<u64> {
+        let metrics = Agent::metrics(host)?;
+        let of_reason = format!("reason=\"{reason}\"}} ");
+        let samples = metrics.lines().filter_map(|line| {
+            let (_, packets) = line.split_once(&of_reason)?;
+            line.starts_with("lb_agent_packets_total")
+                .then_some(packets)
+        });
+        samples
+            .map(|packets| packets.parse::<u64>().context("no count"))
+            .sum()
+    }
+
     /// Where it pins the programs of an instance.
     pub fn pins(world: &World, instance: &str) -> PathBuf {
         world.bpffs().join("agent").join("v1").join(instance)

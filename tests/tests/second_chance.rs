@@ -26,28 +26,15 @@ fn ensure_alive(connections: &mut [Connection]) -> Result<()> {
         .try_for_each(Connection::ensure_alive)
 }
 
-/// How many packets met a reason, over all instances.
-fn counted(site: &Site<'_>, reason: &str) -> Result<u64> {
-    let metrics = Agent::metrics(&site.topology.router)?;
-    let of_reason = format!("reason=\"{reason}\"}} ");
-    let samples = metrics.lines().filter_map(|line| {
-        let (_, packets) = line.split_once(&of_reason)?;
-        line.starts_with("lb_agent_packets_total")
-            .then_some(packets)
-    });
-    let mut sum = 0;
-    for packets in samples {
-        sum += packets.parse::<u64>().context("no count")?;
-    }
-    Ok(sum)
-}
-
 /// Packets found their way to an earlier owner, so that the test has tried what it is about.
 fn ensure_some_moved(site: &Site<'_>) -> Result<()> {
     for reason in ["handed_on", "second_chance"] {
-        ensure!(counted(site, reason)? > 0, "no packet was {reason}");
+        ensure!(
+            Agent::counted(&site.topology.router, reason)? > 0,
+            "no packet was {reason}"
+        );
     }
-    assert_eq!(counted(site, "bad_alternates")?, 0);
+    assert_eq!(Agent::counted(&site.topology.router, "bad_alternates")?, 0);
     Ok(())
 }
 
