@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 
+use crate::interrupt::{LINK_UPDATE, kill_before};
 use crate::{Instance, Namespace, Process, Topology, World, program, wait_for};
 
 /// How long a daemon may take to be ready.
@@ -67,6 +68,22 @@ impl Edge {
         let config = self.directory.join("edge.toml");
         (self.process, self.notices) = launch(world, &self.name, &self.namespace, "edge", &config)?;
         Ok(())
+    }
+
+    /// Starts it again, and kills it when it is about to replace the program of its `nth` interface; the first is 1.
+    pub fn start_and_kill_before_update(&mut self, world: &World, nth: usize) -> Result<()> {
+        let config = self.config();
+        let config = config.to_str().context("a path of ours is text")?;
+        self.process = world.start(
+            &self.name,
+            &self.namespace,
+            program("lbd")?,
+            &["edge", "--config", config],
+        )?;
+        let pid = self.process.borrow().pid();
+        let killed = kill_before(pid, LINK_UPDATE, nth);
+        self.process.borrow_mut().kill();
+        killed.with_context(|| self.log())
     }
 
     /// SIGKILL.

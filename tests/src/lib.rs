@@ -13,6 +13,7 @@ mod control;
 mod deployment;
 mod engine;
 mod fleet;
+mod interrupt;
 mod lb;
 mod load;
 mod maps;

@@ -6,13 +6,15 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use testbed::{
     Agent, Edge, EdgeOptions, Load, Protocol, Topology, Workload, World, assert_native_xdp,
-    attach_pass, lbd, wait_for,
+    attach_pass, lbd, ping, wait_for,
 };
 
 const NAMES: [&str; 3] = ["one", "two", "three"];
 /// Of 300 requests each of three instances gets at least this many.
 const FEWEST: usize = 70;
 const BOTH: &str = "interfaces = [\"eth0\", \"eth1\"]\n";
+const TURNED: &str = "interfaces = [\"eth1\", \"eth0\"]\n";
+const ONE: &str = "interface = \"eth0\"\n";
 
 /// An edge with two interfaces. The router sends one VIP to each; the backends are behind `eth0`.
 struct Bed<'w> {
@@ -76,11 +78,26 @@ impl<'w> Bed<'w> {
         load.ensure_balanced(&NAMES, FEWEST)
     }
 
-    /// Kills the daemon and starts it with other interfaces.
-    fn restart(&mut self, before: &str, after: &str) -> Result<()> {
+    /// Has it start with these interfaces from now on.
+    fn configure(&self, interfaces: &str) -> Result<()> {
         let text = fs::read_to_string(self.edge.config())?;
-        ensure!(text.contains(before), "no {before} in {text}");
-        fs::write(self.edge.config(), text.replace(before, after))?;
+        let mut replaced = 0;
+        let text: String = (text.split_inclusive('\n'))
+            .map(|line| match line.starts_with("interface") {
+                true => {
+                    replaced += 1;
+                    interfaces
+                }
+                false => line,
+            })
+            .collect();
+        ensure!(replaced == 1, "{replaced} lines of interfaces");
+        Ok(fs::write(self.edge.config(), text)?)
+    }
+
+    /// Kills the daemon and starts it with other interfaces.
+    fn restart(&mut self, interfaces: &str) -> Result<()> {
+        self.configure(interfaces)?;
         self.edge.kill();
         self.edge.start_again(self.world)
     }
@@ -96,15 +113,31 @@ impl<'w> Bed<'w> {
 
     /// The pins of links.
     fn links(&self) -> Result<Vec<String>> {
-        let mut links = Vec::new();
+        self.pinned("link")
+    }
+
+    /// The pins of what daemons held that were killed while they attached, but for the last of them.
+    fn unfinished(&self) -> Result<Vec<String>> {
+        self.pinned("PROGRAMS-unfinished-")
+    }
+
+    fn pinned(&self, prefix: &str) -> Result<Vec<String>> {
+        let mut pins = Vec::new();
         for entry in self.edge.pins(self.world).join("v1").read_dir()? {
             let name = entry?.file_name().into_string().ok().context("text")?;
-            if name.starts_with("link") {
-                links.push(name);
+            if name.starts_with(prefix) {
+                pins.push(name);
             }
         }
-        links.sort();
-        Ok(links)
+        pins.sort();
+        Ok(pins)
+    }
+
+    /// The kernel's words for the program on an interface.
+    fn program(&self, device: &str) -> Result<String> {
+        let shown = self.topology.edge.run("ip", &["link", "show", device])?;
+        let program = shown.split("prog/xdp").nth(1);
+        Ok(program.context("no program")?.trim().to_owned())
     }
 }
 
@@ -199,7 +232,7 @@ fn another_list_is_taken_up_by_a_restart_without_a_failed_request() -> Result<()
     let mut bed = Bed::new(&world)?;
     let load = Load::start(&bed.topology.client, bed.here.target, Protocol::Tcp, 200)?;
     // One less.
-    bed.restart(BOTH, "interface = \"eth0\"\n")?;
+    bed.restart(ONE)?;
     bed.has_none("eth1")?;
     let links = bed.links()?;
     ensure!(links.len() == 1, "{links:?}");
@@ -207,7 +240,7 @@ fn another_list_is_taken_up_by_a_restart_without_a_failed_request() -> Result<()
     let pins = bed.edge.pins(&world).join("v1");
     bed.edge.kill();
     fs::rename(pins.join(&links[0]), pins.join("link"))?;
-    bed.restart("interface = \"eth0\"\n", BOTH)?;
+    bed.restart(BOTH)?;
     ensure!(
         bed.edge.status()?.taken_over,
         "not taken over: {}",
@@ -217,8 +250,48 @@ fn another_list_is_taken_up_by_a_restart_without_a_failed_request() -> Result<()
     ensure!(now.len() == 2 && now.contains(&links[0]), "{now:?}");
     bed.answered(&bed.there)?;
     // The same again, and in another order.
-    bed.restart(BOTH, "interfaces = [\"eth1\", \"eth0\"]\n")?;
+    bed.restart(TURNED)?;
     bed.answered(&bed.there)?;
+    let load = load.stop()?;
+    ensure!(
+        load.failed() == 0 && load.ok() > 100,
+        "{:?}",
+        load.failures()
+    );
+    Ok(())
+}
+
+/// Then one interface has the new program, and the other that of the daemon before, for as long as it takes.
+#[test]
+fn a_daemon_that_is_killed_between_two_interfaces_leaves_both_working() -> Result<()> {
+    let world = World::new()?;
+    let mut bed = Bed::new(&world)?;
+    let load = Load::start(&bed.topology.client, bed.there.target, Protocol::Tcp, 200)?;
+    for killed in 1..=3 {
+        // In turns, so that it is not always the same one that waits for its program.
+        bed.configure(if killed % 2 == 1 { BOTH } else { TURNED })?;
+        bed.edge.kill();
+        bed.edge.start_and_kill_before_update(&world, 2)?;
+        let [first, second] = ["eth0", "eth1"].map(|device| bed.program(device));
+        ensure!(first? != second?, "both have the same program");
+        ensure!(
+            bed.unfinished()?.len() == killed - 1,
+            "{:?}",
+            bed.unfinished()?
+        );
+        for workload in [&bed.here, &bed.there] {
+            bed.answered(workload)?;
+            // By a program that takes over from the one that is attached.
+            ping(&bed.topology.client, workload.target.ip(), b"who?")?;
+        }
+    }
+    bed.edge.start_again(&world)?;
+    ensure!(bed.edge.status()?.taken_over, "{}", bed.edge.log());
+    assert_eq!(bed.program("eth0")?, bed.program("eth1")?);
+    assert_eq!(bed.unfinished()?, [""; 0]);
+    for workload in [&bed.here, &bed.there] {
+        ping(&bed.topology.client, workload.target.ip(), b"who?")?;
+    }
     let load = load.stop()?;
     ensure!(
         load.failed() == 0 && load.ok() > 100,
