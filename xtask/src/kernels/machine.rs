@@ -23,7 +23,7 @@ impl Acceleration {
     fn slowness(self) -> u32 {
         match self {
             Acceleration::Kvm => 1,
-            Acceleration::Emulation => 10,
+            Acceleration::Emulation => 20,
         }
     }
 }

@@ -22,6 +22,15 @@ pub(super) fn left_out(release: &str) -> impl Iterator<Item = (&'static str, &'s
         .map(|(_, test, why)| (test, why))
 }
 
+/// How many tests of a binary run at once. The packet rows are alone with the processor. The live tests send requests at a rate
+/// each: one for each of the two processors, as on this machine.
+fn at_once(binary: &str) -> u32 {
+    match binary {
+        "packets" => 4,
+        _ => 2,
+    }
+}
+
 /// What a guest says when it has run everything.
 pub(super) const DONE: &str = "guest: done";
 
@@ -44,7 +53,10 @@ pub(super) fn of(binaries: &[Binary], filter: &[String], release: &str) -> Resul
     for binary in binaries {
         script.push_str(&quoted_path(&binary.program)?);
         // What needs devices that this machine's kernel may lack is run here alone.
-        script.push_str(" --color never --include-ignored --test-threads 4");
+        script.push_str(&format!(
+            " --color never --include-ignored --test-threads {}",
+            at_once(&binary.name)
+        ));
         for (test, _) in left_out(release) {
             script.push_str(&format!(" --skip {test}"));
         }
@@ -94,6 +106,16 @@ mod tests {
         );
         assert!(script.contains("guest: packets ended with $?"), "{script}");
         assert!(script.ends_with("echo 'guest: done'\n/run/busybox poweroff -f\n"));
+    }
+
+    #[test]
+    fn no_more_live_tests_run_at_once_than_there_are_processors() {
+        let live = Binary {
+            name: "balancing".to_owned(),
+            ..binary()
+        };
+        let script = of(&[live], &[], "6.12.1").unwrap();
+        assert!(script.contains(" --test-threads 2\n"), "{script}");
     }
 
     #[test]
