@@ -1,18 +1,20 @@
 //! Which interfaces are members of which bonds, as the program is told. This kernel may have no bonds: their numbers will do.
 
 use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use aya::maps::{HashMap, Map, MapData};
 use balancer::dataplane::{EdgePlane, EdgeSettings, PinDir};
 use balancer_common::abi;
-use testbed::World;
+use testbed::{World, wait_for};
 
 use crate::edge::{ENCAPSULATIONS, Site};
 
 type Members = HashMap<MapData, u32, u32>;
 
-fn map(pin: impl AsRef<std::path::Path>) -> Result<Members> {
+fn map(pin: impl AsRef<Path>) -> Result<Members> {
     let map = Map::HashMap(MapData::from_pin(pin)?);
     Ok(map.try_into()?)
 }
@@ -49,9 +51,9 @@ fn what_is_no_member_any_more_is_forgotten() -> Result<()> {
     let site = Site::new(ENCAPSULATIONS)?;
     let mut map = map(site.pin("MEMBERS"))?;
     map.insert(site.index("eth1")?, site.ingress, 0)?;
-    testbed::wait_for("it to be gone", std::time::Duration::from_secs(10), || {
+    wait_for("it to be gone", Duration::from_secs(10), || {
         let left = map.iter().next().transpose()?;
-        anyhow::ensure!(left.is_none(), "{left:?}");
+        ensure!(left.is_none(), "{left:?}");
         Ok(())
     })
     .context("a row that nobody stands for")
