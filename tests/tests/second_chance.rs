@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use testbed::{Agent, Connection, Load, Protocol, Site, Topology, Workload, World};
 
 const NAMES: [&str; 3] = ["one", "two", "three"];

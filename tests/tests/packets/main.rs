@@ -28,6 +28,7 @@ mod fragments;
 mod frame;
 mod jumbo;
 mod likeness;
+mod members;
 mod mutation;
 mod oracle;
 mod outer;

@@ -99,6 +99,9 @@ fn an_interface_that_takes_tags_off_is_seen_and_a_veth_is_none() {
     assert_eq!(asked(bond).expect("an answer"), nobody);
     edge.call("ethtool", "-K e0 rxvlan off");
     assert_eq!(asked(other.clone()).expect("an answer"), nobody);
+    // Of provider's tags alone.
+    edge.call("ethtool", "-K e0 rx-vlan-stag-hw-parse on");
+    assert_eq!(asked(other.clone()).expect("an answer"), ["e0"]);
     let gone = InterfaceView {
         name: "eth9".to_owned(),
         ..other
@@ -108,6 +111,26 @@ fn an_interface_that_takes_tags_off_is_seen_and_a_veth_is_none() {
         error.starts_with("ask the kernel for an interface's offloads"),
         "{error}"
     );
+}
+
+#[test]
+fn members_are_those_that_name_their_bond() {
+    // A bridge: the kernel says the same of its ports, and not every kernel has bonds.
+    let (edge, other) = wire();
+    edge.veth("e1", &[], &other, "b1", &[]);
+    edge.ip("link add br0 type bridge");
+    edge.ip("link add br1 type bridge");
+    let members = |bond: &str| {
+        let index = view(&edge, bond).index;
+        let asked = block_on_netns(edge.path(), Interfaces::look);
+        let all = asked.expect("enter").expect("an answer");
+        all.members_of(index).collect::<Vec<_>>()
+    };
+    assert_eq!(members("br0"), []);
+    edge.ip("link set e0 master br0");
+    edge.ip("link set e1 master br1");
+    assert_eq!(members("br0"), [view(&edge, "e0")]);
+    assert_eq!(members("br1"), [view(&edge, "e1")]);
 }
 
 #[test]
