@@ -9,7 +9,15 @@ use serde_json::Value;
 use crate::workspace;
 
 /// What depends on the kernel: what the verifier lets in and what programs do with packets, and what attaches them.
-const TESTS: [&str; 5] = ["packets", "balancing", "agent", "devices", "vlans"];
+const TESTS: [&str; 7] = [
+    "packets",
+    "balancing",
+    "agent",
+    "devices",
+    "vlans",
+    "interfaces",
+    "unusual",
+];
 
 /// One built runner.
 pub(super) struct Binary {
