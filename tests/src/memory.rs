@@ -1,11 +1,13 @@
 //! What the maps of an edge take of the kernel's memory.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::fd::{AsFd, AsRawFd};
 use std::path::Path;
 
 use anyhow::{Context, Result};
 use aya::maps::{ArrayOfMaps, Map, MapData, MapError};
+use aya::programs::ProgramInfo;
 use balancer_common::abi;
 
 use crate::{Edge, World};
@@ -20,10 +22,11 @@ pub struct MapBytes {
 }
 
 impl Edge {
-    /// Asks the kernel for the size of every map.
+    /// Asks the kernel for the size of every map: those that are pinned, and what else `balance` has, like its constants and
+    /// its log. Only the clock of messages to clients, 8 bytes a CPU, is neither.
     pub fn map_bytes(&self, world: &World) -> Result<MapBytes> {
         let directory = self.pins(world).join(format!("v{}", abi::VERSION));
-        let mut bytes = MapBytes::default();
+        let mut ids = BTreeSet::new();
         for name in [
             "DIRECTORY",
             "VIPS",
@@ -32,10 +35,17 @@ impl Edge {
             "TRAFFIC",
             "REASONS",
             "FRAGMENTS",
+            "MEMBERS",
             "TABLES",
             "HISTORIES",
         ] {
-            bytes.fixed += bytes_of(&open(&directory, name)?)?;
+            ids.insert(open(&directory, name)?.info()?.id());
+        }
+        let program = ProgramInfo::from_pin(directory.join("balance"))?;
+        ids.extend(program.map_ids()?.context("a program without maps")?);
+        let mut bytes = MapBytes::default();
+        for id in ids {
+            bytes.fixed += bytes_of(&MapData::from_id(id)?)?;
         }
         for name in ["TABLES", "HISTORIES"] {
             bytes.tables += of_inner(&directory, name)?;
