@@ -14,8 +14,8 @@ use anyhow::{Context, Result, bail, ensure};
 use crate::interrupt::{LINK_UPDATE, kill_before};
 use crate::{Instance, Namespace, Process, Topology, World, program, wait_for};
 
-/// How long a daemon may take to be ready.
-const START: Duration = Duration::from_secs(30);
+/// How long a daemon may take to be ready: with as many services as an edge takes, over a minute.
+const START: Duration = Duration::from_secs(120);
 
 /// Where the edge's metrics are, inside its namespace.
 const METRICS: &str = "127.0.0.1:9107";

@@ -3,8 +3,10 @@
 use anyhow::{Result, ensure};
 use balancer_common::Reason::{NotForVip, UndeclaredPort};
 
-use crate::edge::{ENCAPSULATIONS, Site};
+use crate::counts::Counts;
+use crate::edge::{ENCAPSULATIONS, Service, Site};
 use crate::frame::Packet;
+use crate::oracle;
 use crate::run::Verdict;
 
 /// A VIP of each family, and the backend of its first service.
@@ -76,6 +78,53 @@ fn any_number_of_services_of_a_vip_is_found_and_no_other_port() -> Result<()> {
     ensure!(full_lines(&site)? == 0, "{}", full_lines(&site)?);
     for (vip, _) in VIPS {
         ensure_declared(&site, vip, PORTS.start)?;
+    }
+    Ok(())
+}
+
+/// An edge's limit: half of each family, and of those half for TCP and half for UDP.
+const ALL: usize = 4_096;
+
+#[test]
+fn as_many_services_as_an_edge_takes_are_found_each_for_itself() -> Result<()> {
+    let services: Vec<Service> = (0..ALL / 4)
+        .flat_map(|number| {
+            let (high, low) = (number / 250, number % 250 + 1);
+            [
+                (format!("four{number}"), format!("198.18.{high}.{low}")),
+                (
+                    format!("six{number}"),
+                    format!("2001:db8:1:{high:x}::{low:x}"),
+                ),
+            ]
+        })
+        .map(|(name, vip)| -> Service { (name.leak(), vip.leak(), "gue", &["10.1.0.11"]) })
+        .collect();
+    let site = Site::new(&services)?;
+    let before = site.counts()?;
+    let mut frames = Vec::new();
+    let mut expected = Counts::default();
+    for (name, vip, _, backends) in &services {
+        for (protocol, packet) in [("tcp", Packet::tcp(vip)), ("udp", Packet::udp(vip))] {
+            let frame = packet.ports(40_000, 8_000).frame();
+            let whose = format!("{name}-{protocol}");
+            let bytes = oracle::ip_packet(&frame).map_or(0, <[u8]>::len);
+            expected = expected.plus(&Counts::backend(&whose, backends[0], bytes));
+            frames.push(frame);
+        }
+    }
+    ensure!(frames.len() == ALL);
+    for ran in site.run(&frames)? {
+        ensure!(ran.verdict == Verdict::Transmit, "{ran:?}");
+    }
+    let counted = site.counts()?.since(&before);
+    assert_eq!(counted.only("packets to"), expected.only("packets to"));
+
+    let strangers = services
+        .iter()
+        .map(|service| Packet::tcp(service.1).ports(40_000, 8_001).frame());
+    for ran in site.run(&strangers.collect::<Vec<_>>())? {
+        ensure!(ran.verdict == Verdict::of(UndeclaredPort), "{ran:?}");
     }
     Ok(())
 }
