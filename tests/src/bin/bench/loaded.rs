@@ -146,3 +146,46 @@ fn value<const SIZE: usize>(map: MapData) -> Result<Vec<u8>> {
     let map: Array<MapData, [u8; SIZE]> = Map::Array(map).try_into()?;
     Ok(map.get(&0, 0)?.to_vec())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_that_differs_in_anything_is_refused() {
+        let known = Loaded {
+            object: 1,
+            tag: 2,
+            translated: 3,
+            switches: vec![4],
+            settings: "five".to_owned(),
+        };
+        known.ensure_is(&known.clone()).unwrap();
+        let others = [
+            Loaded {
+                object: 0,
+                ..known.clone()
+            },
+            Loaded {
+                tag: 0,
+                ..known.clone()
+            },
+            Loaded {
+                translated: 0,
+                ..known.clone()
+            },
+            Loaded {
+                switches: vec![0],
+                ..known.clone()
+            },
+            Loaded {
+                settings: "six".to_owned(),
+                ..known.clone()
+            },
+        ];
+        for other in others {
+            let refused = other.ensure_is(&known).unwrap_err().to_string();
+            assert!(refused.contains("another program"), "{refused}");
+        }
+    }
+}
