@@ -27,6 +27,7 @@ mod errors;
 mod extensions;
 mod fragments;
 mod frame;
+mod hand_on;
 mod jumbo;
 mod likeness;
 mod members;
