@@ -28,6 +28,7 @@ mod extensions;
 mod fragments;
 mod frame;
 mod hand_on;
+mod handshakes;
 mod jumbo;
 mod likeness;
 mod members;
