@@ -186,15 +186,18 @@ fn what_a_socket_knows_is_delivered() -> Result<()> {
         let mut end = Vec::new();
         sockets.client.read_to_end(&mut end).context("the end")?;
         sockets.client.shutdown(std::net::Shutdown::Both)?;
+        let error = sockets.error(vip, port)?;
         let mut rows = Vec::new();
         for outer in BOTH {
-            let name = format!("time-wait of {vip}, {outer:?}");
-            let frame = with(outer, &known, [1, 2, 0, 0], &[21, 22]);
-            let after: (_, &[u8]) = ([1, 2, 1, 2], &[own(outer), 22]);
-            let row = goes_on(name.clone(), Reason::HandedOn, outer, frame, 21, after);
-            rows.push(row);
-            let frame = from(outer, 20, with(outer, &known, [1, 1, 1, 0], &[20]));
-            rows.push(delivered(name, Reason::NoAlternateLeft, frame, &known));
+            for (what, inner) in [("a segment", &known), ("an error", &error)] {
+                let name = format!("{what} in time-wait of {vip}, {outer:?}");
+                let frame = with(outer, inner, [1, 2, 0, 0], &[21, 22]);
+                let after: (_, &[u8]) = ([1, 2, 1, 2], &[own(outer), 22]);
+                let row = goes_on(name.clone(), Reason::HandedOn, outer, frame, 21, after);
+                rows.push(row);
+                let frame = from(outer, 20, with(outer, inner, [1, 1, 1, 0], &[20]));
+                rows.push(delivered(name, Reason::NoAlternateLeft, frame, inner));
+            }
         }
         check(&bench, &rows)?;
     }
