@@ -1,23 +1,14 @@
 //! A switch port that tags: what the fabric sends to a VIP goes to the edge with two VLAN tags, and what comes
 //! back with them goes on without. It needs no VLAN devices, which not every kernel has.
 
-use std::io;
 use std::net::IpAddr;
-use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 
-use anyhow::{Context, Result};
-use nix::errno::Errno;
-use nix::ifaddrs::getifaddrs;
-use nix::sys::socket::{
-    AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, bind, recv, send, setsockopt,
-    socket, sockopt,
-};
-use nix::sys::time::TimeVal;
+use anyhow::Result;
 
-use crate::{Namespace, Topology, World, attach_pass};
+use crate::{Namespace, Topology, Wire, World, attach_pass};
 
 /// The provider's tag, 100, and the customer's, 200. Of a frame that comes back a packet socket sees the inner one in its place only if
 /// the kernel has taken another off in front of it.
@@ -26,9 +17,6 @@ const INNER: [u8; 4] = [0x81, 0, 0, 200];
 
 /// Behind both MAC addresses.
 const TAGS: usize = 12;
-
-/// Longer than any frame here.
-const FRAME_BYTES: usize = 4_096;
 
 /// The switch, between the fabric and the edge's `eth0`, until it is dropped.
 pub struct Trunk {
@@ -48,8 +36,8 @@ impl Trunk {
     /// Puts it in the place of the edge's link. Frames for the `vip` have tags, all others have none.
     pub fn start(world: &World, topology: &Topology, vip: IpAddr) -> Result<Trunk> {
         let switch = connected(world, topology)?;
-        let (uplink, trunk) = switch.enter(|| anyhow::Ok((port("uplink")?, port("trunk")?)))??;
-        let (uplink, trunk) = (Arc::new(uplink), Arc::new(trunk));
+        let wire = |device| Wire::open(&switch, device).map(Arc::new);
+        let (uplink, trunk) = (wire("uplink")?, wire("trunk")?);
         let counts = Arc::new(Counts::default());
         let stop = Arc::new(AtomicBool::new(false));
         let (went, came) = (Arc::clone(&counts), Arc::clone(&counts));
@@ -125,44 +113,20 @@ fn connected(world: &World, topology: &Topology) -> Result<Namespace> {
     Ok(switch)
 }
 
-/// A socket that sees every frame that comes by a device. What it sends itself it does not see.
-fn port(device: &str) -> Result<OwnedFd> {
-    let port = socket(
-        AddressFamily::Packet,
-        SockType::Raw,
-        SockFlag::SOCK_CLOEXEC,
-        SockProtocol::EthAll,
-    );
-    let port = port.context("cannot open a packet socket")?;
-    let address = getifaddrs()?
-        .filter(|each| each.interface_name == device)
-        .find_map(|each| each.address?.as_link_addr().copied());
-    let address = address.with_context(|| format!("no device {device}"))?;
-    bind(port.as_raw_fd(), &address).with_context(|| format!("cannot listen on {device}"))?;
-    setsockopt(&port, sockopt::ReceiveTimeout, &TimeVal::new(0, 50_000))?;
-    Ok(port)
-}
-
-/// Carries frames from one port to the other, `changed`, until it is told to stop.
+/// Carries frames from one wire to the other, `changed`, until it is told to stop.
 fn carry(
-    from: &Arc<OwnedFd>,
-    to: &Arc<OwnedFd>,
+    from: &Arc<Wire>,
+    to: &Arc<Wire>,
     stop: &Arc<AtomicBool>,
     changed: impl Fn(&mut Vec<u8>) + Send + 'static,
 ) -> JoinHandle<Result<()>> {
     let (from, to, stop) = (Arc::clone(from), Arc::clone(to), Arc::clone(stop));
     thread::spawn(move || {
-        let mut buffer = vec![0; FRAME_BYTES];
         while !stop.load(Ordering::Relaxed) {
-            let length = match recv(from.as_raw_fd(), &mut buffer, MsgFlags::empty()) {
-                Ok(length) => length,
-                Err(Errno::EAGAIN) => continue,
-                Err(errno) => return Err(io::Error::from(errno)).context("cannot receive"),
-            };
-            let mut frame = buffer[..length].to_vec();
-            changed(&mut frame);
-            send(to.as_raw_fd(), &frame, MsgFlags::empty())
-                .with_context(|| format!("cannot send {} bytes", frame.len()))?;
+            if let Some(mut frame) = from.receive()? {
+                changed(&mut frame);
+                to.send(&frame)?;
+            }
         }
         Ok(())
     })

@@ -23,7 +23,8 @@ pub(crate) const EDGE_V6: &str = "fd00:1::2";
 
 /// An agent that runs, and the namespace of its instance.
 pub(crate) struct Site {
-    host: Namespace,
+    /// Where the other end of the instance's interface is, `w0`.
+    pub(crate) host: Namespace,
     pub(crate) instance: Namespace,
     /// Where the first buffers of frames end that come in.
     pub(crate) first: Option<FirstBuffer>,

@@ -6,7 +6,7 @@ use balancer_common::Reason;
 use crate::counts::Counts;
 use crate::edge::{ENCAPSULATIONS, Service, Site, sent, vip};
 use crate::frame::{
-    BEHIND_IPV4, CLIENT_PORT, CLIENT_V4, CLIENT_V6, IP, PORT, Packet, Transport, put,
+    BEHIND_IPV4, BEHIND_IPV6, CLIENT_PORT, CLIENT_V4, CLIENT_V6, IP, PORT, Packet, Transport, put,
 };
 use crate::oracle;
 use crate::row::{Row, check};
@@ -139,6 +139,52 @@ fn an_error_travels_like_any_packet() -> Result<()> {
     let error = Packet::new(Transport::Icmp(KINDS[0]), vip).options(&[1; 8]);
     let error = error.payload(&quoted.frame()[IP..][..40]).frame();
     rows.push(sent("options", "gue44", "tcp", error));
+    check(&site, &rows)
+}
+
+/// An answer of the VIP in a fragment: these are offset and flags of its fragment header, whose next header is `protocol`.
+fn fragment(vip: &str, protocol: u8, offset: u16) -> Vec<u8> {
+    let whole = answer(Transport::Tcp, vip, CLIENT_PORT).frame();
+    let (length, mut frame) = ((whole.len() - BEHIND_IPV6 + 8) as u16, whole);
+    let [high, low] = offset.to_be_bytes();
+    let header = [protocol, 0, high, low, 0, 0, 0, 7];
+    frame.splice(BEHIND_IPV6..BEHIND_IPV6, header);
+    put(put(frame, IP + 4, &length.to_be_bytes()), IP + 6, &[44])
+}
+
+/// A VIP's host may send its answers in fragments, and its router may put the header of one around a whole packet (RFC 6145).
+#[test]
+fn an_icmpv6_error_about_a_fragment_finds_its_flow_by_the_first_one_only() -> Result<()> {
+    let site = Site::new(ENCAPSULATIONS)?;
+    let mut rows = Vec::new();
+    for service in ["gue66", "ip6ip6"] {
+        let vip = vip(service);
+        for kind in KINDS_V6 {
+            for (what, offset) in [("whole", 0), ("the first", 1)] {
+                let quoted = fragment(vip, 6, offset);
+                let error = about(*kind, vip, &quoted[IP..], 48 + 8);
+                let name = format!("{what}, {service}, {kind:?}");
+                rows.push(sent(&name, service, "tcp", error));
+            }
+            let mut dropped = |what: &str, quoted: Vec<u8>, bytes| {
+                let error = about(*kind, vip, &quoted[IP..], bytes);
+                let name = format!("{what}, {service}, {kind:?}");
+                rows.push(Row::met(Reason::BadQuote, &name, error));
+            };
+            for offset in [8, 9, 0x100, 0xfff8] {
+                let quoted = fragment(vip, 6, offset);
+                dropped("a later one", quoted, 48 + 60);
+            }
+            dropped("seven bytes of it", fragment(vip, 6, 1), 48 + 7);
+            dropped("half its header", fragment(vip, 6, 1), 40 + 3);
+            dropped("its header only", fragment(vip, 6, 1), 48);
+            dropped("of a ping", fragment(vip, 58, 1), 48 + 8);
+            let short = put(fragment(vip, 6, 1), IP + 4, &[0, 8 + 7]);
+            dropped("too short for ports", short, 48 + 8);
+            let other = put(fragment(vip, 6, 1), IP + 23, &[0xee]);
+            dropped("another VIP's", other, 48 + 8);
+        }
+    }
     check(&site, &rows)
 }
 

@@ -18,6 +18,8 @@ pub(crate) const CLIENT_V6: &str = "fd00:2::2";
 pub(crate) const PORT: u16 = 8000;
 /// The clients' port.
 pub(crate) const CLIENT_PORT: u16 = 40_000;
+/// The sequence number of TCP packets.
+const SEQUENCE: u32 = 0x0102_0304;
 
 /// Where things stand in a frame.
 pub(crate) const IP: usize = 14;
@@ -129,6 +131,18 @@ impl Packet {
         }
     }
 
+    /// The SYN that opens the connection of a TCP packet like this one, as a whole frame.
+    pub(crate) fn syn(&self) -> Vec<u8> {
+        let ip = PacketBuilder::ethernet2(ROUTER, EDGE).ip(self.headers());
+        let (source, destination) = self.ports;
+        let mut frame = Vec::new();
+        ip.tcp(source, destination, SEQUENCE - 1, 0x2000)
+            .syn()
+            .write(&mut frame, &[])
+            .expect("a sound packet");
+        frame
+    }
+
     /// The whole frame, from the router to the edge.
     pub(crate) fn frame(&self) -> Vec<u8> {
         let ip = PacketBuilder::ethernet2(ROUTER, EDGE).ip(self.headers());
@@ -136,7 +150,7 @@ impl Packet {
         let (source, destination) = self.ports;
         match self.transport {
             Transport::Tcp => ip
-                .tcp(source, destination, 0x0102_0304, 0x2000)
+                .tcp(source, destination, SEQUENCE, 0x2000)
                 .ack(0x0506_0708)
                 .write(&mut frame, &self.payload),
             Transport::Udp => ip.udp(source, destination).write(&mut frame, &self.payload),
@@ -184,6 +198,15 @@ pub(crate) fn summed(frame: Vec<u8>) -> Vec<u8> {
     let (header, _) = Ipv4Header::from_slice(&frame[IP..]).expect("an IPv4 header");
     let checksum = header.calc_header_checksum();
     put(frame, IP + 10, &checksum.to_be_bytes())
+}
+
+/// A TCP frame that acknowledges all in front of this sequence number.
+pub(crate) fn acknowledging(frame: Vec<u8>, number: u32) -> Vec<u8> {
+    let header = match frame[IP] >> 4 {
+        4 => usize::from(frame[IP] & 0xf) * 4,
+        _ => 40,
+    };
+    put(frame, IP + header + 8, &number.to_be_bytes())
 }
 
 /// The frame with so many bytes of padding behind it.

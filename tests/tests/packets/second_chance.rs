@@ -1,7 +1,6 @@
 //! What an agent does with a packet that has alternates, by what its sockets know.
 
 use std::io::Read;
-use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 
 use anyhow::{Context, Result};
 use balancer_common::Reason;
@@ -9,13 +8,14 @@ use balancer_common::Reason;
 use crate::agent::{Decap, HandOn, Site, VIP_V4, VIP_V6};
 use crate::counts::Counts;
 use crate::decap::opened;
-use crate::errors::{KINDS, KINDS_V6, about};
+use crate::errors::{KINDS, about};
 use crate::frame::{IP, PORT, Packet, Transport, put, summed};
 use crate::outer::{Outer, inner4};
 use crate::row::{Out, Row, check};
 use crate::run::Verdict;
+use crate::sockets::Sockets;
 
-const BOTH: [Outer; 2] = [Outer::GueIpv4, Outer::GueIpv6];
+pub(crate) const BOTH: [Outer; 2] = [Outer::GueIpv4, Outer::GueIpv6];
 
 /// An address of the fabric, as it stands in an outer header.
 fn host(outer: Outer, host: u8) -> Vec<u8> {
@@ -26,7 +26,7 @@ fn host(outer: Outer, host: u8) -> Vec<u8> {
 }
 
 /// The instance's own address.
-fn own(outer: Outer) -> u8 {
+pub(crate) fn own(outer: Outer) -> u8 {
     if outer.is_ipv4() { 11 } else { 0x11 }
 }
 
@@ -54,12 +54,12 @@ pub(crate) fn samples(outer: Outer) -> Vec<Vec<u8>> {
 }
 
 /// A packet in GUE with alternates, from an edge.
-fn with(outer: Outer, inner: &[u8], head: [u8; 4], alternates: &[u8]) -> Vec<u8> {
+pub(crate) fn with(outer: Outer, inner: &[u8], head: [u8; 4], alternates: &[u8]) -> Vec<u8> {
     outer.around_with(inner, &private(outer, head, alternates))
 }
 
 /// The same from another backend.
-fn from(outer: Outer, source: u8, frame: Vec<u8>) -> Vec<u8> {
+pub(crate) fn from(outer: Outer, source: u8, frame: Vec<u8>) -> Vec<u8> {
     match outer.is_ipv4() {
         true => summed(put(frame, 26, &host(outer, source))),
         false => put(frame, 22, &host(outer, source)),
@@ -67,7 +67,7 @@ fn from(outer: Outer, source: u8, frame: Vec<u8>) -> Vec<u8> {
 }
 
 /// The row of a frame that goes on to `next` with this private data.
-fn goes_on(
+pub(crate) fn goes_on(
     name: String,
     reason: Reason,
     outer: Outer,
@@ -108,7 +108,8 @@ pub(crate) fn handed_on(outer: Outer, inner: &[u8]) -> Row {
     goes_on(name, Reason::HandedOn, outer, frame, 21, after)
 }
 
-fn delivered(name: String, reason: Reason, frame: Vec<u8>, inner: &[u8]) -> Row {
+/// The row of a packet that goes up the stack as it was sent, and is counted as `reason`.
+pub(crate) fn delivered(name: String, reason: Reason, frame: Vec<u8>, inner: &[u8]) -> Row {
     Row {
         counted: Counts::reason(reason),
         ..opened(name, frame, inner.to_vec())
@@ -154,47 +155,6 @@ fn what_no_socket_knows_goes_to_each_alternate_and_returns() -> Result<()> {
     check(&Decap(Site::new()?), &rows)
 }
 
-/// Sockets of the instance: a listener, and a connection to it from within.
-struct Sockets {
-    _listener: TcpListener,
-    client: TcpStream,
-    server: TcpStream,
-}
-
-impl Sockets {
-    fn open(site: &Site, vip: &str) -> Result<Sockets> {
-        let vip: IpAddr = vip.parse()?;
-        site.instance.enter(|| {
-            let listener = TcpListener::bind(SocketAddr::new(vip, PORT))?;
-            let client = TcpStream::connect(SocketAddr::new(vip, PORT))?;
-            let (server, _) = listener.accept()?;
-            Ok(Sockets {
-                _listener: listener,
-                client,
-                server,
-            })
-        })?
-    }
-
-    /// A router's error about a segment that the VIP has sent, quoted to its ports and sequence number only.
-    fn error(&self, vip: &str, client_port: u16) -> Result<Vec<u8>> {
-        let client = self.client.local_addr()?.ip().to_string();
-        let sent = Packet::tcp(&client).from(vip).ports(PORT, client_port);
-        let (kind, header) = match client.contains(':') {
-            true => (KINDS_V6[1], 40),
-            false => (KINDS[1], 20),
-        };
-        Ok(about(kind, vip, &sent.frame()[IP..], header + 8))
-    }
-
-    /// A segment of the connection.
-    fn segment(&self, vip: &str) -> Result<Packet> {
-        let client = self.client.local_addr()?;
-        let packet = Packet::tcp(vip).ports(client.port(), PORT);
-        Ok(packet.from(&client.ip().to_string()))
-    }
-}
-
 #[test]
 fn what_a_socket_knows_is_delivered() -> Result<()> {
     let bench = Decap(Site::new()?);
@@ -226,15 +186,18 @@ fn what_a_socket_knows_is_delivered() -> Result<()> {
         let mut end = Vec::new();
         sockets.client.read_to_end(&mut end).context("the end")?;
         sockets.client.shutdown(std::net::Shutdown::Both)?;
+        let error = sockets.error(vip, port)?;
         let mut rows = Vec::new();
         for outer in BOTH {
-            let name = format!("time-wait of {vip}, {outer:?}");
-            let frame = with(outer, &known, [1, 2, 0, 0], &[21, 22]);
-            let after: (_, &[u8]) = ([1, 2, 1, 2], &[own(outer), 22]);
-            let row = goes_on(name.clone(), Reason::HandedOn, outer, frame, 21, after);
-            rows.push(row);
-            let frame = from(outer, 20, with(outer, &known, [1, 1, 1, 0], &[20]));
-            rows.push(delivered(name, Reason::NoAlternateLeft, frame, &known));
+            for (what, inner) in [("a segment", &known), ("an error", &error)] {
+                let name = format!("{what} in time-wait of {vip}, {outer:?}");
+                let frame = with(outer, inner, [1, 2, 0, 0], &[21, 22]);
+                let after: (_, &[u8]) = ([1, 2, 1, 2], &[own(outer), 22]);
+                let row = goes_on(name.clone(), Reason::HandedOn, outer, frame, 21, after);
+                rows.push(row);
+                let frame = from(outer, 20, with(outer, inner, [1, 1, 1, 0], &[20]));
+                rows.push(delivered(name, Reason::NoAlternateLeft, frame, inner));
+            }
         }
         check(&bench, &rows)?;
     }
@@ -309,33 +272,69 @@ fn what_opens_a_connection_or_is_none_stays() -> Result<()> {
     check(&Decap(Site::new()?), &rows)
 }
 
+/// Alternates that lie: in what, their head, and they themselves.
+pub(crate) fn lies(outer: Outer) -> Vec<(String, [u8; 4], Vec<u8>)> {
+    let own = own(outer);
+    let mut lies: Vec<(String, [u8; 4], Vec<u8>)> = [
+        ("none", [1, 0, 0, 0], &[][..]),
+        ("none, and one there", [1, 0, 0, 0], &[21]),
+        ("four", [1, 4, 0, 0], &[21, 22, 23, 24]),
+        ("255", [1, 255, 0, 0], &[21]),
+        ("more visited than there are", [1, 2, 3, 0], &[21, 22]),
+        ("one, and two there", [1, 1, 0, 0], &[21, 22]),
+        ("two, and one there", [1, 2, 0, 0], &[21]),
+        ("two, and three there", [1, 2, 0, 0], &[21, 22, 23]),
+        ("three, and two there", [1, 3, 0, 0], &[21, 22]),
+        ("a flag that there is not", [1, 1, 0, 0x10], &[21]),
+        ("a place without evidence", [1, 2, 2, 4], &[21, 22]),
+        (
+            "evidence of who was not visited",
+            [1, 3, 1, 6],
+            &[21, 22, 23],
+        ),
+        ("the agent itself, visited", [1, 2, 1, 0], &[own, 22]),
+        ("the agent itself, to be visited", [1, 2, 1, 0], &[20, own]),
+        (
+            "the agent itself, to be visited next",
+            [1, 3, 1, 0],
+            &[20, own, 23],
+        ),
+        (
+            "the agent itself, to be visited last",
+            [1, 3, 1, 0],
+            &[20, 22, own],
+        ),
+        (
+            "the agent itself, as the only one left",
+            [1, 3, 2, 0],
+            &[20, 21, own],
+        ),
+    ]
+    .into_iter()
+    .map(|(what, head, alternates)| (what.to_owned(), head, alternates.to_vec()))
+    .collect();
+    for count in 1..=3 {
+        for place in 0..count {
+            let mut alternates = [21, 22, 23][..count].to_vec();
+            alternates[place] = own;
+            let what = format!("the agent itself, {} of {count}", place + 1);
+            lies.push((what, [1, count as u8, 0, 0], alternates));
+        }
+    }
+    lies
+}
+
 #[test]
 fn alternates_that_lie_are_dropped() -> Result<()> {
     let mut rows = Vec::new();
     for outer in BOTH {
-        let own = own(outer);
-        for (what, head, alternates) in [
-            ("none", [1, 0, 0, 0], &[][..]),
-            ("none, and one there", [1, 0, 0, 0], &[21]),
-            ("four", [1, 4, 0, 0], &[21, 22, 23, 24]),
-            ("255", [1, 255, 0, 0], &[21]),
-            ("more visited than there are", [1, 2, 3, 0], &[21, 22]),
-            ("one, and two there", [1, 1, 0, 0], &[21, 22]),
-            ("three, and two there", [1, 3, 0, 0], &[21, 22]),
-            ("a flag that there is not", [1, 1, 0, 0x10], &[21]),
-            ("a place without evidence", [1, 2, 2, 4], &[21, 22]),
-            (
-                "evidence of who was not visited",
-                [1, 3, 1, 6],
-                &[21, 22, 23],
-            ),
-            ("the agent itself", [1, 1, 0, 0], &[own]),
-            ("the agent itself, last", [1, 3, 0, 0], &[21, 22, own]),
-            ("the agent itself, visited", [1, 2, 1, 0], &[own, 22]),
-        ] {
-            let frame = with(outer, &inner4(), head, alternates);
-            let name = format!("{what}, {outer:?}");
-            rows.push(Row::met(Reason::BadAlternates, &name, frame));
+        for (what, head, alternates) in lies(outer) {
+            // From an edge, and from a peer.
+            for source in [2, 20] {
+                let frame = from(outer, source, with(outer, &inner4(), head, &alternates));
+                let name = format!("{what}, from {source}, {outer:?}");
+                rows.push(Row::met(Reason::BadAlternates, &name, frame));
+            }
         }
     }
     check(&Decap(Site::new()?), &rows)
