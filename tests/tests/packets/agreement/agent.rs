@@ -8,8 +8,8 @@ use balancer_common::{Address, Reason};
 
 use super::{Watched, agree, is_vip};
 use crate::agent::{Decap, Site, VIP_V4, VIP_V6};
-use crate::connections::{self, Connections};
 use crate::frame::Packet;
+use crate::known_flows::{self, Connections};
 use crate::likeness::Decided;
 use crate::mutation::{first_buffer, mutated};
 use crate::outer::Outer;
@@ -87,7 +87,7 @@ fn decap_and_the_pure_function_open_alike() -> Result<()> {
         }
     }
     for outer in [Outer::GueIpv4, Outer::GueIpv6] {
-        for inner in connections::samples() {
+        for inner in known_flows::samples() {
             for private in second_chance::samples(outer) {
                 base.push(outer.around_with(&inner, &private));
             }
