@@ -1,5 +1,6 @@
 //! `cargo xtask fuzz`: the kernel's programs and the same decisions in user space, on as many frames as one likes.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 use std::time::Instant;
@@ -46,12 +47,17 @@ pub(crate) fn run(frames: u64, seed: Option<u64>) -> Result<()> {
         .context("cannot start cargo")?;
     let mut sum = Sum::default();
     for line in BufReader::new(tests.stdout.take().context("no stdout")?).lines() {
-        if sum.read(&line?) {
+        let line = line?;
+        sum.read_met(&line);
+        if sum.read(&line) {
             let seconds = started.elapsed().as_secs_f64();
             println!("{} of {frames} frames, {seconds:.0} s", sum.frames);
         }
     }
     let passed = tests.wait()?.success();
+    for ((program, what), times) in &sum.met {
+        println!("{program}: {times} times {what}");
+    }
     println!("{}", sum.summary());
     ensure!(
         passed && sum.disagreements == 0,
@@ -72,6 +78,8 @@ struct Sum {
     disagreements: u64,
     /// The smallest: rounds count on from it.
     seed: Option<u64>,
+    /// How often frames met something, by program and what.
+    met: BTreeMap<(String, String), u64>,
 }
 
 impl Sum {
@@ -85,6 +93,19 @@ impl Sum {
         self.disagreements += disagreements;
         self.seed = Some(self.seed.map_or(seed, |least| least.min(seed)));
         true
+    }
+
+    /// Reads a line that tells what frames met: `fuzz edge: 7 times no_next_hop`.
+    fn read_met(&mut self, line: &str) {
+        let told = line.split_once("fuzz ").and_then(|(_, told)| {
+            let (program, told) = told.split_once(": ")?;
+            let (times, what) = told.split_once(" times ")?;
+            Some((program, what, times.parse::<u64>().ok()?))
+        });
+        if let Some((program, what, times)) = told {
+            let key = (program.to_owned(), what.to_owned());
+            *self.met.entry(key).or_default() += times;
+        }
     }
 
     fn summary(&self) -> String {
@@ -118,6 +139,10 @@ mod tests {
         assert!(sum.read("test a ... fuzz edge: 40 frames, seed 8, 0 disagreements"));
         assert!(sum.read("fuzz agent: 2 frames, seed 7, 3 disagreements"));
         assert!(!sum.read("running 3 tests"));
+        sum.read_met("fuzz edge: 7 times no_next_hop");
+        sum.read_met("fuzz edge: 40 frames, seed 8, 0 disagreements");
+        let key = ("edge".to_owned(), "no_next_hop".to_owned());
+        assert_eq!(sum.met, BTreeMap::from([(key, 7)]));
         assert_eq!(sum.summary(), "42 frames, seed 7, 3 disagreements");
     }
 }

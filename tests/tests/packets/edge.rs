@@ -13,9 +13,10 @@ use testbed::{Edge, EdgeOptions, Namespace, World, assert_native_xdp};
 
 use crate::counts::Counts;
 use crate::likeness::Likeness;
-use crate::oracle;
+use crate::oracle::{self, Ways};
 use crate::row::Row;
-use crate::run::{self, Arrival, FirstBuffer, Ran};
+use crate::run::{self, Arrival, FirstBuffer, Ran, Watch};
+use crate::tally::Tally;
 
 /// A service: name, VIP, encapsulation, backends. Each is there for TCP (`NAME-tcp`) and UDP (`NAME-udp`), and hashes by
 /// source if its name begins with [`BY_SOURCE`].
@@ -73,8 +74,12 @@ pub(crate) struct Site {
     /// The index of the edge's `eth0`.
     pub(crate) ingress: u32,
     services: Vec<Service>,
+    /// Backends that have joined them.
+    pub(crate) joined: Vec<&'static str>,
     /// The same tables in user space; none once the services have been changed.
-    likeness: Option<Likeness>,
+    pub(crate) likeness: Option<Likeness>,
+    /// Where packets may go, as far as an independent parser can tell.
+    pub(crate) ways: Ways,
     first: Option<FirstBuffer>,
     mtu: u32,
     sources: Option<Prefixes>,
@@ -119,7 +124,7 @@ impl Site {
              link set eth1 up\n\
              route add 10.3.0.0/24 via 10.1.0.1\n\
              route add 172.16.0.0/12 via 10.1.0.1\n")?;
-        namespace.ip(&neighbours(services))?;
+        namespace.ip(&neighbours(backends(services)))?;
         let mut settings = format!("hash_key = \"{HASH_KEY}\"\n");
         if let Some([ipv4, ipv6]) = sources {
             settings += &format!("source_ipv4 = \"{ipv4}\"\nsource_ipv6 = \"{ipv6}\"\n");
@@ -138,7 +143,9 @@ impl Site {
             namespace,
             ingress,
             services: services.to_vec(),
+            joined: Vec::new(),
             likeness: None,
+            ways: Ways::default(),
             first: None,
             mtu,
             sources,
@@ -146,7 +153,9 @@ impl Site {
             world,
         };
         let config = fs::read_to_string(site.edge.config())?;
-        site.likeness = Some(Likeness::new(&config, ingress, &site.next_hops()?)?);
+        let next_hops = site.next_hops()?;
+        site.likeness = Some(Likeness::new(&config, ingress, &next_hops)?);
+        site.ways = Ways::new(services, ingress, &next_hops)?;
         Ok(site)
     }
 
@@ -201,9 +210,9 @@ impl Site {
             })
         };
         let mut hops = BTreeMap::new();
-        for backend in self.services.iter().flat_map(|service| service.3) {
+        for backend in backends(&self.services).chain(self.joined.iter().copied()) {
             let by_eth0 = |host, source| hop(self.ingress, [2, 0, 0, 0, 0, 2], host, source);
-            let found = match *backend {
+            let found = match backend {
                 v4 if v4.starts_with("10.1.") => by_eth0([2, 0, 0, 0, 1, 1], "10.1.0.2"),
                 v6 if v6.starts_with("fd00:1:") => by_eth0([2, 0, 0, 0, 1, 1], "fd00:1::2"),
                 routed if routed.starts_with("10.3.") || routed.starts_with("172.") => {
@@ -233,6 +242,21 @@ impl Site {
             first: self.first,
         };
         run::xdp(&self.namespace, &self.pin(PROGRAM), arrival, frames)
+    }
+
+    /// The same, one frame after another under somebody's eyes.
+    pub(crate) fn run_watched(&self, frames: &[Vec<u8>], watch: Watch<'_>) -> Result<()> {
+        let arrival = Arrival {
+            ingress: self.ingress,
+            metadata: 0,
+            first: self.first,
+        };
+        run::xdp_watched(&self.namespace, &self.pin(PROGRAM), arrival, frames, watch)
+    }
+
+    /// What it counts for single frames.
+    pub(crate) fn tally(&self) -> Result<Tally> {
+        Tally::open(&self.world.bpffs().join(PINS), self.likeness().ids())
     }
 
     /// Runs `balance` on frames that come in by another interface.
@@ -276,7 +300,11 @@ impl crate::row::Bench for Site {
         {
             return Err("user space makes something else of it".to_owned());
         }
-        oracle::judge(frame, ran)
+        oracle::judge(frame, ran)?;
+        match self.likeness {
+            Some(_) => self.ways.judge(frame, ran),
+            None => Ok(()),
+        }
     }
 }
 
@@ -305,9 +333,16 @@ pub(crate) fn vip(name: &str) -> &'static str {
     service(name).1
 }
 
-fn neighbours(services: &[Service]) -> String {
-    let mut lines = format!("neigh add 10.1.0.1 lladdr {GATEWAY} dev eth0 nud permanent\n");
-    for backend in services.iter().flat_map(|service| service.3) {
+fn backends(services: &[Service]) -> impl Iterator<Item = &'static str> {
+    services
+        .iter()
+        .flat_map(|service| service.3.iter().copied())
+}
+
+/// Commands after which these backends' next hops are known.
+pub(crate) fn neighbours(backends: impl Iterator<Item = &'static str>) -> String {
+    let mut lines = format!("neigh replace 10.1.0.1 lladdr {GATEWAY} dev eth0 nud permanent\n");
+    for backend in backends {
         let (mac, device) = match backend {
             on_link if on_link.starts_with("10.1.") || on_link.starts_with("fd00:1:") => {
                 (FABRIC, "eth0")

@@ -6,36 +6,62 @@ use std::net::IpAddr;
 
 use anyhow::{Context, Result};
 use balancer::config::EdgeConfig;
-use balancer::model::{self, Encapsulation, HashPolicy, Health};
+use balancer::model::{self, Encapsulation, HashPolicy, Health, ServiceId};
 use balancer::reconcile::{self, BackendRecord, NextHop, Plan};
 use balancer::state::{Change, State};
 use balancer::table::Table;
 use balancer_common::abi::{self, HistoryRow, Service, ServiceKey, Slot, outer};
 use balancer_common::echo::Reply;
-use balancer_common::edge::{self, Choice, Tables};
+use balancer_common::edge::{self, Alternates, Choice, Tables};
 use balancer_common::flow::HashKey;
 use balancer_common::fragments::{Datagram, First, Fragments};
-use balancer_common::frame::turned;
-use balancer_common::outer::{GueIpv4, GueIpv6, Ipv4, Ipv6, Outer};
+use balancer_common::frame::{Buffers, turned};
+use balancer_common::outer::{Carrying as _, GueIpv4, GueIpv6, Ipv4, Ipv6, Outer};
 use balancer_common::tags::Tags;
 use balancer_common::too_large::{self, Notice, QUOTE};
 use balancer_common::unusual::{self, Fate};
-use balancer_common::{Address, Frame as _, FrameMut as _, Reason};
+use balancer_common::{Address, Frame as _, FrameMut as _, Reason, alternates};
 
 use crate::counts::Counts;
 use crate::run::{FirstBuffer, Ran, Verdict, in_buffers};
+use crate::tally::Row;
 
 /// A decision and its frame, as the program would make them, and what it would count.
 pub(crate) struct Decided {
     pub(crate) ran: Ran,
     pub(crate) counted: Counts,
-    /// `None` for a packet that is sent.
-    pub(crate) reason: Option<Reason>,
+    pub(crate) row: Row,
+    /// What became of it, in words.
+    pub(crate) name: String,
+}
+
+impl Decided {
+    pub(crate) fn met(reason: Reason, frame: Vec<u8>) -> Decided {
+        Decided {
+            ran: Ran {
+                verdict: Verdict::of(reason),
+                frame,
+            },
+            counted: Counts::reason(reason),
+            row: Row::Reason(reason),
+            name: reason.name().to_owned(),
+        }
+    }
+
+    /// The same, if this came of the frame because too many senders were told lately: only the program's clock knows that.
+    pub(crate) fn held_back(self, frame: &[u8], came: &Ran) -> Decided {
+        let silent = Decided::met(Reason::TooLarge, frame.to_vec());
+        match self.row == Row::Reason(Reason::ToldTooLarge) && silent.ran == *came {
+            true => silent,
+            false => self,
+        }
+    }
 }
 
 /// What the edge's maps hold.
 pub(crate) struct Likeness {
     key: HashKey,
+    state: State,
     ingress: u32,
     pub(crate) first: Option<FirstBuffer>,
     vips: BTreeSet<Address>,
@@ -44,8 +70,8 @@ pub(crate) struct Likeness {
     backends: BTreeMap<u16, abi::Backend>,
     /// First fragments that came by.
     fragments: RefCell<BTreeMap<Datagram, First>>,
-    /// Service and address of each backend, as counters name them.
-    names: BTreeMap<u16, (String, String)>,
+    /// Service and address of each backend, as counters name them, and the service's table.
+    names: BTreeMap<u16, (String, String, ServiceId)>,
 }
 
 impl Likeness {
@@ -62,25 +88,38 @@ impl Likeness {
             services: config.services,
             force: true,
         };
-        let (state, _) = State::new(key).change(&apply, 0)?;
-        let plan = reconcile::plan(&state, &|_| Health::Unknown, next_hops);
         let mut likeness = Likeness {
             key: HashKey::expand(key),
+            state: State::new(key),
             ingress,
             first: None,
-            vips: plan.services.keys().map(|key| key.vip.into()).collect(),
+            vips: BTreeSet::new(),
             services: BTreeMap::new(),
-            backends: plan
-                .backends
-                .iter()
-                .map(|(id, record)| (id.0, backend(record)))
-                .collect(),
-            names: BTreeMap::new(),
+            plan: Plan::default(),
+            backends: BTreeMap::new(),
             fragments: RefCell::default(),
-            plan,
+            names: BTreeMap::new(),
         };
-        for (key, record) in &likeness.plan.services {
-            let table = &likeness.plan.tables[&record.id];
+        likeness.follow(&apply, next_hops)?;
+        Ok(likeness)
+    }
+
+    /// Makes a change, as the daemon makes it.
+    pub(crate) fn follow(
+        &mut self,
+        change: &Change,
+        next_hops: &BTreeMap<IpAddr, NextHop>,
+    ) -> Result<()> {
+        self.state = self.state.change(change, 0)?.0;
+        let plan = reconcile::plan(&self.state, &|_| Health::Unknown, next_hops).after(&self.plan);
+        self.vips = plan.services.keys().map(|key| key.vip.into()).collect();
+        let records = plan.backends.iter();
+        self.backends = records
+            .map(|(id, record)| (id.0, backend(record)))
+            .collect();
+        self.services.clear();
+        for (key, record) in &plan.services {
+            let table = &plan.tables[&record.id];
             let key = ServiceKey::new(
                 key.vip.into(),
                 key.port.to_be_bytes(),
@@ -88,15 +127,33 @@ impl Likeness {
             );
             let by_source = record.hash == HashPolicy::Source;
             let service = Service::new(u32::from(record.id.0), table.slots(), by_source);
-            likeness.services.insert(key, service);
+            self.services.insert(key, service);
         }
-        for (name, service) in &state.services {
+        self.names.clear();
+        for (name, service) in &self.state.services {
             for (address, id) in &service.ids {
-                let name = (name.to_string(), address.to_string());
-                likeness.names.insert(id.0, name);
+                let name = (name.to_string(), address.to_string(), service.id);
+                self.names.insert(id.0, name);
             }
         }
-        Ok(likeness)
+        self.plan = plan;
+        Ok(())
+    }
+
+    /// How many slots each backend of each service owns.
+    pub(crate) fn slots(&self) -> BTreeMap<(String, String), usize> {
+        let mut slots = BTreeMap::new();
+        for (id, (service, address, table)) in &self.names {
+            let owners = self.plan.tables[table].owners().iter();
+            let owned = owners.filter(|owner| owner.0 == *id).count();
+            slots.insert((service.clone(), address.clone()), owned);
+        }
+        slots
+    }
+
+    /// One more than the largest id of a backend.
+    pub(crate) fn ids(&self) -> u16 {
+        self.names.keys().last().map_or(0, |last| last + 1)
     }
 
     /// What the program should make of a frame.
@@ -111,93 +168,111 @@ impl Likeness {
             plain => (plain.map(Fate::Sent), Tags::NONE),
         };
         match fate {
-            Ok(Fate::Answered(reply)) => Decided {
-                ran: Ran {
-                    verdict: Verdict::Transmit,
-                    frame: answered(frame, &came, &reply),
-                },
-                counted: Counts::reason(Reason::EchoAnswered),
-                reason: Some(Reason::EchoAnswered),
-            },
+            Ok(Fate::Answered(reply)) => {
+                Decided::met(Reason::EchoAnswered, answered(frame, &came, &reply))
+            }
             Ok(Fate::Sent(choice)) => {
                 self.check_owner(&choice);
-                // Nothing has moved since the configuration was read.
-                assert_eq!(choice.moved, None);
-                let (service, address) = &self.names[&choice.id];
-                Decided {
-                    counted: Counts::backend(service, address, choice.inner.length),
-                    ran: self.sent(frame, &choice, &came),
-                    reason: None,
+                let carried = match choice.moved {
+                    Some(moved) => edge::alternates(self, &choice, moved),
+                    None => Ok([None; 3]),
+                };
+                match carried {
+                    Ok(carried) => self.sent(frame, &choice, &carried, &came),
+                    Err(Reason::TooLarge) => self.too_large(frame, buffers),
+                    Err(reason) => Decided::met(reason, frame.to_vec()),
                 }
             }
-            Err(Reason::TooLarge) => self.too_large(frame),
-            Err(reason) => Decided {
-                ran: Ran {
-                    verdict: Verdict::of(reason),
-                    frame: frame.to_vec(),
-                },
-                counted: Counts::reason(reason),
-                reason: Some(reason),
-            },
+            Err(Reason::TooLarge) => self.too_large(frame, buffers),
+            Err(reason) => Decided::met(reason, frame.to_vec()),
         }
     }
 
     /// Its sender is told, if it can be: nobody was told before.
-    fn too_large(&self, frame: &[u8]) -> Decided {
-        let buffers = in_buffers(frame, self.first);
+    fn too_large(&self, frame: &[u8], buffers: Buffers<'_>) -> Decided {
         let tags = Tags::read(buffers);
-        let (reason, out) = match too_large::notice(buffers, &tags, self, &self.key) {
-            Ok(notice) => (Reason::ToldTooLarge, told(frame, &tags, &notice)),
-            Err(reason) => (reason, frame.to_vec()),
-        };
-        Decided {
-            ran: Ran {
-                verdict: Verdict::of(reason),
-                frame: out,
-            },
-            counted: Counts::reason(reason),
-            reason: Some(reason),
+        match too_large::notice(buffers, &tags, self, &self.key) {
+            Ok(notice) => Decided::met(Reason::ToldTooLarge, told(frame, &tags, &notice)),
+            Err(reason) => Decided::met(reason, frame.to_vec()),
         }
     }
 
     /// The table itself, asked by the hash, must give the same backend.
     fn check_owner(&self, choice: &Choice<'_>) {
-        let owns = |table: &Table| {
-            let slot = table.slot_of(choice.inner.hash);
-            table.owners()[slot].0 == choice.id
-        };
-        assert!(self.plan.tables.values().any(owns), "{choice:?}");
+        let (_, _, table) = self.names[&choice.id];
+        let table = &self.plan.tables[&table];
+        let owner = table.owners()[table.slot_of(choice.inner.hash)];
+        assert_eq!(owner.0, choice.id, "{choice:?}");
     }
 
     fn table(&self, index: u32) -> Option<&Table> {
-        let mut tables = self.plan.tables.iter();
-        let (_, table) = tables.find(|(id, _)| u32::from(id.0) == index)?;
-        Some(table)
+        self.plan.tables.get(&ServiceId(u16::try_from(index).ok()?))
     }
 
-    fn sent(&self, frame: &[u8], choice: &Choice<'_>, came: &Tags) -> Ran {
+    fn sent(
+        &self,
+        frame: &[u8],
+        choice: &Choice<'_>,
+        carried: &Alternates<'_>,
+        came: &Tags,
+    ) -> Decided {
         let leave = Tags::of(choice.backend);
         let leave =
             leave.unwrap_or_else(|| came.leaving_by(choice.backend.interface, self.ingress));
-        let mut out = vec![0; choice.backend.outer_length() + leave.length];
+        let count = carried.iter().flatten().count();
+        let private = match (count, choice.backend.kind()) {
+            (0, _) => 0,
+            (count, outer::GUE_IPV4) => alternates::length(count, 4),
+            (count, _) => alternates::length(count, 16),
+        };
+        let mut out = vec![0; choice.backend.outer_length() + private + leave.length];
         out.extend_from_slice(&frame[came.length..]);
-        let head = &mut out[leave.length..];
-        match choice.backend.kind() {
-            outer::IPV4 => Ipv4::write(head, choice.backend, &choice.inner),
-            outer::IPV6 => Ipv6::write(head, choice.backend, &choice.inner),
-            outer::GUE_IPV4 => GueIpv4::write(head, choice.backend, &choice.inner),
-            outer::GUE_IPV6 => GueIpv6::write(head, choice.backend, &choice.inner),
-            other => panic!("no outer header {other}"),
-        }
+        encapsulate(&mut out[leave.length..], choice, carried);
         let [first, second] = choice.backend.macs;
         leave.write(&mut out[..], (first, second as u32));
-        Ran {
-            verdict: match choice.backend.interface == self.ingress {
-                true => Verdict::Transmit,
-                false => Verdict::Redirect,
+        let (service, address, _) = &self.names[&choice.id];
+        Decided {
+            ran: Ran {
+                verdict: match choice.backend.interface == self.ingress {
+                    true => Verdict::Transmit,
+                    false => Verdict::Redirect,
+                },
+                frame: out,
             },
-            frame: out,
+            counted: Counts::backend(service, address, choice.inner.length),
+            row: Row::Backend(choice.id, choice.inner.length as u64),
+            name: match (count, choice.backend.destination.is_ipv4()) {
+                (0, _) => "sent".to_owned(),
+                (count, true) => format!("sent with {count} alternates over IPv4"),
+                (count, false) => format!("sent with {count} alternates over IPv6"),
+            },
         }
+    }
+}
+
+/// Writes the outer header, as many alternates in it as there are.
+fn encapsulate(head: &mut [u8], choice: &Choice<'_>, carried: &Alternates<'_>) {
+    let (backend, inner) = (choice.backend, &choice.inner);
+    match (backend.kind(), *carried) {
+        (outer::GUE_IPV4, [Some(a), Some(b), Some(c)]) => {
+            GueIpv4::write_carrying(head, backend, [a, b, c], inner);
+        }
+        (outer::GUE_IPV4, [Some(a), Some(b), None]) => {
+            GueIpv4::write_carrying(head, backend, [a, b], inner);
+        }
+        (outer::GUE_IPV4, [Some(a), ..]) => GueIpv4::write_carrying(head, backend, [a], inner),
+        (outer::GUE_IPV6, [Some(a), Some(b), Some(c)]) => {
+            GueIpv6::write_carrying(head, backend, [a, b, c], inner);
+        }
+        (outer::GUE_IPV6, [Some(a), Some(b), None]) => {
+            GueIpv6::write_carrying(head, backend, [a, b], inner);
+        }
+        (outer::GUE_IPV6, [Some(a), ..]) => GueIpv6::write_carrying(head, backend, [a], inner),
+        (outer::GUE_IPV4, _) => GueIpv4::write(head, backend, inner),
+        (outer::GUE_IPV6, _) => GueIpv6::write(head, backend, inner),
+        (outer::IPV4, _) => Ipv4::write(head, backend, inner),
+        (outer::IPV6, _) => Ipv6::write(head, backend, inner),
+        (other, _) => panic!("no outer header {other}"),
     }
 }
 

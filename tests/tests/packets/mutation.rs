@@ -38,8 +38,10 @@ pub(crate) fn mutated(seed: u64, count: usize, sound: &[Vec<u8>]) -> Vec<Vec<u8>
 /// Where the first buffer of a frame ends: of one in sixteen somewhere within it, which the frame's own bytes decide.
 pub(crate) fn first_buffer(frame: &[u8]) -> usize {
     let mut drawn = 0_u64;
-    for byte in frame {
-        drawn = (drawn ^ u64::from(*byte))
+    let (words, rest) = frame.as_chunks();
+    let words = words.iter().map(|word| u64::from_le_bytes(*word));
+    for word in words.chain(rest.iter().map(|byte| u64::from(*byte))) {
+        drawn = (drawn ^ word)
             .wrapping_mul(0x9e37_79b9_7f4a_7c15)
             .rotate_left(29);
     }

@@ -8,10 +8,13 @@ use etherparse::{
 };
 
 mod answers;
+mod handed_on;
+mod ways;
 
 use answers::{answered, asks, says_too_large, told};
+use handed_on::judge_handed_on;
+pub(crate) use ways::Ways;
 
-use crate::frame::{put, summed};
 use crate::run::{Ran, Verdict};
 
 /// An encapsulated packet, taken apart.
@@ -134,37 +137,6 @@ fn marked(inner: &[u8], outside: u8, out: &[u8]) -> Vec<u8> {
         marked[10..12].copy_from_slice(&out[10..12]);
     }
     marked
-}
-
-/// Whether a packet that goes on is what it was but for its outer addresses and alternates, and leaves from where it came.
-fn judge_handed_on(frame: &[u8], ran: &Ran) -> Result<(), String> {
-    let (before, after) = (encapsulated(&tidied(frame))?, encapsulated(&ran.frame)?);
-    if ran.verdict != Verdict::Mark || ran.frame[..14] != frame[..14] {
-        return Err("other MAC addresses, or not left to the classifier".to_owned());
-    }
-    if (after.ttl, after.tos) != (64, before.tos) || after.source_port != before.source_port {
-        return Err(format!("TTL, TOS or port of {after:?}"));
-    }
-    if after.inner != before.inner || after.private.len() != before.private.len() {
-        return Err("another inner packet".to_owned());
-    }
-    let addresses = |frame: &[u8]| -> Result<_, String> {
-        let ip = IpSlice::from_slice(ip_packet(frame)?).map_err(|e| e.to_string())?;
-        Ok((ip.source_addr(), ip.destination_addr()))
-    };
-    let ((_, own), (source, _)) = (addresses(frame)?, addresses(&ran.frame)?);
-    match own == source {
-        true => Ok(()),
-        false => Err(format!("from {source}, not {own}")),
-    }
-}
-
-/// The frame with what an agent writes anew as an edge sends it: identification, fragmentation and checksums.
-fn tidied(frame: &[u8]) -> Vec<u8> {
-    match frame[12] {
-        8 => summed(put(put(frame.to_vec(), 18, &[0, 0, 0x40, 0]), 40, &[0; 2])),
-        _ => put(frame.to_vec(), 60, &[0; 2]),
-    }
 }
 
 /// Whether a SYN-ACK is what it was but for its MSS, and its checksum is right.

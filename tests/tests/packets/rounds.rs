@@ -2,7 +2,10 @@
 //!
 //! Within `cargo test` it is one short round for each program. `cargo xtask fuzz` asks for more by the environment.
 
+use std::collections::BTreeMap;
 use std::env;
+
+use balancer_common::Reason;
 
 use crate::row::spelled;
 use crate::run::Ran;
@@ -11,7 +14,7 @@ use crate::run::Ran;
 pub(crate) const SHORT: usize = 12_000;
 
 /// Frames of the longest round: each has a new daemon, whose maps forget nothing during so many.
-const LONG: usize = 48_000;
+const LONG: usize = 96_000;
 
 /// Where draws begin when nobody says.
 const SEED: u64 = 20_260_801;
@@ -53,6 +56,59 @@ impl Round {
             "{program}, seed {seed}: {wrong} disagreements, among them\n{}",
             shown.join("\n")
         );
+    }
+}
+
+/// How often frames met what they can meet.
+#[derive(Debug)]
+pub(crate) struct Met {
+    times: BTreeMap<String, u64>,
+    reasons: Vec<Reason>,
+}
+
+impl Met {
+    /// Of a program that gives these reasons; they are told of though no frame meets them.
+    pub(crate) fn of(gives: impl Fn(Reason) -> bool) -> Met {
+        let reasons = Reason::ALL.iter().copied().filter(|reason| gives(*reason));
+        let reasons: Vec<Reason> = reasons.collect();
+        let names = reasons.iter().map(|reason| (reason.name().to_owned(), 0));
+        Met {
+            times: names.collect(),
+            reasons,
+        }
+    }
+
+    /// Once more.
+    pub(crate) fn add(&mut self, name: &str) {
+        match self.times.get_mut(name) {
+            Some(times) => *times += 1,
+            None => {
+                self.times.insert(name.to_owned(), 1);
+            }
+        }
+    }
+
+    pub(crate) fn times(&self, name: &str) -> u64 {
+        self.times.get(name).copied().unwrap_or(0)
+    }
+
+    /// Tells what `cargo xtask fuzz` sums up.
+    pub(crate) fn tell(&self, program: &str) {
+        for (name, times) in &self.times {
+            println!("fuzz {program}: {times} times {name}");
+        }
+    }
+
+    /// Fails unless every reason was met but these, which were not.
+    pub(crate) fn check(&self, never: &[Reason]) {
+        for reason in &self.reasons {
+            let times = self.times(reason.name());
+            assert_eq!(
+                times == 0,
+                never.contains(reason),
+                "{reason:?}: {times} times"
+            );
+        }
     }
 }
 

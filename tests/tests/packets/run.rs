@@ -67,6 +67,9 @@ pub(crate) fn in_buffers(frame: &[u8], first: Option<FirstBuffer>) -> Buffers<'_
     Buffers { first, later }
 }
 
+/// Is told what the kernel made of each frame, before it is given the next one.
+pub(crate) type Watch<'a> = &'a mut (dyn FnMut(Ran) -> Result<()> + Send);
+
 /// Runs the XDP program pinned at `pin` on each frame.
 pub(crate) fn xdp(
     namespace: &Namespace,
@@ -74,8 +77,28 @@ pub(crate) fn xdp(
     arrival: Arrival,
     frames: &[Vec<u8>],
 ) -> Result<Vec<Ran>> {
-    let run = |program: &Xdp, frame: &[u8]| -> Result<Ran> {
-        let mut out = vec![0; OUT_BYTES];
+    collected(|watch| xdp_watched(namespace, pin, arrival, frames, watch))
+}
+
+fn collected(run: impl FnOnce(Watch<'_>) -> Result<()>) -> Result<Vec<Ran>> {
+    let mut all = Vec::new();
+    run(&mut |ran| {
+        all.push(ran);
+        Ok(())
+    })?;
+    Ok(all)
+}
+
+/// The same, one frame after another under somebody's eyes.
+pub(crate) fn xdp_watched(
+    namespace: &Namespace,
+    pin: &Path,
+    arrival: Arrival,
+    frames: &[Vec<u8>],
+    watch: Watch<'_>,
+) -> Result<()> {
+    let mut out = vec![0; OUT_BYTES];
+    let mut run = |program: &Xdp, frame: &[u8]| -> Result<Ran> {
         let mut data = vec![0; arrival.metadata];
         data.extend_from_slice(frame);
         let first = arrival.first.map_or(frame.len(), |first| first(frame));
@@ -90,9 +113,8 @@ pub(crate) fn xdp(
                 ..TestRunOptions::default()
             })
             .with_context(|| format!("cannot run on {} bytes", frame.len()))?;
-        out.truncate(result.data_size_out as usize);
         let metadata = u32::from_ne_bytes(left[..4].try_into()?) as usize;
-        let mark: Vec<u8> = out.drain(..metadata).collect();
+        let (mark, came) = out[..result.data_size_out as usize].split_at(metadata);
         Ok(Ran {
             verdict: match result.return_value {
                 1 => Verdict::Drop,
@@ -102,13 +124,15 @@ pub(crate) fn xdp(
                 4 => Verdict::Redirect,
                 other => bail!("the program returned {other}"),
             },
-            frame: out,
+            frame: came.to_vec(),
         })
     };
     namespace.enter(|| {
         let program = Xdp::from_pin(pin, XdpAttachType::Interface)
             .with_context(|| format!("no program at {}", pin.display()))?;
-        frames.iter().map(|frame| run(&program, frame)).collect()
+        frames
+            .iter()
+            .try_for_each(|frame| watch(run(&program, frame)?))
     })?
 }
 
@@ -118,6 +142,16 @@ pub(crate) fn classifier(
     pin: &Path,
     frames: &[Vec<u8>],
 ) -> Result<Vec<Ran>> {
+    collected(|watch| classifier_watched(namespace, pin, frames, watch))
+}
+
+/// The same, one frame after another under somebody's eyes.
+pub(crate) fn classifier_watched(
+    namespace: &Namespace,
+    pin: &Path,
+    frames: &[Vec<u8>],
+    watch: Watch<'_>,
+) -> Result<()> {
     let run = |program: &SchedClassifier, frame: &[u8]| -> Result<Ran> {
         let mut out = vec![0; OUT_BYTES];
         let result = program
@@ -142,7 +176,9 @@ pub(crate) fn classifier(
     namespace.enter(|| {
         let program = SchedClassifier::from_pin(pin)
             .with_context(|| format!("no program at {}", pin.display()))?;
-        frames.iter().map(|frame| run(&program, frame)).collect()
+        frames
+            .iter()
+            .try_for_each(|frame| watch(run(&program, frame)?))
     })?
 }
 

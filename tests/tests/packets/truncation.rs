@@ -10,6 +10,7 @@ use crate::frame::{Packet, put};
 use crate::outer::Outer;
 use crate::row::{Bench, spelled};
 use crate::run::Verdict;
+use crate::tally::Row;
 
 /// Shorter ones the kernel does not run a program on: drivers never deliver them either.
 const SHORTEST: usize = 14;
@@ -63,7 +64,11 @@ fn a_packet_that_is_cut_off_anywhere_is_not_sent_on() -> Result<()> {
                 "{length} bytes ran"
             );
             let decided = site.likeness().decide(&frame[..length]);
-            assert_eq!(decided.reason, Some(Reason::ShortFrame), "{length} bytes");
+            assert_eq!(
+                decided.row,
+                Row::Reason(Reason::ShortFrame),
+                "{length} bytes"
+            );
         }
         let lengths = SHORTEST..frame.len();
         let frames: Vec<_> = lengths

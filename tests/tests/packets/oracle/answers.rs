@@ -74,6 +74,9 @@ pub(super) fn told(frame: &[u8], out: &[u8]) -> Result<(), String> {
     if turned != (ip.source_addr(), ip.destination_addr()) || tags(frame)? != tags(out)? {
         return Err("told somebody else".to_owned());
     }
+    if out[..6] != frame[6..12] || out[6..12] != frame[..6] {
+        return Err("told by another way than it came".to_owned());
+    }
     if !packet.starts_with(&message[header + 8..]) || message.len() < header + 8 + 512 {
         return Err("quotes something else, or little".to_owned());
     }
