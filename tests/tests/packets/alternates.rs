@@ -1,5 +1,7 @@
 //! The alternates that an edge sends along, to the byte.
 
+use std::time::Duration;
+
 use anyhow::{Result, ensure};
 use testbed::wait_for;
 
@@ -23,13 +25,20 @@ pub(crate) fn hand_over(site: &mut Site, service: &str, old: &str, new: &str) ->
         "neigh replace {new} lladdr {FABRIC} dev eth0 nud permanent\n"
     ))?;
     site.change(&["backends", "add", service, new])?;
+    // With no way to it yet, all would be its own for want of another, and nothing sent.
+    owned(site, service, |address, slots| address != new || slots != 0)?;
     site.change(&["backends", "drain", service, old])?;
-    let patience = std::time::Duration::from_secs(10);
-    wait_for(&format!("{new} to own all of {service}"), patience, || {
+    owned(site, service, |address, slots| {
+        (address == new) == (slots != 0)
+    })
+}
+
+/// Waits until this holds of each of the service's backends and the number of its slots.
+fn owned(site: &Site, service: &str, holds: impl Fn(&str, usize) -> bool) -> Result<()> {
+    wait_for("the slots to move", Duration::from_secs(10), || {
         for backend in site.edge.backends()? {
-            let owns = backend.service.as_str() == service && backend.slots != 0;
-            let is_new = backend.address.to_string() == new;
-            ensure!(!owns || is_new, "{backend:?}");
+            let holds = holds(&backend.address.to_string(), backend.slots);
+            ensure!(backend.service.as_str() != service || holds, "{backend:?}");
         }
         Ok(())
     })
@@ -192,6 +201,7 @@ fn who_cannot_be_reached_does_not_travel() -> Result<()> {
     hand_over(&mut site, "second4-tcp", "fd00:1::44", "10.1.0.45")?;
     let private = |site: &Site| -> Result<Vec<u8>> {
         let ran = site.run(&[Packet::tcp("198.51.100.41").frame()])?.remove(0);
+        assert_eq!(ran.verdict, Verdict::Transmit);
         let outer = oracle::encapsulated(&ran.frame).map_err(anyhow::Error::msg)?;
         Ok(outer.private)
     };
