@@ -125,6 +125,11 @@ fn a_tagged_frame_meets_the_same_reasons_as_one_without() -> Result<()> {
             "another address, broken",
             put(Packet::udp("10.1.0.2").frame(), IP, &[0x40]),
         );
+        met(
+            NotForVip,
+            "an IPv4 VIP in an IPv6 header",
+            Packet::tcp("::ffff:198.51.100.5").frame(),
+        );
         met(UndeclaredPort, "port 22", tcp6().ports(1, 22).frame());
         met(BadHeaderLength, "IHL 0", put(udp4().frame(), IP, &[0x40]));
         met(
