@@ -14,7 +14,7 @@ use tokio::{
 };
 use tracing::{info, warn};
 
-use super::{Failure, snapshot::reason_count};
+use super::{Failure, edge::reason_count};
 use crate::{
     config::{AgentConfig, Instance, XdpMode},
     dataplane::{AgentPlane, AgentSettings, Attached, PinDir, Present},

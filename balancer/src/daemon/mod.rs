@@ -1,16 +1,12 @@
 //! Puts rings together into `lbd edge`, `lbd guard`, `lbd agent` and `lbd site`; nothing imports it but the binary.
 
 pub mod agent;
-mod announcer;
-mod attachment;
 mod attendant;
+mod clock;
 pub mod edge;
 mod failure;
 pub mod guard;
-mod keeper;
-mod operations;
 mod roster;
 pub mod site;
-mod snapshot;
 
 pub use failure::Failure;

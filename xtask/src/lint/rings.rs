@@ -189,7 +189,7 @@ mod tests {
                 "use crate::api::views::Snapshot;",
             ),
             (
-                "balancer/src/daemon/edge.rs",
+                "balancer/src/daemon/edge/mod.rs",
                 "use crate::{api, dataplane, health};",
             ),
             ("balancer/src/bin/lbd.rs", "use balancer::daemon;"),

@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     api::{client::Client, views::SocketQuery},
-    daemon::keeper::unix_ms,
+    daemon::clock::unix_ms,
     health::Report,
     runtime::{Observed, Runtime, State},
     site::{Edge, Instance, Life, Memory, World, services},

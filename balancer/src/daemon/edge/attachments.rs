@@ -3,7 +3,7 @@
 use tokio::task::block_in_place;
 use tracing::{debug, info, warn};
 
-use super::keeper::Keeper;
+use super::control::Keeper;
 use crate::{
     api::views::InterfaceStatus,
     config::XdpMode,

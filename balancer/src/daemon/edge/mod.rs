@@ -1,5 +1,11 @@
 //! `lbd edge`: from a configuration to a running keeper with its ports and faces.
 
+mod announcing;
+mod attachments;
+mod control;
+mod drains;
+mod overview;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs, io,
@@ -17,13 +23,14 @@ use tokio::{
 };
 use tracing::{error, info, warn};
 
-use super::{
-    Failure,
-    announcer::Announcing,
-    attachment::Attachment,
-    keeper::{Keeper, Sources, Wishes, unix_ms},
-    operations::watch_drains,
+pub(in crate::daemon) use self::overview::reason_count;
+use self::{
+    announcing::Announcing,
+    attachments::Attachment,
+    control::{Keeper, Sources, Wishes},
+    drains::watch_drains,
 };
+use super::{Failure, clock::unix_ms};
 use crate::{
     announce,
     api::{self, command::Command, token::Token},
@@ -230,7 +237,7 @@ impl Sockets {
 }
 
 /// The token in a file, if there is to be one.
-pub(super) fn token(file: Option<&Path>) -> io::Result<Option<Token>> {
+pub(in crate::daemon) fn token(file: Option<&Path>) -> io::Result<Option<Token>> {
     let Some(file) = file else { return Ok(None) };
     let (token, warning) = Token::read(file)?;
     if let Some(warning) = warning {
@@ -302,7 +309,7 @@ async fn first_look(
 }
 
 /// Ready on SIGTERM or SIGINT.
-pub(super) fn terminated() -> io::Result<impl Future<Output = ()>> {
+pub(in crate::daemon) fn terminated() -> io::Result<impl Future<Output = ()>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     Ok(async move {
@@ -313,7 +320,7 @@ pub(super) fn terminated() -> io::Result<impl Future<Output = ()>> {
     })
 }
 
-pub(super) fn read(file: &Path) -> Result<EdgeConfig, Failure> {
+pub(in crate::daemon) fn read(file: &Path) -> Result<EdgeConfig, Failure> {
     let text = fs::read_to_string(file).map_err(|source| Failure::Unreadable {
         path: file.to_owned(),
         source,

@@ -5,7 +5,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant},
 };
 
 use balancer_common::abi::Traffic;
@@ -16,13 +16,14 @@ use tokio::{
 };
 use tracing::{error, info, warn};
 
-use super::{announcer::Announcing, attachment::Attachment};
+use super::{announcing::Announcing, attachments::Attachment};
 use crate::{
     api::{
         command::{ChangeError, Command},
         views::Board,
     },
     config::EdgeConfig,
+    daemon::clock::unix_ms,
     dataplane::EdgePlane,
     health::{Report, Target},
     model::{BackendId, Health, HealthState, ServiceName},
@@ -372,12 +373,4 @@ fn replace<T: PartialEq>(old: &mut T, new: T) -> bool {
     let differs = *old != new;
     *old = new;
     differs
-}
-
-/// Milliseconds since 1970, UTC.
-pub(super) fn unix_ms() -> u64 {
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
 }

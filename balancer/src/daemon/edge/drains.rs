@@ -11,7 +11,7 @@ use tokio::{
     time::MissedTickBehavior,
 };
 
-use super::keeper::{Keeper, unix_ms};
+use super::control::Keeper;
 use crate::{
     api::{
         client::Client,
@@ -19,6 +19,7 @@ use crate::{
         token::Token,
         views::{Board, OperationState, OperationView, SocketQuery},
     },
+    daemon::clock::unix_ms,
     model::Endpoint,
     state::{Change, OperationId},
 };

@@ -9,11 +9,12 @@ use std::{
 use tokio::{sync::watch, time::sleep};
 use tracing::{info, warn};
 
-use super::{Failure, keeper::Keeper};
+use super::control::Keeper;
 use crate::{
     announce::{self, Announcer, Told},
     api::views::{AnnounceView, VipView},
     config::{AnnounceConfig, EdgeConfig},
+    daemon::Failure,
     model::OnStop,
     reconcile::{self, Circumstances, Withheld},
 };

@@ -2,7 +2,7 @@
 
 use balancer_common::{Reason, abi, reason::Verdict};
 
-use super::{attachment::Attachment, keeper::Keeper};
+use super::{attachments::Attachment, control::Keeper};
 use crate::{
     api::views::{BackendView, ReasonCount, ServiceView, Snapshot, StatusView},
     model::{BackendId, BackendState, Check, CheckKind},
@@ -166,7 +166,7 @@ impl Keeper {
     }
 }
 
-pub(super) fn reason_count((reason, traffic): (Reason, abi::Traffic)) -> ReasonCount {
+pub(in crate::daemon) fn reason_count((reason, traffic): (Reason, abi::Traffic)) -> ReasonCount {
     ReasonCount {
         reason: reason.name().to_owned(),
         verdict: match reason.verdict() {
