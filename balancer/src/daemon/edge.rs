@@ -5,6 +5,7 @@ use std::{
     fs, io,
     net::IpAddr,
     path::Path,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -61,7 +62,7 @@ pub async fn run(file: &Path) -> Result<(), Failure> {
         },
     )?;
 
-    let (targets, wanted_targets) = watch::channel(Vec::new());
+    let (targets, wanted_targets) = watch::channel(Arc::default());
     let (addresses, wanted_addresses) = watch::channel(BTreeSet::new());
     let (found, mut next_hops) = watch::channel(BTreeMap::new());
     let (reports_in, reports) = mpsc::channel(1_024);
@@ -71,6 +72,9 @@ pub async fn run(file: &Path) -> Result<(), Failure> {
         ipv6: config.source_ipv6,
     };
     nexthop::spawn(wanted_addresses, sources, found);
+    if let Err(error) = health::raise_limit() {
+        warn!("the limit of open files stays as it is: {error}");
+    }
     health::spawn(wanted_targets, reports_in);
 
     let health = state
@@ -86,6 +90,7 @@ pub async fn run(file: &Path) -> Result<(), Failure> {
         failures: BTreeMap::new(),
         published: None,
         met: Plan::default(),
+        asking: BTreeMap::new(),
         owners: BTreeMap::new(),
         retired: BTreeMap::new(),
         announcing: None,
