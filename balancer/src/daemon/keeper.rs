@@ -51,7 +51,7 @@ pub(super) struct Wishes {
 pub(super) struct Sources {
     pub(super) commands: mpsc::Receiver<Command>,
     pub(super) reports: mpsc::Receiver<Report>,
-    pub(super) next_hops: watch::Receiver<BTreeMap<IpAddr, NextHop>>,
+    pub(super) next_hops: watch::Receiver<Arc<BTreeMap<IpAddr, NextHop>>>,
 }
 
 /// The owner of state and maps.
@@ -61,7 +61,7 @@ pub(super) struct Keeper {
     pub(super) store: Store<State>,
     pub(super) plane: EdgePlane,
     pub(super) wishes: Wishes,
-    pub(super) next_hops: BTreeMap<IpAddr, NextHop>,
+    pub(super) next_hops: Arc<BTreeMap<IpAddr, NextHop>>,
     pub(super) health: BTreeMap<BackendId, HealthState>,
     /// Whom to trust before the first probe has ended.
     pub(super) warming: Warming,
@@ -115,7 +115,7 @@ impl Keeper {
                 Some(report) = from.reports.recv() => self.report(report),
                 changed = from.next_hops.changed(), if following => match changed {
                     Ok(()) => {
-                        self.next_hops = from.next_hops.borrow_and_update().clone();
+                        self.next_hops = Arc::clone(&from.next_hops.borrow_and_update());
                         self.publish();
                     }
                     Err(_) => {
