@@ -1,9 +1,9 @@
-//! One probe of one backend.
+//! One probe of one target.
 
-use std::{io, net::SocketAddr, time::Duration};
+use std::io;
 
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::AsyncWriteExt,
     net::TcpStream,
     time::{Instant, timeout_at},
 };
@@ -11,52 +11,55 @@ use tokio::{
 use super::{Target, http};
 use crate::model::CheckKind;
 
-/// At most this much of what a backend still sends is read before its connection is let go.
+/// At most this much of what a server still sends is read before its connection is let go.
 const FAREWELL_BYTES: usize = 64 * 1024;
 
 /// Why a probe did not pass.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Failure {
-    /// The backend's doing, in a few words.
-    Backend(String),
-    /// This host could not ask, so nothing is known of the backend.
+    /// The target's doing, in a few words.
+    Target(String),
+    /// This host could not ask, so nothing is known of the target.
     Here(String),
 }
 
-/// Asks once; ends within the check's timeout. The connection that is left wants [`take_leave`].
-pub(crate) async fn probe(target: &Target, timeout: Duration) -> Result<TcpStream, Failure> {
-    let deadline = Instant::now() + timeout;
+/// Asks once; ends by `deadline`, the target's timeout from now. The connection that is left wants [`take_leave`].
+pub(crate) async fn probe(target: &Target, deadline: Instant) -> Result<TcpStream, Failure> {
     let asking = async {
-        let address = SocketAddr::new(target.address, target.check.port);
+        let address = target.socket_address();
         let stream = TcpStream::connect(address)
             .await
             .map_err(|error| refusal(&error))?;
-        match &target.check.kind {
+        match &target.kind {
             CheckKind::Tcp => Ok(stream),
             CheckKind::Http { path } => http::get(stream, address, path)
                 .await
-                .map_err(Failure::Backend),
+                .map_err(Failure::Target),
         }
     };
     let late = |_| {
-        Err(Failure::Backend(format!(
+        Err(Failure::Target(format!(
             "no answer within {} ms",
-            timeout.as_millis()
+            target.timeout().as_millis()
         )))
     };
     timeout_at(deadline, asking).await.unwrap_or_else(late)
 }
 
 /// Ends a connection the way a client does that is content: a close that overtook unread data would reset it, and
-/// fill a backend's log. Ends by `deadline`.
+/// fill a server's log. Ends by `deadline`.
 pub(crate) async fn take_leave(mut stream: TcpStream, deadline: Instant) {
     let leaving = async {
         stream.shutdown().await?;
-        let (mut buffer, mut read) = ([0; 4_096], 0);
+        let mut read = 0;
         while read < FAREWELL_BYTES {
-            match stream.read(&mut buffer).await? {
-                0 => break,
-                more => read += more,
+            stream.readable().await?;
+            // Not kept while it waits: there may be thousands of these.
+            match stream.try_read(&mut [0; 4_096]) {
+                Ok(0) => break,
+                Ok(more) => read += more,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
             }
         }
         io::Result::Ok(())
@@ -67,10 +70,11 @@ pub(crate) async fn take_leave(mut stream: TcpStream, deadline: Instant) {
 
 fn refusal(error: &io::Error) -> Failure {
     match error.raw_os_error() {
-        Some(libc::EMFILE | libc::ENFILE) => Failure::Here("too many open files".to_owned()),
+        Some(libc::EMFILE) => Failure::Here("too many open files: raise LimitNOFILE".to_owned()),
+        Some(libc::ENFILE) => Failure::Here("too many open files: raise fs.file-max".to_owned()),
         Some(libc::ENOMEM | libc::ENOBUFS) => Failure::Here("out of memory".to_owned()),
-        Some(number) => Failure::Backend(format!("connect: {}", words(number))),
-        None => Failure::Backend(format!("connect: {error}")),
+        Some(number) => Failure::Target(format!("connect: {}", words(number))),
+        None => Failure::Target(format!("connect: {error}")),
     }
 }
 
@@ -96,7 +100,7 @@ mod tests {
         let failure = refusal(&io::Error::from_raw_os_error(libc::EHOSTUNREACH));
         assert_eq!(
             failure,
-            Failure::Backend("connect: no route to host".to_owned())
+            Failure::Target("connect: no route to host".to_owned())
         );
     }
 }

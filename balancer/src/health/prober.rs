@@ -1,111 +1,198 @@
-//! A probing task for every target: level-triggered, each on a clock of its own.
+//! The prober: starts the probe of each target when it is due and a socket is free, and hands on what it finds.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::Arc,
+};
 
 use tokio::{
     sync::{mpsc, watch},
-    task::JoinHandle,
+    task::{AbortHandle, JoinHandle, JoinSet},
     time::{Instant, sleep_until},
 };
 
 use super::{
-    Report, Target,
+    Report, Target, descriptors,
     probe::{Failure, probe, take_leave},
+    schedule::{Number, Schedule},
+    shortage::Shortage,
 };
-use crate::model::BackendId;
 
-/// Jitter: a probe starts earlier than the interval says by up to this share of it, and never later.
-const JITTER: f64 = 0.1;
-
-/// Keeps one probing task for each target, and sends what each probe finds to `reports`.
+/// Asks every target once an interval, and sends what each probe finds to `reports`.
 ///
-/// A target's first probe starts at once (within a tenth of its interval), the next ones an interval after the start of
-/// the one before, up to a tenth earlier. Probes of one target never overlap; a slow one delays no other target. So a
-/// backend that stops answering has failed `fall` probes within `fall` intervals and one timeout, as long as `reports`
-/// is emptied. A target that vanishes, or changes address or check, is left in the middle of its probe; reports of it
-/// that are in the channel already still arrive. Of targets with the same id the last counts.
+/// A target's first probe starts at once (of thousands that come together, 5,000 a second), the next ones an interval after
+/// the start of the one before, up to a tenth earlier. Probes of one target never overlap; a slow one delays no other target.
+/// So a target that stops answering has failed `fall` probes within `fall` intervals and one timeout, as long as `reports`
+/// is emptied. When it is not, a target's report waits without a socket, and its next probe waits for its report. A target
+/// that vanishes is left in the middle of its probe; reports of it that are in the channel already still arrive.
 ///
-/// A probe that this host itself could not make (no file descriptors left) says nothing of the backend and is logged
-/// instead. The task ends when `targets` has no sender or `reports` no receiver.
+/// Probes together hold no more sockets than the process's limit of open files leaves them. A probe that waits for a socket
+/// is late, and has not failed. One that this host could not make all the same says nothing of the target and is logged, at
+/// most once a minute. The task ends when `targets` has no sender or `reports` no receiver.
 pub fn spawn(
-    mut targets: watch::Receiver<Vec<Target>>,
+    targets: watch::Receiver<Arc<BTreeSet<Target>>>,
     reports: mpsc::Sender<Report>,
 ) -> JoinHandle<()> {
-    tokio::spawn(async move {
-        let mut running: BTreeMap<BackendId, Probing> = BTreeMap::new();
+    spawn_with(descriptors::for_probes(), targets, reports)
+}
+
+/// The same with at most so many sockets at once.
+pub(crate) fn spawn_with(
+    sockets: usize,
+    targets: watch::Receiver<Arc<BTreeSet<Target>>>,
+    reports: mpsc::Sender<Report>,
+) -> JoinHandle<()> {
+    let (findings_in, findings) = mpsc::unbounded_channel();
+    let prober = Prober {
+        schedule: Schedule::new(fastrand::Rng::new()),
+        sockets,
+        probes: JoinSet::new(),
+        running: BTreeMap::new(),
+        findings_in,
+        findings,
+        outbox: VecDeque::new(),
+        shortage: Shortage::default(),
+    };
+    tokio::spawn(prober.run(targets, reports))
+}
+
+/// What one probe found out.
+type Finding = (Number, Result<(), Failure>);
+
+struct Prober {
+    schedule: Schedule,
+    /// How many probes there may be at once; each has one socket.
+    sockets: usize,
+    /// Each gives its target's number when its socket is closed.
+    probes: JoinSet<Number>,
+    /// Those of targets that are still wanted.
+    running: BTreeMap<Number, AbortHandle>,
+    findings_in: mpsc::UnboundedSender<Finding>,
+    findings: mpsc::UnboundedReceiver<Finding>,
+    /// Reports that nobody has taken yet, at most one of each target.
+    outbox: VecDeque<(Number, Report)>,
+    shortage: Shortage,
+}
+
+impl Prober {
+    async fn run(
+        mut self,
+        mut targets: watch::Receiver<Arc<BTreeSet<Target>>>,
+        reports: mpsc::Sender<Report>,
+    ) {
+        self.follow(Arc::clone(&targets.borrow_and_update()));
         loop {
-            let wanted: BTreeMap<BackendId, Target> = targets
-                .borrow_and_update()
-                .iter()
-                .map(|target| (target.id, target.clone()))
-                .collect();
-            running.retain(|id, probing| wanted.get(id) == Some(&probing.target));
-            for (id, target) in wanted {
-                running
-                    .entry(id)
-                    .or_insert_with(|| Probing::start(target, reports.clone()));
-            }
-            tokio::select! {
-                changed = targets.changed() => if changed.is_err() { return },
-                () = reports.closed() => return,
-            }
-        }
-    })
-}
-
-/// A task that ends when this is dropped.
-struct Probing {
-    target: Target,
-    task: JoinHandle<()>,
-}
-
-impl Probing {
-    fn start(target: Target, reports: mpsc::Sender<Report>) -> Self {
-        Self {
-            task: tokio::spawn(keep_probing(target.clone(), reports)),
-            target,
-        }
-    }
-}
-
-impl Drop for Probing {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
-async fn keep_probing(target: Target, reports: mpsc::Sender<Report>) {
-    let interval = target.check.interval().max(Duration::from_millis(1));
-    // Longer, and a silent backend would put off its own next probe.
-    let timeout = target.check.timeout().min(interval);
-    let mut start = Instant::now() + interval.mul_f64(JITTER * fastrand::f64());
-    loop {
-        sleep_until(start).await;
-        let deadline = Instant::now() + timeout;
-        // From when it was due, so that what a timer is late by does not add up.
-        start += interval.mul_f64(1.0 - JITTER * fastrand::f64());
-        let (outcome, connection) = match probe(&target, timeout).await {
-            Ok(connection) => (Some(Ok(())), Some(connection)),
-            Err(Failure::Backend(why)) => (Some(Err(why)), None),
-            Err(Failure::Here(why)) => {
-                tracing::warn!(backend = %target.address, "no health check: {why} on this host");
-                (None, None)
-            }
-        };
-        if let Some(outcome) = outcome {
-            let report = Report {
-                id: target.id,
-                check: target.check.clone(),
-                outcome,
+            self.take_findings();
+            self.hand_over(&reports);
+            self.start_probes();
+            let next = match self.has_socket() {
+                true => self.schedule.next_due(),
+                false => None,
             };
-            if reports.send(report).await.is_err() {
+            tokio::select! {
+                changed = targets.changed() => match changed {
+                    Ok(()) => self.follow(Arc::clone(&targets.borrow_and_update())),
+                    Err(_) => return,
+                },
+                () = reports.closed() => return,
+                // There is room again: the next round uses it.
+                _ = reports.reserve(), if !self.outbox.is_empty() => {}
+                Some(finding) = self.findings.recv() => self.take(finding),
+                Some(ended) = self.probes.join_next() => self.let_go(ended.ok()),
+                () = sleep_until(next.unwrap_or_else(Instant::now)), if next.is_some() => {}
+            }
+        }
+    }
+
+    fn follow(&mut self, wanted: Arc<BTreeSet<Target>>) {
+        for number in self.schedule.follow(wanted, Instant::now()) {
+            if let Some(probe) = self.running.remove(&number) {
+                probe.abort();
+            }
+        }
+    }
+
+    fn has_socket(&self) -> bool {
+        self.probes.len() < self.sockets
+    }
+
+    fn start_probes(&mut self) {
+        let now = Instant::now();
+        while self.has_socket() {
+            let Some((number, target)) = self.schedule.start(now) else {
+                return;
+            };
+            let probe = ask(number, target, self.findings_in.clone());
+            self.running.insert(number, self.probes.spawn(probe));
+        }
+    }
+
+    /// Takes in all that probes have found and all that have ended.
+    fn take_findings(&mut self) {
+        while let Ok(finding) = self.findings.try_recv() {
+            self.take(finding);
+        }
+        while let Some(ended) = self.probes.try_join_next() {
+            self.let_go(ended.ok());
+        }
+    }
+
+    fn take(&mut self, (number, finding): Finding) {
+        let outcome = match finding {
+            Ok(()) => Ok(()),
+            Err(Failure::Target(why)) => Err(why),
+            Err(Failure::Here(why)) => {
+                if let Some(count) = self.shortage.count(Instant::now()) {
+                    tracing::warn!(
+                        "this host could not make {count} health checks, and backends keep their health: {why}"
+                    );
+                }
+                self.schedule.reported(number, Instant::now());
                 return;
             }
+        };
+        if let Some(target) = self.schedule.target(number) {
+            self.outbox.push_back((number, Report { target, outcome }));
         }
-        if let Some(connection) = connection {
+    }
+
+    /// A probe has ended, and its socket is closed; one that was aborted has no number.
+    fn let_go(&mut self, ended: Option<Number>) {
+        if let Some(number) = ended {
+            self.running.remove(&number);
+            self.schedule.ended(number, Instant::now());
+        }
+    }
+
+    /// Hands over reports as long as there is room for them.
+    fn hand_over(&mut self, reports: &mpsc::Sender<Report>) {
+        while !self.outbox.is_empty() {
+            let Ok(room) = reports.try_reserve() else {
+                return;
+            };
+            if let Some((number, report)) = self.outbox.pop_front()
+                && self.schedule.reported(number, Instant::now())
+            {
+                room.send(report);
+            }
+        }
+    }
+}
+
+/// Asks a target once, tells what came of it, and then ends the connection.
+async fn ask(
+    number: Number,
+    target: Arc<Target>,
+    findings: mpsc::UnboundedSender<Finding>,
+) -> Number {
+    let deadline = Instant::now() + target.timeout();
+    // Nobody listens any more only when this task is about to be aborted.
+    match probe(&target, deadline).await {
+        Ok(connection) => {
+            let _ = findings.send((number, Ok(())));
             take_leave(connection, deadline).await;
         }
-        // Reports that nobody took for a while are no reason to hurry afterwards.
-        start = start.max(Instant::now());
+        Err(failure) => drop(findings.send((number, Err(failure)))),
     }
+    number
 }

@@ -22,7 +22,7 @@ pub struct Check {
 }
 
 /// What a probe asks of a backend's own address.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum CheckKind {
     /// A TCP connection is accepted.

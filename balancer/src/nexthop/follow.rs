@@ -1,8 +1,11 @@
-//! Following the kernel: level-triggered, so that a missed event leaves nothing wrong for longer than a second.
+//! Following the kernel: level-triggered, so that a missed event leaves nothing wrong for long. Neighbours and links are
+//! looked at each second; routes, of which there may be one for each of thousands of backends, after an event that concerns
+//! them, and a few each second in turn.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -16,15 +19,17 @@ use tokio::{
 
 use super::{
     NextHop, NextHopError, Sources,
-    events::Events,
+    events::{Doubt, Events},
     kernel,
     memory::Memory,
     neighbour::{self, Neighbour, Place},
+    route,
+    routes::Routes,
     standin::StandIns,
-    survey::{AT_ONCE, Survey},
+    survey::{AT_ONCE, Survey, Way, ask_each, next_hops},
 };
 
-/// Everything is looked at this often, events or not; no neighbour is asked for more often.
+/// Neighbours and links are looked at this often, events or not; no neighbour is asked for more often.
 const EVERY: Duration = Duration::from_secs(1);
 
 /// Changes come in bursts: after the first, wait this long for the others.
@@ -33,29 +38,25 @@ const COALESCE: Duration = Duration::from_millis(20);
 /// At most one part in this many of the time goes into looking, however many changes come.
 const IDLE_SHARE: u32 = 4;
 
-/// A look that takes longer than this, and this for each address, has lost an answer.
+/// A look that takes longer than this, and this for each question, has lost an answer.
 const PATIENCE: (Duration, Duration) = (Duration::from_secs(5), Duration::from_millis(2));
 
 /// Keeps `found` equal to the next hops of the `wanted` addresses; an address without a next hop is not in it.
 ///
-/// Publishes only changes. Looks at routes, neighbours and links when any of them changes, when `wanted` changes, and
-/// every second; asks the kernel to resolve neighbours that it does not know, and to confirm those it has not heard of
-/// lately. While the kernel cannot be asked, `found` stays as it is. The task ends with `Ok` when `wanted` has no
-/// sender or `found` no receiver, with an error when netlink sockets cannot be opened at all.
+/// Publishes only changes. Looks at neighbours and links when any of them changes, when `wanted` changes, and every second;
+/// at the routes of new addresses at once, of others when an event concerns them, and of [`SWEEP`](super::routes::SWEEP)
+/// addresses in turn each second, so that a quiet second costs the same however many are wanted. Asks the kernel to
+/// resolve neighbours that it does not know, and to confirm those it has not heard of lately. While the kernel cannot be
+/// asked, `found` stays as it is. The task ends with `Ok` when `wanted` has no sender or `found` no receiver, with an error
+/// when netlink sockets cannot be opened at all.
 pub fn spawn(
     wanted: watch::Receiver<BTreeSet<IpAddr>>,
     sources: Sources,
-    found: watch::Sender<BTreeMap<IpAddr, NextHop>>,
+    found: watch::Sender<Arc<BTreeMap<IpAddr, NextHop>>>,
 ) -> JoinHandle<Result<(), NextHopError>> {
     tokio::spawn(async move {
-        let mut follower = Follower {
-            kernel: kernel::connect()?,
-            events: Events::open()?,
-            asked: BTreeMap::new(),
-            memory: Memory::default(),
-            stand_ins: StandIns::default(),
-        };
-        follower.run(wanted, sources, found).await;
+        let mut follower = Follower::open(sources)?;
+        follower.run(wanted, found).await;
         Ok(())
     })
 }
@@ -63,6 +64,10 @@ pub fn spawn(
 struct Follower {
     kernel: Handle,
     events: Events,
+    sources: Sources,
+    routes: Routes,
+    /// The way over each neighbour at the last look.
+    ways: BTreeMap<Place, Way>,
     memory: Memory,
     stand_ins: StandIns,
     /// When each neighbour was last asked for.
@@ -70,26 +75,40 @@ struct Follower {
 }
 
 impl Follower {
+    fn open(sources: Sources) -> Result<Self, NextHopError> {
+        Ok(Self {
+            kernel: kernel::connect()?,
+            events: Events::open()?,
+            sources,
+            routes: Routes::default(),
+            ways: BTreeMap::new(),
+            memory: Memory::default(),
+            stand_ins: StandIns::default(),
+            asked: BTreeMap::new(),
+        })
+    }
+
     async fn run(
         &mut self,
         mut wanted: watch::Receiver<BTreeSet<IpAddr>>,
-        sources: Sources,
-        found: watch::Sender<BTreeMap<IpAddr, NextHop>>,
+        found: watch::Sender<Arc<BTreeMap<IpAddr, NextHop>>>,
     ) {
+        wanted.mark_changed();
+        let mut swept = Instant::now();
         loop {
             let mut broken = false;
             let started = Instant::now();
-            let addresses = wanted.borrow_and_update().clone();
-            let patience = PATIENCE.0 + PATIENCE.1 * addresses.len() as u32;
-            let outcome = timeout(patience, self.look(&addresses, sources)).await;
-            let outcome = outcome.unwrap_or_else(|_| {
-                Err(NextHopError::NoAnswer {
-                    what: "next hops",
-                    reason: format!("none within {patience:?}"),
-                })
-            });
-            match outcome {
-                Ok(next_hops) => {
+            if wanted.has_changed().unwrap_or(false) {
+                self.routes.want(&wanted.borrow_and_update());
+            }
+            self.routes.doubt(&self.events.take());
+            if started.duration_since(swept) >= EVERY {
+                swept = started;
+                self.routes.sweep();
+            }
+            match self.look_in_time().await {
+                Ok(None) => {}
+                Ok(Some(next_hops)) => {
                     found.send_if_modified(|known| {
                         let changed = *known != next_hops;
                         *known = next_hops;
@@ -104,7 +123,10 @@ impl Follower {
             }
             let cost = started.elapsed();
             tokio::select! {
-                changed = wanted.changed() => if changed.is_err() { return },
+                changed = wanted.changed() => match changed {
+                    Ok(()) => wanted.mark_changed(),
+                    Err(_) => return,
+                },
                 () = found.closed() => return,
                 event = self.events.next() => if let Err(error) = event {
                     tracing::warn!("{error}; opening a new socket");
@@ -119,23 +141,48 @@ impl Follower {
                 COALESCE.max(cost * (IDLE_SHARE - 1))
             })
             .await;
-            self.events.forget();
         }
     }
 
-    async fn look(
+    async fn look_in_time(
         &mut self,
-        addresses: &BTreeSet<IpAddr>,
-        sources: Sources,
-    ) -> Result<BTreeMap<IpAddr, NextHop>, NextHopError> {
-        let survey = Survey::take(&self.kernel, addresses).await?;
+    ) -> Result<Option<Arc<BTreeMap<IpAddr, NextHop>>>, NextHopError> {
+        let questions = self.routes.doubted().len() + self.routes.places().len();
+        let patience = PATIENCE.0 + PATIENCE.1 * questions as u32;
+        timeout(patience, self.look()).await.unwrap_or_else(|_| {
+            Err(NextHopError::NoAnswer {
+                what: "next hops",
+                reason: format!("none within {patience:?}"),
+            })
+        })
+    }
+
+    /// The next hops of all wanted addresses; `None` if they are those of the last look.
+    async fn look(&mut self) -> Result<Option<Arc<BTreeMap<IpAddr, NextHop>>>, NextHopError> {
+        let kernel = &self.kernel;
+        let answers = ask_each(self.routes.doubted(), |address| {
+            route::look_up(kernel, address)
+        });
+        let answers = answers.await?;
+        self.routes.learn(answers);
+        let survey = Survey::take(&self.kernel, self.routes.places()).await?;
         let now = Instant::now();
         self.memory.take_in(&survey.neighbours, now);
         self.ask(&survey.neighbours, now).await;
-        let mut next_hops = survey.next_hops(&self.memory, sources);
-        let resolved = |address| survey.is_resolving(address);
-        self.stand_ins.add(&mut next_hops, resolved, now);
-        Ok(next_hops)
+        let ways = survey.ways(&self.memory);
+        if ways == self.ways && !self.routes.have_changed() && !self.stand_ins.any() {
+            self.stand_ins.found_the_same(now);
+            return Ok(None);
+        }
+        self.ways = ways;
+        self.routes.settle();
+        let routes = self.routes.known();
+        let is_resolving = |address| {
+            let route = routes.get(&address);
+            route.is_some_and(|route| survey.is_resolving((route.interface, route.neighbour)))
+        };
+        let found = next_hops(routes, &self.ways, self.sources);
+        Ok(Some(self.stand_ins.add(found, is_resolving, now)))
     }
 
     /// Has the kernel resolve what it does not know and confirm what it has not heard of lately.
@@ -170,5 +217,67 @@ impl Follower {
             (Ok(kernel), Ok(events)) => (self.kernel, self.events) = (kernel, events),
             (Err(error), _) | (_, Err(error)) => tracing::warn!("{error}"),
         }
+        // What the former socket would have told is lost.
+        self.routes.doubt(&Doubt {
+            all: true,
+            ..Doubt::default()
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        netns::{block_on_netns, scratch::ScratchNetns},
+        nexthop::{interface, routes::SWEEP},
+    };
+
+    /// Longer than anything the test waits for; only failures take it.
+    const LIMIT: Duration = Duration::from_secs(20);
+
+    #[test]
+    fn a_quiet_second_asks_for_few_routes_and_a_lost_event_heals_in_turn() {
+        let (edge, gateway) = (ScratchNetns::new(), ScratchNetns::new());
+        edge.veth("e0", &["10.0.0.1/24"], &gateway, "b0", &["10.0.0.2/24"]);
+        edge.veth("e1", &["10.1.0.1/24"], &gateway, "b1", &["10.1.0.2/24"]);
+        edge.ip("route add 10.9.0.0/16 via 10.0.0.2");
+        let addresses = (0..1_000_u16).map(|number| {
+            let [high, low] = number.to_be_bytes();
+            IpAddr::from([10, 9, high, low])
+        });
+        let addresses: BTreeSet<IpAddr> = addresses.collect();
+        let outcome = block_on_netns(edge.path(), || async {
+            let mut follower = Follower::open(Sources::default())?;
+            follower.routes.want(&addresses);
+            let started = Instant::now();
+            while (follower.look().await?).is_none_or(|found| found.len() < 1_000) {
+                assert!(started.elapsed() < LIMIT, "no next hops");
+            }
+            // The neighbour is known: from here on there is nothing new.
+            assert_eq!(follower.routes.doubted().len(), 0);
+            follower.routes.sweep();
+            assert_eq!(follower.routes.doubted().len(), SWEEP);
+            assert_eq!(follower.look().await?, None);
+
+            edge.ip("route replace 10.9.0.0/16 via 10.1.0.2");
+            // As if the event of it had been lost.
+            let lost = follower.events.take();
+            let prefix = "10.9.0.0/16".parse().expect("a prefix");
+            assert!(lost.prefixes.contains(&prefix), "{lost:?}");
+            let other = interface("e1").await?.index;
+            let moved = |follower: &Follower| {
+                let known = follower.routes.known().values();
+                known.filter(|route| route.interface == other).count()
+            };
+            assert_eq!(moved(&follower), 0);
+            for turn in 1..=4 {
+                follower.routes.sweep();
+                follower.look().await?;
+                assert_eq!(moved(&follower), (turn * SWEEP).min(1_000), "turn {turn}");
+            }
+            Ok::<_, NextHopError>(())
+        });
+        outcome.expect("enter").expect("a working socket");
     }
 }

@@ -14,6 +14,7 @@ mod memory;
 mod neighbour;
 mod offload;
 mod route;
+mod routes;
 mod standin;
 mod survey;
 #[cfg(test)]

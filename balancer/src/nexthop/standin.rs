@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     net::IpAddr,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -11,29 +12,57 @@ use super::NextHop;
 /// The kernel gives up a silent neighbour after three seconds, by default.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// The last next hop of each address.
+/// The next hops in use, with those that stand in.
 ///
 /// A route that moves leads over a neighbour that the kernel may never have asked for. Its answer is milliseconds away:
 /// packets go on by the former next hop until then, rather than nowhere, or to another backend and back.
 #[derive(Debug, Default)]
 pub(crate) struct StandIns {
-    last: BTreeMap<IpAddr, (NextHop, Instant)>,
+    used: Arc<BTreeMap<IpAddr, NextHop>>,
+    /// When those of `used` that stand in were last found.
+    standing: BTreeMap<IpAddr, Instant>,
+    /// When all others of `used` were last found.
+    looked: Option<Instant>,
 }
 
 impl StandIns {
-    /// Adds to `found`, the next hops at `now`, the former ones of addresses whose neighbour is being `resolved`.
+    /// The next hops to use at `now`: those that were `found`, and the former ones of addresses whose neighbour is being
+    /// `resolved`.
     pub(crate) fn add(
         &mut self,
-        found: &mut BTreeMap<IpAddr, NextHop>,
+        mut found: BTreeMap<IpAddr, NextHop>,
         resolved: impl Fn(IpAddr) -> bool,
         now: Instant,
-    ) {
-        self.last
-            .extend(found.iter().map(|(&address, &hop)| (address, (hop, now))));
-        self.last.retain(|address, (_, seen)| {
-            found.contains_key(address) || (resolved(*address) && now.duration_since(*seen) < GRACE)
-        });
-        found.extend(self.last.iter().map(|(&address, &(hop, _))| (address, hop)));
+    ) -> Arc<BTreeMap<IpAddr, NextHop>> {
+        let mut standing = BTreeMap::new();
+        for (&address, &hop) in &*self.used {
+            if found.contains_key(&address) {
+                continue;
+            }
+            let seen = (self.standing.get(&address).copied()).or(self.looked);
+            let seen = seen.filter(|seen| now.duration_since(*seen) < GRACE);
+            if let Some(seen) = seen.filter(|_| resolved(address)) {
+                standing.insert(address, (seen, hop));
+            }
+        }
+        found.extend(standing.iter().map(|(&address, &(_, hop))| (address, hop)));
+        self.standing = standing
+            .into_iter()
+            .map(|(address, (seen, _))| (address, seen))
+            .collect();
+        self.looked = Some(now);
+        self.used = Arc::new(found);
+        Arc::clone(&self.used)
+    }
+
+    /// A look at `now` found the same as the last one, by which nobody stood in.
+    pub(crate) fn found_the_same(&mut self, now: Instant) {
+        self.looked = Some(now);
+    }
+
+    /// Whether anybody stands in.
+    pub(crate) fn any(&self) -> bool {
+        !self.standing.is_empty()
     }
 }
 
@@ -60,16 +89,14 @@ mod tests {
     /// What is in use after these looks: at this second, what was found, and whether its neighbour is being resolved.
     fn after(looks: &[(u64, Option<u32>, bool)]) -> Option<u32> {
         let (mut stand_ins, start) = (StandIns::default(), Instant::now());
-        let mut found = BTreeMap::new();
+        let mut used = Arc::default();
         for &(second, interface, resolved) in looks {
-            found = interface
-                .map(|interface| (backend(), hop(interface)))
-                .into_iter()
-                .collect();
+            let found = interface.map(|interface| (backend(), hop(interface)));
             let now = start + Duration::from_secs(second);
-            stand_ins.add(&mut found, |_| resolved, now);
+            used = stand_ins.add(found.into_iter().collect(), |_| resolved, now);
+            assert_eq!(stand_ins.any(), interface.is_none() && !used.is_empty());
         }
-        found.get(&backend()).map(|hop| hop.interface)
+        used.get(&backend()).map(|hop| hop.interface)
     }
 
     #[test]
@@ -83,6 +110,18 @@ mod tests {
     fn it_does_so_for_five_seconds_at_most() {
         let looks = [(0, Some(1), false), (4, None, true), (5, None, true)];
         assert_eq!(after(&looks), None);
+    }
+
+    #[test]
+    fn the_five_seconds_begin_at_the_last_look_that_found_the_former_one() {
+        let (mut stand_ins, start) = (StandIns::default(), Instant::now());
+        let at = |second| start + Duration::from_secs(second);
+        stand_ins.add([(backend(), hop(1))].into(), |_| true, at(0));
+        stand_ins.found_the_same(at(60));
+        for (second, standing) in [(61, 1), (64, 1), (65, 0)] {
+            let used = stand_ins.add(BTreeMap::new(), |_| true, at(second));
+            assert_eq!(used.len(), standing, "at {second} s");
+        }
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! One look at the kernel: the next hop of every wanted address.
+//! One look at the links and neighbours that routes lead over, and what that makes of the routes.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -15,7 +15,7 @@ use super::{
     link,
     memory::Memory,
     neighbour::{self, Neighbour, Place},
-    route::{self, Route},
+    route::Route,
 };
 
 /// Questions on their way at once; their answers fit a socket's receive buffer many times over.
@@ -42,10 +42,46 @@ impl Sources {
     }
 }
 
+/// The way over a neighbour: what the next hops of all addresses behind it have in common.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Way {
+    exit: Exit,
+    source_mac: [u8; 6],
+    destination_mac: [u8; 6],
+}
+
+impl Way {
+    /// The next hop of an address whose route leads this way.
+    fn next_hop(&self, address: IpAddr, route: &Route, sources: Sources) -> Option<NextHop> {
+        let source = sources.for_address(address, route)?;
+        Some(NextHop {
+            interface: self.exit.interface,
+            source_mac: self.source_mac,
+            destination_mac: self.destination_mac,
+            source: source.addr(),
+            source_bits: source.max_prefix_len() - source.prefix_len(),
+            mtu: route.mtu.unwrap_or(self.exit.mtu).min(self.exit.mtu),
+            tags: self.exit.tags,
+        })
+    }
+}
+
+/// The next hop of each address that has one, by its route and the way that this leads.
+pub(crate) fn next_hops(
+    routes: &BTreeMap<IpAddr, Route>,
+    ways: &BTreeMap<Place, Way>,
+    sources: Sources,
+) -> BTreeMap<IpAddr, NextHop> {
+    let next_hop = |(&address, route): (&IpAddr, &Route)| {
+        let way = ways.get(&(route.interface, route.neighbour))?;
+        Some((address, way.next_hop(address, route, sources)?))
+    };
+    routes.iter().filter_map(next_hop).collect()
+}
+
 /// What one look found.
 #[derive(Debug)]
 pub(crate) struct Survey {
-    routes: BTreeMap<IpAddr, Route>,
     /// Those that are up.
     links: BTreeMap<u32, InterfaceView>,
     /// Every neighbour that a packet would go to.
@@ -53,14 +89,12 @@ pub(crate) struct Survey {
 }
 
 impl Survey {
-    /// Looks at routes, then at the links and neighbours that these lead over, each once.
+    /// Looks at the neighbours that routes lead to, and at their links, each once.
     pub(crate) async fn take(
         kernel: &Handle,
-        addresses: &BTreeSet<IpAddr>,
+        places: &BTreeSet<Place>,
     ) -> Result<Self, NextHopError> {
-        let routes = ask_each(addresses, |address| route::look_up(kernel, address)).await?;
-        let routes: BTreeMap<IpAddr, Route> = present(routes);
-        let interfaces = routes.values().map(|route| route.interface).collect();
+        let interfaces = places.iter().map(|&(interface, _)| interface).collect();
         let links = ask_each(&interfaces, |index| link::by_index(kernel, index)).await?;
         let mut links: BTreeMap<u32, InterfaceView> = present(links);
         // What VLANs are on, and what these are on.
@@ -70,50 +104,32 @@ impl Survey {
             links.extend(present(below));
         }
         links.retain(|_, link| link.up);
-        let places = routes
-            .values()
-            .map(|route| (route.interface, route.neighbour));
+        let places = places.iter().copied();
         let places = places
             .filter(|(interface, _)| links.contains_key(interface))
             .collect();
         let neighbours = ask_each(&places, |place| neighbour::look_up(kernel, place)).await?;
-        Ok(Self {
-            routes,
-            links,
-            neighbours,
-        })
+        Ok(Self { links, neighbours })
     }
 
-    /// Whether there is a route to `address`, and its neighbour has yet to answer.
-    pub(crate) fn is_resolving(&self, address: IpAddr) -> bool {
-        let neighbour = self
-            .routes
-            .get(&address)
-            .and_then(|route| self.neighbours.get(&(route.interface, route.neighbour)));
+    /// Whether a neighbour has yet to answer.
+    pub(crate) fn is_resolving(&self, place: Place) -> bool {
+        let neighbour = self.neighbours.get(&place);
         matches!(neighbour, Some(Neighbour::Missing | Neighbour::Resolving))
     }
 
-    /// The next hop of each address that has one.
-    pub(crate) fn next_hops(&self, memory: &Memory, sources: Sources) -> BTreeMap<IpAddr, NextHop> {
-        let next_hop = |address: IpAddr, route: &Route| {
-            let link = self.links.get(&route.interface)?;
-            let exit = Exit::of(link, &self.links)?;
-            let source = sources.for_address(address, route)?;
-            Some(NextHop {
-                interface: exit.interface,
+    /// The way over each neighbour whose MAC address is known.
+    pub(crate) fn ways(&self, memory: &Memory) -> BTreeMap<Place, Way> {
+        let way = |place: Place| {
+            let link = self.links.get(&place.0)?;
+            Some(Way {
+                exit: Exit::of(link, &self.links)?,
                 source_mac: link.mac,
-                destination_mac: memory.mac((route.interface, route.neighbour))?,
-                source: source.addr(),
-                source_bits: source.max_prefix_len() - source.prefix_len(),
-                mtu: route.mtu.unwrap_or(exit.mtu).min(exit.mtu),
-                tags: exit.tags,
+                destination_mac: memory.mac(place)?,
             })
         };
-        let found = self
-            .routes
-            .iter()
-            .map(|(&address, route)| (address, next_hop(address, route)));
-        present(found.collect())
+        let ways = self.neighbours.keys();
+        present(ways.map(|&place| (place, way(place))).collect())
     }
 }
 
@@ -125,7 +141,7 @@ fn present<K: Ord, V>(found: BTreeMap<K, Option<V>>) -> BTreeMap<K, V> {
 }
 
 /// Asks the same question about each key, several at once.
-async fn ask_each<K: Copy + Ord, V, F>(
+pub(crate) async fn ask_each<K: Copy + Ord, V, F>(
     keys: &BTreeSet<K>,
     question: impl Fn(K) -> F,
 ) -> Result<BTreeMap<K, V>, NextHopError>

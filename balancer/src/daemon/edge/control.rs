@@ -5,6 +5,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -43,7 +44,7 @@ const PUBLISH: &str = "publish";
 
 /// Where the keeper tells the ports what it wants.
 pub(super) struct Wishes {
-    pub(super) targets: watch::Sender<Vec<Target>>,
+    pub(super) targets: watch::Sender<Arc<BTreeSet<Target>>>,
     pub(super) addresses: watch::Sender<BTreeSet<IpAddr>>,
 }
 
@@ -51,7 +52,7 @@ pub(super) struct Wishes {
 pub(super) struct Sources {
     pub(super) commands: mpsc::Receiver<Command>,
     pub(super) reports: mpsc::Receiver<Report>,
-    pub(super) next_hops: watch::Receiver<BTreeMap<IpAddr, NextHop>>,
+    pub(super) next_hops: watch::Receiver<Arc<BTreeMap<IpAddr, NextHop>>>,
 }
 
 /// The owner of state and maps.
@@ -61,7 +62,7 @@ pub(super) struct Keeper {
     pub(super) store: Store<State>,
     pub(super) plane: EdgePlane,
     pub(super) wishes: Wishes,
-    pub(super) next_hops: BTreeMap<IpAddr, NextHop>,
+    pub(super) next_hops: Arc<BTreeMap<IpAddr, NextHop>>,
     pub(super) health: BTreeMap<BackendId, HealthState>,
     /// Whom to trust before the first probe has ended.
     pub(super) warming: Warming,
@@ -71,6 +72,8 @@ pub(super) struct Keeper {
     pub(super) published: Option<Plan>,
     /// What packets may have met while nothing is known to be published.
     pub(super) met: Plan,
+    /// The services that want to know what each probe finds.
+    pub(super) asking: BTreeMap<Target, Vec<ServiceName>>,
     /// Whose each backend in the maps is.
     pub(super) owners: BTreeMap<BackendId, ServiceName>,
     /// What backends were sent that are gone since, so that a service's total never shrinks.
@@ -113,7 +116,7 @@ impl Keeper {
                 Some(report) = from.reports.recv() => self.report(report),
                 changed = from.next_hops.changed(), if following => match changed {
                     Ok(()) => {
-                        self.next_hops = from.next_hops.borrow_and_update().clone();
+                        self.next_hops = Arc::clone(&from.next_hops.borrow_and_update());
                         self.publish();
                     }
                     Err(_) => {
@@ -219,29 +222,45 @@ impl Keeper {
     }
 
     fn report(&mut self, report: Report) {
-        let Report { id, check, outcome } = report;
-        let Some((service, address)) = self.whose(id) else {
-            return;
-        };
-        let name = format!("{service}: backend {address}");
-        let passed = outcome.is_ok();
-        match outcome {
-            Ok(()) => drop(self.failures.remove(&id)),
-            Err(why) => drop(self.failures.insert(id, why)),
+        let Report { target, outcome } = report;
+        let services = self.asking.get(&*target).cloned().unwrap_or_default();
+        let mut changes = Vec::new();
+        for service in &services {
+            changes.extend(self.observe(service, &target, &outcome));
         }
-        let Some(health) = self.health.entry(id).or_default().observe(&check, passed) else {
+        if changes.is_empty() {
             return;
-        };
-        match self.failures.get(&id) {
-            Some(why) => warn!("{name} is {health}: {why}"),
-            None => info!("{name} is {health}"),
         }
         self.publish();
         // An edge's own view survives its restart; losing this write costs one detection.
-        self.state.health.insert(id, health);
+        self.state.health.extend(changes);
         if let Err(error) = block_in_place(|| self.store.save(&self.state)) {
             warn!("health was not saved: {error}");
         }
+    }
+
+    /// Takes in what a probe means for one service's backend; returns the backend's health if it changed.
+    fn observe(
+        &mut self,
+        name: &ServiceName,
+        target: &Target,
+        outcome: &Result<(), String>,
+    ) -> Option<(BackendId, Health)> {
+        let service = self.state.services.get(name)?;
+        let &id = service.ids.get(&target.address)?;
+        let check = service.service.check.as_ref()?;
+        match outcome {
+            Ok(()) => drop(self.failures.remove(&id)),
+            Err(why) => drop(self.failures.insert(id, why.clone())),
+        }
+        let health = self.health.entry(id).or_default();
+        let health = health.observe(check, outcome.is_ok())?;
+        let backend = format!("{name}: backend {}", target.address);
+        match outcome {
+            Err(why) => warn!("{backend} is {health}: {why}"),
+            Ok(()) => info!("{backend} is {health}"),
+        }
+        Some((id, health))
     }
 
     /// Takes over the memory of what an earlier daemon published, before the first plan.
@@ -305,15 +324,16 @@ impl Keeper {
 
     /// Tells the ports whom to probe and whose next hop to follow.
     pub(super) fn wish(&mut self) {
-        let mut targets = Vec::new();
         let mut addresses = BTreeSet::new();
         self.owners.clear();
+        self.asking.clear();
         for (name, service) in &self.state.services {
             for (&address, &id) in &service.ids {
                 self.owners.insert(id, name.clone());
                 addresses.insert(address);
-                if let Some(check) = service.service.check.clone() {
-                    targets.push(Target { id, address, check });
+                if let Some(check) = &service.service.check {
+                    let target = Target::of(address, check);
+                    self.asking.entry(target).or_default().push(name.clone());
                 }
             }
         }
@@ -321,9 +341,10 @@ impl Keeper {
         self.failures.retain(|id, _| self.owners.contains_key(id));
         self.retired
             .retain(|name, _| self.state.services.contains_key(name));
+        let targets = self.asking.keys().cloned().collect();
         self.wishes
             .targets
-            .send_if_modified(|old| replace(old, targets));
+            .send_if_modified(|old| replace(old, Arc::new(targets)));
         self.wishes
             .addresses
             .send_if_modified(|old| replace(old, addresses));
@@ -343,14 +364,6 @@ impl Keeper {
             Ok(_) => {}
             Err(refusal) => error!("drains were not ended: {refusal}"),
         }
-    }
-
-    /// The service and address that an id belongs to.
-    fn whose(&self, id: BackendId) -> Option<(&ServiceName, IpAddr)> {
-        self.state.services.iter().find_map(|(name, service)| {
-            let (address, _) = service.ids.iter().find(|(_, of)| **of == id)?;
-            Some((name, *address))
-        })
     }
 }
 

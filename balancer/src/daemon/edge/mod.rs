@@ -11,6 +11,7 @@ use std::{
     fs, io,
     net::IpAddr,
     path::Path,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -68,9 +69,9 @@ pub async fn run(file: &Path) -> Result<(), Failure> {
         },
     )?;
 
-    let (targets, wanted_targets) = watch::channel(Vec::new());
+    let (targets, wanted_targets) = watch::channel(Arc::default());
     let (addresses, wanted_addresses) = watch::channel(BTreeSet::new());
-    let (found, mut next_hops) = watch::channel(BTreeMap::new());
+    let (found, mut next_hops) = watch::channel(Arc::default());
     let (reports_in, reports) = mpsc::channel(1_024);
     let (commands_in, commands) = mpsc::channel(1_024);
     let sources = nexthop::Sources {
@@ -78,6 +79,9 @@ pub async fn run(file: &Path) -> Result<(), Failure> {
         ipv6: config.source_ipv6,
     };
     nexthop::spawn(wanted_addresses, sources, found);
+    if let Err(error) = health::raise_limit() {
+        warn!("the limit of open files stays as it is: {error}");
+    }
     health::spawn(wanted_targets, reports_in);
 
     let health = state
@@ -87,12 +91,13 @@ pub async fn run(file: &Path) -> Result<(), Failure> {
         .collect();
     let mut keeper = Keeper {
         wishes: Wishes { targets, addresses },
-        next_hops: BTreeMap::new(),
+        next_hops: Arc::default(),
         health,
         warming: Warming::default(),
         failures: BTreeMap::new(),
         published: None,
         met: Plan::default(),
+        asking: BTreeMap::new(),
         owners: BTreeMap::new(),
         retired: BTreeMap::new(),
         announcing: None,
@@ -296,8 +301,8 @@ fn open_state(config: &EdgeConfig) -> Result<(Store<State>, State), Failure> {
 /// The next hops of all backends, or of those that were found in time.
 async fn first_look(
     keeper: &Keeper,
-    next_hops: &mut watch::Receiver<BTreeMap<IpAddr, NextHop>>,
-) -> BTreeMap<IpAddr, NextHop> {
+    next_hops: &mut watch::Receiver<Arc<BTreeMap<IpAddr, NextHop>>>,
+) -> Arc<BTreeMap<IpAddr, NextHop>> {
     let wanted = keeper.wishes.addresses.borrow().len();
     // On time-out what there is will do: the rest comes as it is found.
     let _ = timeout(
@@ -305,7 +310,7 @@ async fn first_look(
         next_hops.wait_for(|found| found.len() >= wanted),
     )
     .await;
-    next_hops.borrow_and_update().clone()
+    Arc::clone(&next_hops.borrow_and_update())
 }
 
 /// Ready on SIGTERM or SIGINT.

@@ -1,12 +1,16 @@
 //! Readiness and liveness of instances: whom to ask what, and what the answers mean.
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    sync::Arc,
+};
 
 use tokio::sync::{mpsc, watch};
 
 use crate::{
     health::{self, Report, Target},
-    model::{BackendId, Check, CheckKind, Health, HealthState},
+    model::{Check, CheckKind, Health, HealthState},
     workload::{Container, Probe, ProbeKind},
 };
 
@@ -29,33 +33,34 @@ pub(super) struct Probed<'a> {
     pub(super) containers: &'a [Container],
 }
 
-/// Every probe that runs.
+/// One probe, and what its answers mean so far.
+struct Asked {
+    /// None while its delay lasts.
+    target: Option<Target>,
+    check: Check,
+    health: HealthState,
+}
+
+/// Every probe that runs, or will once its delay is over.
 pub(super) struct Probes {
-    targets: watch::Sender<Vec<Target>>,
-    numbers: BTreeMap<Key, BackendId>,
-    health: BTreeMap<BackendId, HealthState>,
-    next: u16,
+    targets: watch::Sender<Arc<BTreeSet<Target>>>,
+    asked: BTreeMap<Key, Asked>,
 }
 
 impl Probes {
     /// Nobody is probed yet; reports come by the channel.
     pub(super) fn start() -> (Self, mpsc::Receiver<Report>) {
-        let (targets, wanted) = watch::channel(Vec::new());
+        let (targets, wanted) = watch::channel(Arc::default());
         let (reports_in, reports) = mpsc::channel(256);
         health::spawn(wanted, reports_in);
-        let probes = Self {
-            targets,
-            numbers: BTreeMap::new(),
-            health: BTreeMap::new(),
-            next: 1,
-        };
-        (probes, reports)
+        let asked = BTreeMap::new();
+        (Self { targets, asked }, reports)
     }
 
     /// These are to be probed from now on, and nobody else.
     pub(super) fn follow(&mut self, probed: &[Probed<'_>], now_unix_ms: u64) {
-        let mut targets = Vec::new();
-        let mut numbers = BTreeMap::new();
+        let mut targets = BTreeSet::new();
+        let mut asked = BTreeMap::new();
         for instance in probed {
             for (index, container) in instance.containers.iter().enumerate() {
                 for (purpose, probe) in probes_of(container) {
@@ -65,53 +70,38 @@ impl Probes {
                         index,
                         purpose,
                     );
-                    let id = self.number(&key, purpose);
-                    numbers.insert(key, id);
+                    let check = check(probe);
                     let delay = u64::from(probe.initial_delay_seconds) * 1_000;
-                    if now_unix_ms >= instance.started_unix_ms.saturating_add(delay) {
-                        targets.push(Target {
-                            id,
-                            address: instance.address,
-                            check: check(probe),
-                        });
-                    }
+                    let begun = now_unix_ms >= instance.started_unix_ms.saturating_add(delay);
+                    let target = begun.then(|| Target::of(instance.address, &check));
+                    targets.extend(target.clone());
+                    let health = match self.asked.get(&key) {
+                        Some(known) => known.health,
+                        None => HealthState::from_known(before(purpose)),
+                    };
+                    let probe = Asked {
+                        target,
+                        check,
+                        health,
+                    };
+                    asked.insert(key, probe);
                 }
             }
         }
-        self.numbers = numbers;
-        let numbers = &self.numbers;
-        self.health
-            .retain(|id, _| numbers.values().any(|number| number == id));
+        self.asked = asked;
         self.targets.send_if_modified(|old| {
-            let differs = *old != targets;
-            *old = targets;
+            let differs = **old != targets;
+            *old = Arc::new(targets);
             differs
         });
     }
 
-    fn number(&mut self, key: &Key, purpose: Purpose) -> BackendId {
-        if let Some(&id) = self.numbers.get(key) {
-            return id;
-        }
-        let taken = |id: u16| id == 0 || self.health.contains_key(&BackendId(id));
-        while taken(self.next) {
-            self.next = self.next.wrapping_add(1);
-        }
-        let id = BackendId(self.next);
-        // Not ready until enough probes passed, alive until enough failed.
-        let before = match purpose {
-            Purpose::Readiness => Health::Down,
-            Purpose::Liveness => Health::Up,
-        };
-        self.health.insert(id, HealthState::from_known(before));
-        self.next = self.next.wrapping_add(1);
-        id
-    }
-
     /// Takes an answer in.
     pub(super) fn hear(&mut self, report: Report) {
-        if let Some(health) = self.health.get_mut(&report.id) {
-            health.observe(&report.check, report.outcome.is_ok());
+        for asked in self.asked.values_mut() {
+            if asked.target.as_ref() == Some(&*report.target) {
+                asked.health.observe(&asked.check, report.outcome.is_ok());
+            }
         }
     }
 
@@ -126,12 +116,20 @@ impl Probes {
     }
 
     fn all(&self, name: &str, started_unix_ms: u64, purpose: Purpose) -> bool {
-        let of_instance = self.numbers.iter().filter(|((of, started, _, what), _)| {
+        let of_instance = self.asked.iter().filter(|((of, started, _, what), _)| {
             of == name && *started == started_unix_ms && *what == purpose
         });
         of_instance
-            .map(|(_, id)| self.health.get(id))
-            .all(|health| health.is_some_and(|health| health.health() == Health::Up))
+            .map(|(_, asked)| asked.health.health())
+            .all(|health| health == Health::Up)
+    }
+}
+
+/// Not ready until enough probes passed, alive until enough failed.
+fn before(purpose: Purpose) -> Health {
+    match purpose {
+        Purpose::Readiness => Health::Down,
+        Purpose::Liveness => Health::Up,
     }
 }
 
@@ -202,9 +200,9 @@ mod tests {
 
     fn answer(probes: &mut Probes, passed: bool) {
         let asked = probes.targets.borrow().clone();
-        for Target { id, check, .. } in asked {
+        for target in asked.iter().cloned().map(Arc::new) {
             let outcome = if passed { Ok(()) } else { Err("no".to_owned()) };
-            probes.hear(Report { id, check, outcome });
+            probes.hear(Report { target, outcome });
         }
     }
 
@@ -224,6 +222,31 @@ mod tests {
         // Its next life begins anew.
         follow(&mut probes, &containers, 8);
         assert!(!probes.is_ready("web-0", 8) && probes.is_alive("web-0", 8));
+    }
+
+    #[tokio::test]
+    async fn an_answer_counts_for_each_probe_that_asks_the_same_unless_its_delay_lasts() {
+        let (mut probes, _reports) = Probes::start();
+        let mut delayed = container(true, true);
+        for probe in [&mut delayed.readiness, &mut delayed.liveness] {
+            probe.as_mut().unwrap().failure_threshold = 1;
+        }
+        delayed.liveness.as_mut().unwrap().initial_delay_seconds = 60;
+        let containers = [delayed];
+        follow(&mut probes, &containers, 7);
+        assert_eq!(probes.targets.borrow().len(), 1);
+        answer(&mut probes, false);
+        assert!(probes.is_alive("web-0", 7), "its delay is not over");
+        let probed = Probed {
+            name: "web-0",
+            started_unix_ms: 7,
+            address: "192.0.2.1".parse().unwrap(),
+            containers: &containers,
+        };
+        probes.follow(&[probed], 60_007);
+        assert_eq!(probes.targets.borrow().len(), 1);
+        answer(&mut probes, false);
+        assert!(!probes.is_alive("web-0", 7), "nobody told it");
     }
 
     #[tokio::test]

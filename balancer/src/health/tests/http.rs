@@ -3,7 +3,7 @@ use super::*;
 #[tokio::test]
 async fn an_http_probe_asks_for_its_path_once_a_connection() {
     let (listener, port) = listener().await;
-    let _probes = Probes::start(vec![http_check(port)]);
+    let _probes = Probes::start([http_check(port)]);
     let (mut stream, _) = listener.accept().await.expect("accept");
     let head = read_head(&mut stream).await.to_lowercase();
     assert!(
@@ -26,7 +26,7 @@ async fn http_statuses_from_200_to_399_pass_and_others_are_named() {
         b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 399 Odd\r\nContent-Length: 0\r\n\r\n",
     ];
     for answer in passing {
-        let outcome = Probes::start(vec![http_check(server(answer).await)])
+        let outcome = Probes::start([http_check(server(answer).await)])
             .outcome()
             .await;
         assert_eq!(outcome, Ok(()), "{}", String::from_utf8_lossy(answer));
@@ -47,7 +47,7 @@ async fn http_statuses_from_200_to_399_pass_and_others_are_named() {
     ];
     for (answer, why) in failing {
         assert_eq!(
-            Probes::start(vec![http_check(server(answer).await)])
+            Probes::start([http_check(server(answer).await)])
                 .failure()
                 .await,
             why
@@ -73,7 +73,7 @@ async fn what_is_no_http_is_named_so() {
         ),
     ] {
         assert_eq!(
-            Probes::start(vec![http_check(server(answer).await)])
+            Probes::start([http_check(server(answer).await)])
                 .failure()
                 .await,
             why
@@ -87,7 +87,7 @@ async fn an_http_head_beyond_16_kib_is_not_read() {
         "HTTP/1.1 200 OK\r\nX-Long: {}\r\n\r\n",
         "x".repeat(32 * 1024)
     );
-    let why = Probes::start(vec![http_check(server(answer.leak().as_bytes()).await)])
+    let why = Probes::start([http_check(server(answer.leak().as_bytes()).await)])
         .failure()
         .await;
     assert_eq!(why, "no http answer: message head is too large");
@@ -97,7 +97,7 @@ async fn an_http_head_beyond_16_kib_is_not_read() {
 async fn an_http_answer_that_comes_too_late_or_drips_fails() {
     let (silent, silent_port) = listener().await;
     assert_eq!(
-        Probes::start(vec![http_check(silent_port)]).failure().await,
+        Probes::start([http_check(silent_port)]).failure().await,
         "no answer within 200 ms"
     );
     drop(silent);
@@ -111,7 +111,7 @@ async fn an_http_answer_that_comes_too_late_or_drips_fails() {
         }
     });
     assert_eq!(
-        Probes::start(vec![http_check(port)]).failure().await,
+        Probes::start([http_check(port)]).failure().await,
         "no answer within 200 ms"
     );
 }
@@ -119,7 +119,7 @@ async fn an_http_answer_that_comes_too_late_or_drips_fails() {
 #[tokio::test]
 async fn a_body_that_comes_with_an_http_head_is_no_reason_for_a_reset() {
     let (listener, port) = listener().await;
-    let mut probes = Probes::start(vec![http_check(port)]);
+    let mut probes = Probes::start([http_check(port)]);
     let (mut stream, _) = listener.accept().await.expect("accept");
     read_head(&mut stream).await;
     let mut answer = b"HTTP/1.1 200 OK\r\nContent-Length: 40000\r\n\r\n".to_vec();

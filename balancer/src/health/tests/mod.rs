@@ -1,11 +1,14 @@
 //! Probes of real sockets on `127.0.0.1`.
 
 mod http;
+mod load;
 mod schedule;
 mod tcp;
 
 use std::{
+    collections::BTreeSet,
     net::{IpAddr, Ipv4Addr},
+    sync::Arc,
     time::Duration,
 };
 
@@ -17,13 +20,16 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use super::{Report, Target, spawn};
-use crate::model::{BackendId, Check, CheckKind};
+use super::{Report, Target, prober::spawn_with};
+use crate::model::{Check, CheckKind};
 
 /// Longer than anything the tests wait for; only failures take it.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+/// How often a backend must fail in a row until its service gives it up.
+const FALL: u8 = 3;
 
 fn tcp_check(port: u16) -> Target {
     let check = Check {
@@ -32,39 +38,50 @@ fn tcp_check(port: u16) -> Target {
         interval_ms: 250,
         timeout_ms: 200,
         rise: 2,
-        fall: 3,
+        fall: FALL,
     };
-    Target {
-        id: BackendId(1),
-        address: LOCALHOST,
-        check,
-    }
+    Target::of(LOCALHOST, &check)
 }
 
 fn http_check(port: u16) -> Target {
+    http_check_of(port, "/healthz?full=1")
+}
+
+fn http_check_of(port: u16, path: &str) -> Target {
     let mut target = tcp_check(port);
-    target.check.kind = CheckKind::Http {
-        path: "/healthz?full=1".to_owned(),
+    target.kind = CheckKind::Http {
+        path: path.to_owned(),
     };
     target
 }
 
 /// Probes at work.
 struct Probes {
-    targets: watch::Sender<Vec<Target>>,
+    targets: watch::Sender<Arc<BTreeSet<Target>>>,
     reports: mpsc::Receiver<Report>,
     task: JoinHandle<()>,
 }
 
 impl Probes {
-    fn start(targets: Vec<Target>) -> Self {
-        let (targets, wanted) = watch::channel(targets);
-        let (report, reports) = mpsc::channel(16);
+    fn start(targets: impl IntoIterator<Item = Target>) -> Self {
+        Self::start_with(1_000, 16, targets)
+    }
+
+    /// With so many sockets at once, and room for so many reports.
+    fn start_with(sockets: usize, room: usize, targets: impl IntoIterator<Item = Target>) -> Self {
+        let (targets, wanted) = watch::channel(Arc::new(targets.into_iter().collect()));
+        let (report, reports) = mpsc::channel(room);
         Self {
             targets,
             reports,
-            task: spawn(wanted, report),
+            task: spawn_with(sockets, wanted, report),
         }
+    }
+
+    /// From now on these are asked.
+    fn want(&self, targets: impl IntoIterator<Item = Target>) {
+        let targets = Arc::new(targets.into_iter().collect());
+        self.targets.send_replace(targets);
     }
 
     async fn report(&mut self) -> Report {

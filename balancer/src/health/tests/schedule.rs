@@ -8,11 +8,11 @@ async fn a_silent_backend_delays_no_other() {
     let blackhole = Blackhole::new().await;
     let (_listener, port) = listener().await;
     let mut silent = tcp_check(blackhole.port);
-    (silent.id, silent.check.interval_ms, silent.check.timeout_ms) = (BackendId(2), 10_000, 10_000);
-    let mut probes = Probes::start(vec![silent, tcp_check(port)]);
+    (silent.interval_ms, silent.timeout_ms) = (10_000, 10_000);
+    let mut probes = Probes::start([silent, tcp_check(port)]);
     for _ in 0..10 {
         let report = probes.report().await;
-        assert_eq!((report.id, report.outcome), (BackendId(1), Ok(())));
+        assert_eq!((report.target.port, report.outcome), (port, Ok(())));
     }
 }
 
@@ -20,9 +20,9 @@ async fn a_silent_backend_delays_no_other() {
 async fn probes_start_at_once_and_then_an_interval_apart_or_up_to_a_tenth_earlier() {
     let (listener, port) = listener().await;
     let mut target = tcp_check(port);
-    target.check.interval_ms = 500;
+    target.interval_ms = 500;
     let mut starts = vec![Instant::now()];
-    let _probes = Probes::start(vec![target]);
+    let _probes = Probes::start([target]);
     for _ in 0..9 {
         let (stream, _) = listener.accept().await.expect("accept");
         starts.push(Instant::now());
@@ -50,8 +50,8 @@ async fn probes_start_at_once_and_then_an_interval_apart_or_up_to_a_tenth_earlie
 async fn a_backend_that_falls_silent_has_failed_often_enough_in_fall_intervals_and_a_timeout() {
     let (listener, port) = listener().await;
     let mut target = http_check(port);
-    (target.check.interval_ms, target.check.timeout_ms) = (500, 450);
-    let mut probes = Probes::start(vec![target.clone()]);
+    (target.interval_ms, target.timeout_ms) = (500, 450);
+    let mut probes = Probes::start([target.clone()]);
     let (mut stream, _) = listener.accept().await.expect("accept");
     read_head(&mut stream).await;
     stream
@@ -61,10 +61,10 @@ async fn a_backend_that_falls_silent_has_failed_often_enough_in_fall_intervals_a
     assert_eq!(probes.outcome().await, Ok(()));
     // From here on it accepts and says nothing: the slowest kind of failure.
     let silent_since = Instant::now();
-    for _ in 0..target.check.fall {
+    for _ in 0..FALL {
         assert_eq!(probes.failure().await, "no answer within 450 ms");
     }
-    let bound = target.check.interval() * target.check.fall.into() + target.check.timeout();
+    let bound = target.interval() * u32::from(FALL) + target.timeout();
     let took = silent_since.elapsed();
     let slack = Duration::from_millis(200);
     assert!(
@@ -77,9 +77,9 @@ async fn a_backend_that_falls_silent_has_failed_often_enough_in_fall_intervals_a
 async fn a_timeout_longer_than_the_interval_puts_no_probe_off() {
     let blackhole = Blackhole::new().await;
     let mut target = tcp_check(blackhole.port);
-    target.check.timeout_ms = 60_000;
+    target.timeout_ms = 60_000;
     assert_eq!(
-        Probes::start(vec![target]).failure().await,
+        Probes::start([target]).failure().await,
         "no answer within 250 ms"
     );
 }
@@ -88,11 +88,11 @@ async fn a_timeout_longer_than_the_interval_puts_no_probe_off() {
 async fn a_target_that_vanishes_is_left_at_once_in_the_middle_of_its_probe() {
     let (listener, port) = listener().await;
     let mut target = http_check(port);
-    (target.check.interval_ms, target.check.timeout_ms) = (5_000, 5_000);
-    let mut probes = Probes::start(vec![target]);
+    (target.interval_ms, target.timeout_ms) = (5_000, 5_000);
+    let mut probes = Probes::start([target]);
     let (mut stream, _) = listener.accept().await.expect("accept");
     read_head(&mut stream).await;
-    probes.targets.send_replace(Vec::new());
+    probes.want([]);
     let end = timeout(Duration::from_secs(3), stream.read(&mut [0])).await;
     assert!(
         matches!(end, Ok(Ok(0) | Err(_))),
@@ -104,19 +104,19 @@ async fn a_target_that_vanishes_is_left_at_once_in_the_middle_of_its_probe() {
 #[tokio::test]
 async fn the_set_of_targets_is_followed() {
     let ((_one, first), (_other, second)) = (listener().await, listener().await);
-    let mut probes = Probes::start(vec![tcp_check(first)]);
-    assert_eq!(probes.report().await.check.port, first);
-    // Another check of the same backend replaces its task; another backend gets one of its own.
-    let mut added = tcp_check(first);
-    added.id = BackendId(2);
-    probes.targets.send_replace(vec![tcp_check(second), added]);
-    let (mut of_the_new_check, mut of_the_new_backend) = (0, 0);
-    while of_the_new_check < 4 || of_the_new_backend < 4 {
-        let report = probes.report().await;
-        match (report.id, report.check.port) {
-            (BackendId(1), port) if port == second => of_the_new_check += 1,
-            (BackendId(2), port) if port == first => of_the_new_backend += 1,
-            other => assert_eq!(of_the_new_check, 0, "the old check goes on: {other:?}"),
+    let mut probes = Probes::start([tcp_check(first)]);
+    assert_eq!(probes.report().await.target.port, first);
+    // Another question to the same address is another target.
+    let mut often = tcp_check(first);
+    often.interval_ms = 100;
+    let wanted = [often, tcp_check(second)].map(Arc::new);
+    probes.want(wanted.iter().map(|target| (**target).clone()));
+    let mut counts = [0, 0];
+    while counts.iter().any(|&count| count < 4) {
+        let target = probes.report().await.target;
+        match wanted.iter().position(|each| *each == target) {
+            Some(which) => counts[which] += 1,
+            None => assert_eq!(counts, [0, 0], "the old target goes on: {target:?}"),
         }
     }
 }
@@ -125,28 +125,21 @@ async fn the_set_of_targets_is_followed() {
 async fn an_unchanged_target_is_not_disturbed_by_others_that_change() {
     let (listener, port) = listener().await;
     let mut target = tcp_check(port);
-    (target.check.interval_ms, target.check.timeout_ms) = (1_000, 1_000);
+    (target.interval_ms, target.timeout_ms) = (1_000, 1_000);
     let mut other = tcp_check(port);
-    other.id = BackendId(2);
-    let mut probes = Probes::start(vec![target.clone()]);
+    let mut probes = Probes::start([target.clone()]);
     assert_eq!(probes.outcome().await, Ok(()));
     let first = Instant::now();
     let mut changes = 0;
-    // A task that starts again probes within a tenth of its interval.
+    // A target that is new is probed at once.
     while first.elapsed() < Duration::from_millis(700) {
-        other.check.port = 1 + changes;
+        other.port = 1 + changes;
         changes += 1;
-        probes
-            .targets
-            .send_replace(vec![target.clone(), other.clone()]);
+        probes.want([target.clone(), other.clone()]);
         tokio::time::sleep(Duration::from_millis(10)).await;
         while let Ok(report) = probes.reports.try_recv() {
-            assert_ne!(
-                report.id,
-                target.id,
-                "probed again after {:?}",
-                first.elapsed()
-            );
+            let again = *report.target == target;
+            assert!(!again, "probed again after {:?}", first.elapsed());
         }
     }
     drop(listener);
@@ -159,7 +152,7 @@ async fn probing_ends_when_nobody_listens_or_nobody_names_targets() {
         targets,
         reports,
         task,
-    } = Probes::start(vec![tcp_check(port)]);
+    } = Probes::start([tcp_check(port)]);
     drop(reports);
     timeout(PATIENCE, task)
         .await
@@ -170,7 +163,7 @@ async fn probing_ends_when_nobody_listens_or_nobody_names_targets() {
         targets,
         mut reports,
         task,
-    } = Probes::start(vec![tcp_check(port)]);
+    } = Probes::start([tcp_check(port)]);
     drop(targets);
     timeout(PATIENCE, task)
         .await

@@ -1,7 +1,7 @@
 use std::time::Instant;
 
 use super::*;
-use crate::nexthop::events::Events;
+use crate::nexthop::events::{Doubt, Events};
 
 /// An edge with a second wire, `e1` with 10.1.0.1, to `b1` with 10.1.0.2 of the same neighbour.
 fn two_wires() -> (ScratchNetns, ScratchNetns) {
@@ -131,13 +131,17 @@ fn more_changes_than_a_socket_holds_are_a_change() {
         let mut events = Events::open()?;
         storm(&edge);
         events.next().await?;
-        events.forget();
+        let lost = events.take();
         edge.ip("route add 10.81.0.0/24 dev e0");
-        events.next().await
+        events.next().await?;
+        Ok::<_, NextHopError>((lost, events.take()))
     });
-    outcome
+    let (lost, next) = outcome
         .expect("enter")
         .expect("a socket that goes on working");
+    assert!(lost.all, "nobody knows what was lost");
+    let prefix = "10.81.0.0/24".parse().expect("a prefix");
+    assert!(next.prefixes.contains(&prefix), "{next:?}");
 }
 
 /// Changes more routes than a netlink socket holds events of.
@@ -204,4 +208,57 @@ fn hundreds_of_neighbours_are_asked_for_in_one_go() {
     let mut follower =
         Follower::start(&edge, &texts.iter().map(String::as_str).collect::<Vec<_>>());
     follower.until("four hundred next hops", |found| found.len() == 400);
+}
+
+#[test]
+fn an_event_casts_doubt_on_the_routes_that_it_concerns() {
+    let (edge, _neighbour) = two_wires();
+    let of_routes = [
+        ("route add 10.9.0.0/16 via 10.0.0.2", "10.9.0.0/16"),
+        ("route replace 10.9.0.0/16 via 10.1.0.2", "10.9.0.0/16"),
+        ("route add 10.9.7.7 via 10.0.0.2 table 77", "10.9.7.7/32"),
+        ("route del 10.9.0.0/16", "10.9.0.0/16"),
+        ("route add default via 10.0.0.2", "0.0.0.0/0"),
+        ("route add fd09::/48 via fd00::2", "fd09::/48"),
+        ("-6 route add default via fd00::2", "::/0"),
+    ];
+    let of_all = [
+        "addr add 10.0.0.77/24 dev e0",
+        "rule add to 10.9.0.0/16 lookup 77",
+        "-6 rule add to fd09::/16 lookup 77",
+        "link set e0 mtu 1400",
+        "nexthop add id 7 via 10.0.0.2 dev e0",
+        "link set e1 down",
+    ];
+    let outcome = block_on_netns(edge.path(), || async {
+        for (change, prefix) in of_routes {
+            let prefix = prefix.parse().expect("a prefix");
+            doubt_after(&edge, change, |doubt| doubt.prefixes.contains(&prefix)).await?;
+        }
+        for change in of_all {
+            doubt_after(&edge, change, |doubt| doubt.all).await?;
+        }
+        Ok::<_, NextHopError>(())
+    });
+    outcome.expect("enter").expect("a working socket");
+}
+
+/// Makes a change and waits until its events cast the doubt that is expected.
+async fn doubt_after(
+    edge: &ScratchNetns,
+    change: &str,
+    expected: impl Fn(&Doubt) -> bool,
+) -> Result<(), NextHopError> {
+    let mut events = Events::open()?;
+    edge.ip(change);
+    let telling = async {
+        loop {
+            events.next().await?;
+            if expected(&events.take()) {
+                return Ok(());
+            }
+        }
+    };
+    let told = timeout(PATIENCE, telling).await;
+    told.unwrap_or_else(|_| panic!("`ip {change}` casts no doubt"))
 }

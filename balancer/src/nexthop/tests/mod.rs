@@ -8,6 +8,7 @@ mod routes;
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
+    sync::Arc,
     thread,
     time::Duration,
 };
@@ -31,7 +32,7 @@ fn ip(text: &str) -> IpAddr {
 /// A follower at work in an edge's namespace.
 struct Follower {
     wanted: watch::Sender<BTreeSet<IpAddr>>,
-    found: watch::Receiver<BTreeMap<IpAddr, NextHop>>,
+    found: watch::Receiver<Arc<BTreeMap<IpAddr, NextHop>>>,
     runtime: Runtime,
     thread: thread::JoinHandle<Result<(), NextHopError>>,
 }
@@ -43,7 +44,7 @@ impl Follower {
 
     fn start_with(edge: &ScratchNetns, addresses: &[&str], sources: Sources) -> Self {
         let (wanted, addresses) = watch::channel(addresses.iter().copied().map(ip).collect());
-        let (publish, found) = watch::channel(BTreeMap::new());
+        let (publish, found) = watch::channel(Arc::default());
         let path = edge.path().to_owned();
         let thread = thread::spawn(move || {
             let following =
@@ -67,10 +68,10 @@ impl Follower {
         &mut self,
         expectation: &str,
         condition: impl Fn(&BTreeMap<IpAddr, NextHop>) -> bool,
-    ) -> BTreeMap<IpAddr, NextHop> {
+    ) -> Arc<BTreeMap<IpAddr, NextHop>> {
         let found = &mut self.found;
         let outcome = self.runtime.block_on(async {
-            timeout(PATIENCE, found.wait_for(condition))
+            timeout(PATIENCE, found.wait_for(|found| condition(found)))
                 .await
                 .map(|_| ())
         });
