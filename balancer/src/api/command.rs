@@ -1,7 +1,7 @@
 //! What the faces ask of the daemon.
 
 use thiserror::Error;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::views::{Board, Snapshot};
 use crate::state::{Change, Outcome, Refusal};
@@ -20,21 +20,63 @@ pub enum Command {
         /// Where the outcome goes once the data plane has it.
         reply: oneshot::Sender<Result<Outcome, ChangeError>>,
     },
-    /// Let the drains be followed.
-    Operations {
-        /// Where the board goes that the drains are posted on, now and when they change.
-        reply: oneshot::Sender<watch::Receiver<Board>>,
-    },
-    /// Show everything.
-    Snapshot {
-        /// Where the snapshot goes.
-        reply: oneshot::Sender<Snapshot>,
-    },
     /// Take the XDP program off the interface.
     Detach {
         /// Where the outcome goes; the error is a sentence.
         reply: oneshot::Sender<Result<(), String>>,
     },
+}
+
+/// One thing to be shown, which takes nothing from the task that owns the state; carries the way back for its answer.
+///
+/// A reply that is dropped unsent tells the asker that the daemon stopped.
+#[derive(Debug)]
+pub enum Look {
+    /// Show everything.
+    Snapshot {
+        /// Where the snapshot goes.
+        reply: oneshot::Sender<Snapshot>,
+    },
+    /// Let the drains be followed.
+    Operations {
+        /// Where the board goes that the drains are posted on, now and when they change.
+        reply: oneshot::Sender<watch::Receiver<Board>>,
+    },
+}
+
+/// The ways to a daemon: to the task that owns the state, and to who shows it.
+#[derive(Clone, Debug)]
+pub struct Daemon {
+    /// To the owner of the state.
+    pub commands: mpsc::Sender<Command>,
+    /// To who shows it.
+    pub looks: mpsc::Sender<Look>,
+}
+
+impl Daemon {
+    /// Sends a command and waits for its reply; `None` when the daemon is stopping.
+    pub(crate) async fn ask<T>(
+        &self,
+        command: impl FnOnce(oneshot::Sender<T>) -> Command,
+    ) -> Option<T> {
+        let (reply, answer) = oneshot::channel();
+        self.commands.send(command(reply)).await.ok()?;
+        answer.await.ok()
+    }
+
+    /// Everything that the daemon shows; `None` when it is stopping.
+    pub(crate) async fn snapshot(&self) -> Option<Snapshot> {
+        let (reply, answer) = oneshot::channel();
+        self.looks.send(Look::Snapshot { reply }).await.ok()?;
+        answer.await.ok()
+    }
+
+    /// The board that drains are posted on; `None` when the daemon is stopping.
+    pub(crate) async fn operations(&self) -> Option<watch::Receiver<Board>> {
+        let (reply, answer) = oneshot::channel();
+        self.looks.send(Look::Operations { reply }).await.ok()?;
+        answer.await.ok()
+    }
 }
 
 /// Why a change was not made.

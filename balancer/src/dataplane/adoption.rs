@@ -1,6 +1,6 @@
 //! Making maps true whatever is in them: after a start, and after a write that failed.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use balancer_common::{Address, abi};
 
@@ -23,7 +23,7 @@ impl EdgePlane {
                 continue;
             };
             if let Some(table) = self.tables.read(service.table, service.slots())? {
-                met.tables.insert(record.id, table);
+                met.tables.insert(record.id, Arc::new(table));
             }
         }
         for (&id, backend) in &plan.backends {
@@ -56,7 +56,7 @@ impl EdgePlane {
             self.apply(&Step::PutBackend(id, *backend))?;
         }
         for (&id, table) in &plan.tables {
-            self.apply(&Step::PutTable(id, table.clone()))?;
+            self.apply(&Step::PutTable(id, Arc::clone(table)))?;
         }
         for (&key, &record) in &plan.services {
             self.apply(&Step::PutService(key, record))?;

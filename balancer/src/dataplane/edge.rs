@@ -9,7 +9,7 @@ use aya::{
 };
 use aya_log::EbpfLogger;
 use balancer_common::{
-    Address, Reason,
+    Address,
     abi::{self, Traffic},
     directory::ALL_LINES,
     flow::HashKey,
@@ -18,6 +18,7 @@ use balancer_common::{
 
 use super::{
     buffers::Object,
+    counters::Counters,
     directory::Directory,
     error::{DataplaneError, kernel},
     object,
@@ -129,7 +130,6 @@ pub struct EdgePlane {
     pub(super) services: HashMap<MapData, abi::ServiceKey, abi::Service>,
     pub(super) backends: Array<MapData, abi::Backend>,
     traffic: PerCpuArray<MapData, Traffic>,
-    reasons: PerCpuArray<MapData, Traffic>,
     pub(super) members: HashMap<MapData, u32, u32>,
     pub(super) tables: Tables,
     pub(super) programs: Programs,
@@ -180,7 +180,6 @@ impl EdgePlane {
             vips: map(&mut ebpf, "VIPS")?,
             backends: map(&mut ebpf, "BACKENDS")?,
             traffic: map(&mut ebpf, "TRAFFIC")?,
-            reasons: map(&mut ebpf, "REASONS")?,
             members: map(&mut ebpf, "MEMBERS")?,
             tables: Tables::new(
                 map(&mut ebpf, "TABLES")?,
@@ -210,8 +209,17 @@ impl EdgePlane {
         Ok(info.id())
     }
 
-    /// Carries out one step of a plan.
-    pub fn apply(&mut self, step: &Step) -> Result<(), DataplaneError> {
+    /// Carries out steps of a plan, in their order.
+    pub fn publish(&mut self, steps: &[Step]) -> Result<(), DataplaneError> {
+        steps.iter().try_for_each(|step| self.apply(step))
+    }
+
+    /// A way to read the counters beside this.
+    pub fn counters(&self) -> Result<Counters, DataplaneError> {
+        Counters::open(&self.pins)
+    }
+
+    pub(super) fn apply(&mut self, step: &Step) -> Result<(), DataplaneError> {
         match step {
             Step::PutBackend(id, backend) => self.put_backend(*id, record::backend(backend)),
             Step::PutTable(id, table) => self.put_table(*id, table),
@@ -221,10 +229,7 @@ impl EdgePlane {
                 Some(filled) => self.tables.release(filled.table),
                 None => Ok(()),
             },
-            Step::RemoveBackend(id) => {
-                self.put_backend(*id, abi::Backend::EMPTY)?;
-                self.clear_traffic(*id)
-            }
+            Step::RemoveBackend(id) => self.put_backend(*id, abi::Backend::EMPTY),
         }
     }
 
@@ -234,8 +239,12 @@ impl EdgePlane {
             .map_err(kernel("write a backend"))
     }
 
-    /// The next backend of this id begins at zero.
-    fn clear_traffic(&mut self, id: BackendId) -> Result<(), DataplaneError> {
+    /// Has the next backend of this id begin at zero; gives what the one before was sent.
+    pub fn clear_traffic(&mut self, id: BackendId) -> Result<Traffic, DataplaneError> {
+        let sent = total(&self.traffic, u32::from(id.0))?;
+        if sent == Traffic::default() {
+            return Ok(sent);
+        }
         let rows = self
             .traffic
             .get(&u32::from(id.0), 0)
@@ -244,21 +253,8 @@ impl EdgePlane {
             .map_err(|source| kernel("clear a counter")(source))?;
         self.traffic
             .set(u32::from(id.0), zero, 0)
-            .map_err(kernel("clear a counter"))
-    }
-
-    /// What a backend has been sent, over all CPUs.
-    pub fn traffic(&self, id: BackendId) -> Result<Traffic, DataplaneError> {
-        total(&self.traffic, u32::from(id.0))
-    }
-
-    /// How often each of the edge's reasons was met, over all CPUs.
-    pub fn reasons(&self) -> Result<Vec<(Reason, Traffic)>, DataplaneError> {
-        let edge = Reason::ALL
-            .iter()
-            .filter(|&&reason| reason < Reason::Decapsulated);
-        edge.map(|&reason| Ok((reason, total(&self.reasons, reason as u32)?)))
-            .collect()
+            .map_err(kernel("clear a counter"))?;
+        Ok(sent)
     }
 }
 

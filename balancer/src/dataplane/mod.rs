@@ -7,6 +7,7 @@ mod agent;
 mod attachment;
 mod buffers;
 mod classifier;
+mod counters;
 mod directory;
 mod edge;
 mod error;
@@ -23,6 +24,7 @@ mod tables;
 
 pub use agent::{AgentPlane, AgentSettings};
 pub use attachment::{Attached, Present};
+pub use counters::Counters;
 pub use edge::{EdgePlane, EdgeSettings, PacketLog};
 pub use error::DataplaneError;
 pub use ids::map_ids;

@@ -12,14 +12,10 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use tokio::{net::TcpListener, sync::mpsc};
+use tokio::net::TcpListener;
 
 use super::render;
-use crate::api::{
-    command::Command,
-    door::Door,
-    server::{Daemon, serve_router},
-};
+use crate::api::{command::Daemon, door::Door, server::serve_router};
 
 /// The classic text format; the character set is the format's own.
 pub(super) const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -51,7 +47,7 @@ pub async fn bind(listen: SocketAddr) -> io::Result<TcpListener> {
 /// When the listener fails for good.
 pub async fn serve(
     listener: TcpListener,
-    commands: mpsc::Sender<Command>,
+    daemon: Daemon,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
     let router = Router::new()
@@ -61,12 +57,12 @@ pub async fn serve(
         )
         .route("/metrics", get(metrics))
         .fallback(|| async { (StatusCode::NOT_FOUND, "Only /metrics is here.\n") })
-        .with_state(Daemon::new(commands));
+        .with_state(daemon);
     serve_router(Door::new(listener, SEATS, STAY), router, shutdown).await
 }
 
 async fn metrics(State(daemon): State<Daemon>) -> Response {
-    match daemon.ask(|reply| Command::Snapshot { reply }).await {
+    match daemon.snapshot().await {
         // Whoever scrapes again in seconds shall not keep a seat meanwhile.
         Some(snapshot) => (
             [(CONTENT_TYPE, TEXT_FORMAT), (CONNECTION, "close")],

@@ -18,7 +18,12 @@ use tokio::{
 
 use super::{bind, render, serve};
 use crate::api::door::Door;
-use crate::api::{command::Command, server::serve_router, tests::samples::busy, views::Snapshot};
+use crate::api::{
+    command::{Daemon, Look},
+    server::serve_router,
+    tests::samples::busy,
+    views::Snapshot,
+};
 
 const BUSY: &str = include_str!("tests/busy.prom");
 
@@ -89,11 +94,12 @@ async fn listen(snapshot: Option<Snapshot>) -> SocketAddr {
         .await
         .unwrap();
     let address = listener.local_addr().unwrap();
-    let (commands, mut inbox) = mpsc::channel(1);
-    tokio::spawn(serve(listener, commands, pending()));
+    let (commands, _) = mpsc::channel(1);
+    let (looks, mut inbox) = mpsc::channel(1);
+    tokio::spawn(serve(listener, Daemon { commands, looks }, pending()));
     tokio::spawn(async move {
-        while let Some(command) = inbox.recv().await {
-            if let (Command::Snapshot { reply }, Some(snapshot)) = (command, &snapshot) {
+        while let Some(look) = inbox.recv().await {
+            if let (Look::Snapshot { reply }, Some(snapshot)) = (look, &snapshot) {
                 let _ = reply.send(snapshot.clone());
             }
         }

@@ -5,6 +5,7 @@ use std::{
     fmt,
     net::{IpAddr, SocketAddr},
     str::FromStr,
+    sync::Arc,
 };
 
 use serde::{Deserialize, Serialize};
@@ -36,7 +37,7 @@ pub struct Service {
 /// A service's name: 1 to 63 of `a-z`, `0-9`, `-`, beginning and ending with a letter or digit.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct ServiceName(String);
+pub struct ServiceName(Arc<str>);
 
 impl ServiceName {
     /// The name itself.
@@ -60,7 +61,7 @@ impl FromStr for ServiceName {
                 "`{name}` is no service name: use 1 to 63 of a-z, 0-9 and '-', with a letter or digit at both ends"
             ));
         }
-        Ok(Self(name.to_owned()))
+        Ok(Self(name.into()))
     }
 }
 
@@ -74,7 +75,7 @@ impl TryFrom<String> for ServiceName {
 
 impl From<ServiceName> for String {
     fn from(name: ServiceName) -> String {
-        name.0
+        name.as_str().to_owned()
     }
 }
 

@@ -9,12 +9,14 @@ use std::{
 use super::{NextHop, overlay::has_usable};
 use crate::{
     model::{BackendId, Health, WhenUnhealthy},
-    state::State,
+    state::ServiceState,
 };
 
 /// What counts for all VIPs of an edge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Circumstances<'a> {
+    /// Whether the operator has drained the edge.
+    pub drained: bool,
     /// Whether the program is on the interface.
     pub attached: bool,
     /// Whether the daemon is about to stop, and withdraws for it.
@@ -54,43 +56,56 @@ impl fmt::Display for Withheld {
     }
 }
 
-/// Every VIP of the state's services: announced, or why not.
+/// Whether a service has a usable backend, seen in two ways.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Usable {
+    /// With health as probes have it.
+    pub known: bool,
+    /// With health as the maps have it.
+    pub trusted: bool,
+}
+
+impl Usable {
+    /// Of a service: `known` is a backend's health as probes have it, `trusted` as the maps have it.
+    pub fn of(
+        service: &ServiceState,
+        known: &dyn Fn(BackendId) -> Health,
+        trusted: &dyn Fn(BackendId) -> Health,
+        next_hops: &BTreeMap<IpAddr, NextHop>,
+    ) -> Self {
+        Self {
+            known: has_usable(service, known, next_hops),
+            trusted: has_usable(service, trusted, next_hops),
+        }
+    }
+}
+
+/// Every VIP of these services: announced, or why not.
 ///
 /// A VIP of several services is announced as long as one of them has a usable backend: an address can
 /// only be announced whole, and the services that work must not go with one that does not.
 ///
-/// `known` is a backend's health as probes have it, `trusted` as the maps have it. A VIP begins to be
-/// announced once a probe has passed, and stays as long as the maps have a usable backend: an edge
+/// A VIP begins to be announced once a probe has passed, and stays as long as the maps have a usable backend: an edge
 /// attracts no packets on trust, and does not give up those that it has for a lack of knowledge.
 pub fn announcement(
-    state: &State,
-    known: &dyn Fn(BackendId) -> Health,
-    trusted: &dyn Fn(BackendId) -> Health,
-    next_hops: &BTreeMap<IpAddr, NextHop>,
+    services: impl IntoIterator<Item = (IpAddr, Usable)>,
     circumstances: Circumstances<'_>,
 ) -> BTreeMap<IpAddr, Result<(), Withheld>> {
     let mut able: BTreeMap<IpAddr, bool> = BTreeMap::new();
-    for service in state.services.values() {
-        let vip = service.service.key.vip;
-        let health = match circumstances.announced.contains(&vip) {
-            true => trusted,
-            false => known,
+    for (vip, usable) in services {
+        *able.entry(vip).or_default() |= match circumstances.announced.contains(&vip) {
+            true => usable.trusted,
+            false => usable.known,
         };
-        let usable = has_usable(service, health, next_hops);
-        *able.entry(vip).or_default() |= usable;
     }
     able.into_iter()
-        .map(|(vip, able)| (vip, judge(vip, able, state.drained, circumstances)))
+        .map(|(vip, able)| (vip, judge(vip, able, circumstances)))
         .collect()
 }
 
-fn judge(
-    vip: IpAddr,
-    able: bool,
-    drained: bool,
-    circumstances: Circumstances<'_>,
-) -> Result<(), Withheld> {
+fn judge(vip: IpAddr, able: bool, circumstances: Circumstances<'_>) -> Result<(), Withheld> {
     let Circumstances {
+        drained,
         attached,
         stopping,
         when_unhealthy,

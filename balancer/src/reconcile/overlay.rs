@@ -1,6 +1,6 @@
 //! What this edge's view of health does to a table.
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
 use super::NextHop;
 use crate::{
@@ -17,9 +17,14 @@ pub fn overlay(
     service: &ServiceState,
     health: &dyn Fn(BackendId) -> Health,
     next_hops: &BTreeMap<IpAddr, NextHop>,
-) -> Table {
+) -> Arc<Table> {
+    let usable = usable(service, health, next_hops);
+    // Everybody is: the base table is for these weights already.
+    if usable == service.weights() {
+        return Arc::clone(&service.table);
+    }
     // Without a usable weight a step leaves the table as it is.
-    service.table.step(&usable(service, health, next_hops))
+    Arc::new(service.table.step(&usable))
 }
 
 /// Whether new flows go to unusable backends because no backend that should take them is usable.

@@ -3,12 +3,13 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
+    sync::Arc,
 };
 
-use super::overlay;
+use super::{Step, overlay, steps};
 use crate::{
     model::{BackendId, Encapsulation, HashPolicy, Health, Protocol, ServiceId, ServiceKey},
-    state::State,
+    state::{ServiceState, State},
     table::Table,
 };
 
@@ -58,12 +59,75 @@ pub struct Plan {
     /// Every backend that a table names.
     pub backends: BTreeMap<BackendId, BackendRecord>,
     /// The tables with the overlay of health on them, and what packets have met before in their histories.
-    pub tables: BTreeMap<ServiceId, Table>,
+    pub tables: BTreeMap<ServiceId, Arc<Table>>,
     /// Which table packets use, and how.
     pub services: BTreeMap<ServiceKey, ServiceRecord>,
 }
 
 impl Plan {
+    /// Plans some services anew, and gives the steps from this plan to the one that it becomes. Each is told as the plan has it, and
+    /// as it is to be: `None` of one that is new, or gone. What else the plan has stays, and is not looked at.
+    ///
+    /// A slot's history begins with who owned it in this plan, as far as that backend has kept its address: packets have met it.
+    pub fn update<'a>(
+        &mut self,
+        services: impl IntoIterator<Item = (Option<&'a ServiceState>, Option<&'a ServiceState>)>,
+        health: &dyn Fn(BackendId) -> Health,
+        next_hops: &BTreeMap<IpAddr, NextHop>,
+    ) -> Vec<Step> {
+        let (mut before, mut after) = (Plan::default(), Plan::default());
+        for (was, is) in services {
+            if let Some(service) = was {
+                self.give_up(service, &mut before);
+            }
+            if let Some(service) = is {
+                // What an earlier daemon left is told by nobody.
+                self.give_up(service, &mut before);
+                after.put(service, health, next_hops);
+            }
+        }
+        let after = after.after(&before);
+        let steps = steps(&before, &after);
+        self.backends.extend(after.backends);
+        self.tables.extend(after.tables);
+        self.services.extend(after.services);
+        steps
+    }
+
+    /// Moves what the plan has of a service to `to`.
+    fn give_up(&mut self, service: &ServiceState, to: &mut Plan) {
+        let backends = service.ids.values();
+        to.backends
+            .extend(backends.filter_map(|id| self.backends.remove_entry(id)));
+        to.tables.extend(self.tables.remove_entry(&service.id));
+        to.services
+            .extend(self.services.remove_entry(&service.service.key));
+    }
+
+    /// Adds what the data plane is to hold of a service.
+    fn put(
+        &mut self,
+        service: &ServiceState,
+        health: &dyn Fn(BackendId) -> Health,
+        next_hops: &BTreeMap<IpAddr, NextHop>,
+    ) {
+        for (&address, &id) in &service.ids {
+            let record = BackendRecord {
+                address,
+                encapsulation: service.service.encapsulation,
+                next_hop: next_hops.get(&address).copied(),
+            };
+            self.backends.insert(id, record);
+        }
+        let table = overlay(service, health, next_hops);
+        self.tables.insert(service.id, table);
+        let record = ServiceRecord {
+            id: service.id,
+            hash: service.service.hash,
+        };
+        self.services.insert(service.service.key, record);
+    }
+
     /// The same plan for packets that have met `before`: who owned a slot there, and does no more, is in the slot's history.
     ///
     /// Health and next hops leave no trace in base tables. Without this, a connection that was opened on a substitute
@@ -75,10 +139,14 @@ impl Plan {
             .copied()
             .collect();
         for (id, table) in &mut self.tables {
-            if let Some(met) = before.tables.get(id) {
-                let next = std::mem::replace(table, Table::empty(1));
-                *table = next.after(met, &|id| same.contains(&id));
-            }
+            let Some(met) = before.tables.get(id) else {
+                continue;
+            };
+            let next = Table::clone(table).after(met, &|id| same.contains(&id));
+            *table = match next == **met {
+                true => Arc::clone(met),
+                false => Arc::new(next),
+            };
         }
         self
     }
@@ -109,21 +177,7 @@ pub fn plan(
 ) -> Plan {
     let mut plan = Plan::default();
     for service in state.services.values() {
-        for (&address, &id) in &service.ids {
-            let record = BackendRecord {
-                address,
-                encapsulation: service.service.encapsulation,
-                next_hop: next_hops.get(&address).copied(),
-            };
-            plan.backends.insert(id, record);
-        }
-        plan.tables
-            .insert(service.id, overlay(service, health, next_hops));
-        let record = ServiceRecord {
-            id: service.id,
-            hash: service.service.hash,
-        };
-        plan.services.insert(service.service.key, record);
+        plan.put(service, health, next_hops);
     }
     plan
 }

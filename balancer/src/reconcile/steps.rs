@@ -1,6 +1,6 @@
 //! The order in which the data plane goes from one plan to the next.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use super::{BackendRecord, Plan, ServiceRecord};
 use crate::{
@@ -14,7 +14,7 @@ pub enum Step {
     /// A backend is new or has changed.
     PutBackend(BackendId, BackendRecord),
     /// A table is new or has changed.
-    PutTable(ServiceId, Table),
+    PutTable(ServiceId, Arc<Table>),
     /// A service is new, or uses another table or hash.
     PutService(ServiceKey, ServiceRecord),
     /// A service is gone.
@@ -33,7 +33,7 @@ pub fn steps(from: &Plan, to: &Plan) -> Vec<Step> {
     let services = changed(&from.services, &to.services);
     let mut steps = Vec::new();
     steps.extend(backends.map(|(&id, &record)| Step::PutBackend(id, record)));
-    steps.extend(tables.map(|(&id, table)| Step::PutTable(id, table.clone())));
+    steps.extend(tables.map(|(&id, table)| Step::PutTable(id, Arc::clone(table))));
     steps.extend(services.map(|(&key, &record)| Step::PutService(key, record)));
     steps.extend(gone(&from.services, &to.services).map(|&key| Step::RemoveService(key)));
     steps.extend(gone(&from.tables, &to.tables).map(|&id| Step::RemoveTable(id)));

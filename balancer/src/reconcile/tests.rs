@@ -6,6 +6,7 @@ mod warming;
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::{IpAddr, Ipv4Addr},
+    sync::Arc,
 };
 
 use proptest::prelude::*;

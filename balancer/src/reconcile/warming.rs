@@ -1,10 +1,10 @@
 //! Backends that take flows before their first probe has ended.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    model::{BackendId, Health},
-    state::State,
+    model::{BackendId, Health, ServiceId},
+    state::ServiceState,
 };
 
 /// The backends that are trusted until their first probe has ended: those of services of which no
@@ -15,28 +15,35 @@ use crate::{
 /// every flow of the others for a moment, and the connections that they have open would break.
 /// A backend that joins others whose health is known is not trusted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Warming(BTreeSet<BackendId>);
+pub struct Warming(BTreeMap<ServiceId, BTreeSet<BackendId>>);
 
 impl Warming {
-    /// Follows a state and what is known of its backends' health: to be called after each change of either.
-    pub fn follow(&mut self, state: &State, health: &dyn Fn(BackendId) -> Health) {
+    /// Follows a service and what is known of its backends' health: to be called after each change of either.
+    pub fn follow(&mut self, service: &ServiceState, health: &dyn Fn(BackendId) -> Health) {
         let unknown = |id: &BackendId| health(*id) == Health::Unknown;
-        let mut warming = BTreeSet::new();
-        for service in state.services.values() {
-            if service.service.check.is_none() {
-                continue;
-            }
-            let ids = || service.ids.values().copied();
-            let all = ids().all(|id| unknown(&id));
-            warming.extend(ids().filter(|id| all || (self.0.contains(id) && unknown(id))));
+        let before = self.0.remove(&service.id).unwrap_or_default();
+        if service.service.check.is_none() {
+            return;
         }
-        self.0 = warming;
+        let ids = || service.ids.values().copied();
+        let all = ids().all(|id| unknown(&id));
+        let trusted = |id: &BackendId| all || (before.contains(id) && unknown(id));
+        let trusted: BTreeSet<BackendId> = ids().filter(trusted).collect();
+        if !trusted.is_empty() {
+            self.0.insert(service.id, trusted);
+        }
     }
 
-    /// What the data plane takes a backend's health to be.
-    pub fn trusted(&self, id: BackendId, health: Health) -> Health {
+    /// Forgets a service that is gone.
+    pub fn forget(&mut self, service: ServiceId) {
+        self.0.remove(&service);
+    }
+
+    /// What the data plane takes the health of a service's backend to be.
+    pub fn trusted(&self, service: ServiceId, id: BackendId, health: Health) -> Health {
+        let trusted = || self.0.get(&service).is_some_and(|ids| ids.contains(&id));
         match health {
-            Health::Unknown if self.0.contains(&id) => Health::Up,
+            Health::Unknown if trusted() => Health::Up,
             known => known,
         }
     }

@@ -1,11 +1,14 @@
 //! A whole desired set of services.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use super::{Refusal, ServiceState, rules, transition::Draft};
 use crate::model::{AdminState, Service, ServiceName};
 
-impl Draft {
+impl Draft<'_> {
     /// Makes the declared services those of `services`.
     pub(super) fn apply(&mut self, services: &[Service], force: bool) -> Result<(), Refusal> {
         // Before two services of one name become one.
@@ -39,10 +42,10 @@ impl Draft {
     }
 }
 
-impl Draft {
+impl Draft<'_> {
     /// Declares one service without a word on its backends.
     pub(super) fn declare_service(&mut self, service: &Service) -> Result<(), Refusal> {
-        let Some(state) = self.services.get_mut(&service.name) else {
+        let Some(state) = self.services.get_mut(&service.name).map(Arc::make_mut) else {
             return self.add_service(&Service {
                 backends: BTreeMap::new(),
                 ..service.clone()

@@ -1,11 +1,11 @@
 //! How backends and services go: by draining to an end.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
 
 use super::{ServiceState, transition::Draft};
 use crate::model::AdminState;
 
-impl Draft {
+impl Draft<'_> {
     /// Takes out what has drained.
     pub(super) fn end_drains(&mut self) {
         let now_unix_ms = self.now_unix_ms;
@@ -16,7 +16,7 @@ impl Draft {
                 .map(|(&address, _)| address)
                 .collect();
             for address in over {
-                state.forget(address);
+                Arc::make_mut(state).forget(address);
                 self.notes.push(format!(
                     "{address} of service `{name}` has drained and went"
                 ));

@@ -3,7 +3,7 @@
 //! Two registers that only grow, the newest launch and the furthest end, make the result independent of order and
 //! repetition: the same events give the same backends.
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
@@ -168,7 +168,7 @@ impl Life {
     }
 }
 
-impl Draft {
+impl Draft<'_> {
     /// Takes an event in. News is applied whatever files and operators said before; what is no news changes nothing.
     pub(super) fn hear(&mut self, event: &Event) -> Result<(), Refusal> {
         let (name, address, now_unix_ms) = (&event.service, event.address, self.now_unix_ms);
@@ -191,8 +191,8 @@ impl Draft {
 
     /// Remembers that a drain is over before its deadline; nothing, if meanwhile something else is known.
     pub(super) fn drained(&mut self, name: &ServiceName, address: IpAddr, incarnation: u64) {
-        let life = self.services.get_mut(name);
-        let Some(life) = life.and_then(|state| state.lives.get_mut(&address)) else {
+        let state = self.services.get_mut(name).map(Arc::make_mut);
+        let Some(life) = state.and_then(|state| state.lives.get_mut(&address)) else {
             return;
         };
         if life.ending_incarnation() == Some(incarnation) && life.drained != Some(incarnation) {
@@ -206,26 +206,28 @@ impl Draft {
     /// Forgets lives without a backend that are too old, or too many.
     pub(super) fn bury(&mut self) {
         let now_unix_ms = self.now_unix_ms;
-        let mut remembered = Vec::new();
-        for (name, state) in &mut self.services {
+        let (mut forgotten, mut remembered) = (Vec::new(), Vec::new());
+        for (name, state) in &self.services {
             let backends = &state.service.backends;
-            state.lives.retain(|address, life| {
-                let gone = !backends.contains_key(address);
-                let old = now_unix_ms.saturating_sub(life.heard_unix_ms) > REMEMBERED_MS;
-                if gone && !old {
-                    remembered.push((life.heard_unix_ms, name.clone(), *address));
+            for (address, life) in &state.lives {
+                if backends.contains_key(address) {
+                    continue;
                 }
-                !(gone && old)
-            });
+                let place = (life.heard_unix_ms, name.clone(), *address);
+                match now_unix_ms.saturating_sub(life.heard_unix_ms) > REMEMBERED_MS {
+                    true => forgotten.push(place),
+                    false => remembered.push(place),
+                }
+            }
         }
         let excess = remembered.len().saturating_sub(MAX_REMEMBERED);
-        if excess == 0 {
-            return;
+        if excess > 0 {
+            remembered.sort_unstable();
+            forgotten.extend(remembered.drain(..excess));
         }
-        remembered.sort_unstable();
-        for (_, name, address) in remembered.drain(..excess) {
+        for (_, name, address) in forgotten {
             if let Some(state) = self.services.get_mut(&name) {
-                state.lives.remove(&address);
+                Arc::make_mut(state).lives.remove(&address);
             }
         }
     }

@@ -16,7 +16,7 @@ mod transition;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
@@ -40,8 +40,8 @@ pub struct State {
     pub hash_key: u64,
     /// The digest of the configuration file's services that were applied last.
     pub config_digest: Option<String>,
-    /// The services by name.
-    pub services: BTreeMap<ServiceName, ServiceState>,
+    /// The services by name; the next state shares those that a change leaves alone.
+    pub services: BTreeMap<ServiceName, Arc<ServiceState>>,
     /// No VIP is announced to routers until the operator takes it back.
     // Absent while it is false, so that programs before it read the file.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -67,7 +67,7 @@ pub struct ServiceState {
     /// The ids of its backends; every id in its table is here.
     pub ids: BTreeMap<IpAddr, BackendId>,
     /// Owners and history by the operator's wishes alone; health is laid over it by `reconcile`.
-    pub table: Table,
+    pub table: Arc<Table>,
     /// When draining backends are removed, in milliseconds since 1970; one that drains without an end is not here.
     pub drain_deadline_unix_ms: BTreeMap<IpAddr, u64>,
     /// What events said of its backends, also of those that are gone.
@@ -89,6 +89,21 @@ impl State {
             next_service_id: 0,
             next_backend_id: 1,
         }
+    }
+
+    /// The names of services that are another state's otherwise than this one's: new, gone or changed.
+    pub fn services_that_differ<'a>(
+        &'a self,
+        other: &'a State,
+    ) -> impl Iterator<Item = ServiceName> + 'a {
+        let differs = |(name, service): &(&ServiceName, &Arc<ServiceState>)| {
+            let same = other.services.get(*name);
+            !same.is_some_and(|same| Arc::ptr_eq(same, service) || same == *service)
+        };
+        let new = other.services.keys();
+        let new = new.filter(|name| !self.services.contains_key(*name));
+        let gone_or_changed = self.services.iter().filter(differs);
+        gone_or_changed.map(|(name, _)| name).chain(new).cloned()
     }
 
     /// Whether [`Change::EndDrains`] would remove something: a drain's deadline is at or before `now_unix_ms`.

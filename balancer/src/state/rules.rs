@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::ids::Ids;
-use crate::model::{Backend, Check, CheckKind, Service, ServiceName};
+use crate::model::{Backend, Check, CheckKind, Service, ServiceKey, ServiceName};
 
 /// A rule that a service breaks.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,10 +58,58 @@ impl Field {
 
 /// Checks a whole set of services and returns the first rule that one breaks.
 pub fn check<'a>(services: impl IntoIterator<Item = &'a Service>) -> Result<(), Violation> {
-    let services: Vec<&Service> = services.into_iter().collect();
+    check_beside(Totals::default(), services.into_iter().collect())
+}
+
+/// Checks services that were edited beside others that are as they were, and fulfil the rules among themselves; returns the
+/// first rule that is broken. What was edited comes last, so that a broken rule is told of it and not of what it clashes with.
+pub(super) fn check_edited<'a>(
+    unchanged: impl Iterator<Item = &'a Service>,
+    edited: impl Iterator<Item = &'a Service>,
+) -> Result<(), Violation> {
+    let edited: Vec<&Service> = edited.collect();
+    let keys: BTreeSet<ServiceKey> = edited.iter().map(|service| service.key).collect();
+    let vips: BTreeSet<IpAddr> = keys.iter().map(|key| key.vip).collect();
+    let addresses: BTreeSet<&IpAddr> = (edited.iter())
+        .flat_map(|service| service.backends.keys())
+        .collect();
+    let mut totals = Totals::default();
+    let mut services = Vec::new();
+    for service in unchanged {
+        let clashes = keys.contains(&service.key)
+            || addresses.contains(&service.key.vip)
+            || service
+                .backends
+                .keys()
+                .any(|address| vips.contains(address));
+        match clashes {
+            true => services.push(service),
+            false => totals.add(service),
+        }
+    }
+    services.extend(edited);
+    check_beside(totals, services)
+}
+
+/// How many services and backends there are.
+#[derive(Clone, Copy, Debug, Default)]
+struct Totals {
+    services: usize,
+    backends: usize,
+}
+
+impl Totals {
+    fn add(&mut self, service: &Service) {
+        self.services += 1;
+        self.backends += service.backends.len();
+    }
+}
+
+/// Checks services beside so many others that clash with none of them.
+fn check_beside(others: Totals, services: Vec<&Service>) -> Result<(), Violation> {
     let mut names = BTreeSet::new();
     let mut keys = BTreeMap::new();
-    let mut backends = 0;
+    let mut backends = others.backends;
     let vips: BTreeMap<IpAddr, &ServiceName> = services
         .iter()
         .map(|service| (service.key.vip, &service.name))
@@ -83,8 +131,9 @@ pub fn check<'a>(services: impl IntoIterator<Item = &'a Service>) -> Result<(), 
             |(field, problem, expected): Broken| broken(Kind::Invalid, field, problem, expected);
         check_alone(service).map_err(invalid)?;
 
-        if index >= Ids::MAX_SERVICES {
-            let problem = format!("it is one of {} services", services.len());
+        if others.services + index >= Ids::MAX_SERVICES {
+            let count = others.services + services.len();
+            let problem = format!("it is one of {count} services");
             return Err(broken(
                 Kind::Invalid,
                 Field::Service,

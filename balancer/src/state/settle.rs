@@ -1,20 +1,26 @@
 //! The second half of a change: rules, numbers, tables, and the account of what moved.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use super::{
     Outcome, Refusal, ServiceState, State, rules,
     transition::{Draft, Force},
 };
 use crate::{
-    model::{AdminState, BackendId, Service},
+    model::{AdminState, BackendId, Service, ServiceName},
     table::{minimum_moved, moved, slots_for},
 };
+
+/// Services by name.
+type Services = BTreeMap<ServiceName, Arc<ServiceState>>;
 
 /// Checks the edited services against the rules, and makes the next state of them.
 pub(super) fn settle(
     before: &State,
-    draft: Draft,
+    draft: Draft<'_>,
     force: Force,
 ) -> Result<(State, Outcome), Refusal> {
     let Draft {
@@ -24,14 +30,14 @@ pub(super) fn settle(
         ..
     } = draft;
     let old = &before.services;
-    // What the change touched comes last, so that a broken rule is told of it and not of what it clashes with.
-    let (same, edited): (Vec<_>, Vec<_>) = services
+    let edited = edited(old, &mut services);
+    let (unchanged, changed): (Vec<_>, Vec<_>) = services
         .iter()
-        .partition(|(name, state)| old.get(*name) == Some(*state));
-    rules::check(
-        same.into_iter()
-            .chain(edited)
-            .map(|(_, state)| &state.service),
+        .map(|(name, state)| (edited.contains(name), &state.service))
+        .partition(|(edited, _)| !edited);
+    rules::check_edited(
+        unchanged.into_iter().map(|(_, service)| service),
+        changed.into_iter().map(|(_, service)| service),
     )?;
 
     let mut outcome = Outcome {
@@ -39,11 +45,14 @@ pub(super) fn settle(
         notes,
         ..Outcome::default()
     };
-    for (name, state) in &mut services {
-        let was = old.get(name);
-        if was == Some(state) {
+    if edited.is_empty() && services.len() == old.len() {
+        return Ok((before.clone(), outcome));
+    }
+    for name in edited {
+        let was = old.get(&name);
+        let Some(state) = services.get_mut(&name).map(Arc::make_mut) else {
             continue;
-        }
+        };
         if force == Force::No {
             refuse_emptying(was.map(|was| &was.service), &state.service)?;
         }
@@ -60,16 +69,17 @@ pub(super) fn settle(
         }
         retable(state, &mut outcome);
     }
-
-    if services == *old {
-        return Ok((before.clone(), outcome));
-    }
+    let (next_service_id, next_backend_id) = ids.next();
     let mut state = State {
         generation: before.generation + 1,
+        hash_key: before.hash_key,
+        config_digest: before.config_digest.clone(),
         services,
-        ..before.clone()
+        drained: before.drained,
+        health: before.health.clone(),
+        next_service_id,
+        next_backend_id,
     };
-    ids.remember(&mut state);
     let known: BTreeSet<BackendId> = state
         .services
         .values()
@@ -81,11 +91,24 @@ pub(super) fn settle(
     Ok((state, outcome))
 }
 
+/// The names of services that are new or differ from the old ones; those that only look edited are shared again.
+fn edited(old: &Services, services: &mut Services) -> BTreeSet<ServiceName> {
+    let mut edited = BTreeSet::new();
+    for (name, state) in services {
+        match old.get(name) {
+            Some(was) if Arc::ptr_eq(was, state) => {}
+            Some(was) if was == state => *state = Arc::clone(was),
+            _ => drop(edited.insert(name.clone())),
+        }
+    }
+    edited
+}
+
 /// Brings ids and table to the declared backends, and adds what moved to `outcome`.
 fn retable(state: &mut ServiceState, outcome: &mut Outcome) {
     let weights = state.weights();
     let takers = weights.values().filter(|&&weight| weight > 0).count();
-    let before = state.table.clone();
+    let before = Arc::clone(&state.table);
     let slots = slots_for(takers).max(before.slots());
     let mut table = before.grown(slots);
     let backends = &state.service.backends;
@@ -96,7 +119,10 @@ fn retable(state: &mut ServiceState, outcome: &mut Outcome) {
         }
         stays
     });
-    state.table = table.step(&weights);
+    let table = table.step(&weights);
+    if table != *before {
+        state.table = Arc::new(table);
+    }
 
     let moved = moved(&before, &state.table);
     outcome.moved_slots += moved;

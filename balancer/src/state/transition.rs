@@ -1,6 +1,6 @@
 //! From one state to the next: what each change does to the declared services.
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
 use super::{Change, Outcome, Refusal, ServiceState, State, ids::Ids, settle};
 use crate::{
@@ -22,7 +22,7 @@ impl State {
             _ => {}
         }
         let mut draft = Draft {
-            ids: Ids::free(self),
+            ids: Ids::of(self),
             services: self.services.clone(),
             now_unix_ms,
             notes: Vec::new(),
@@ -48,9 +48,10 @@ impl State {
 }
 
 /// The services while they are edited.
-pub(super) struct Draft {
-    pub(super) services: BTreeMap<ServiceName, ServiceState>,
-    pub(super) ids: Ids,
+pub(super) struct Draft<'a> {
+    /// Those that are not edited are shared with the state before.
+    pub(super) services: BTreeMap<ServiceName, Arc<ServiceState>>,
+    pub(super) ids: Ids<'a>,
     pub(super) notes: Vec<String>,
     pub(super) now_unix_ms: u64,
 }
@@ -70,7 +71,7 @@ impl From<bool> for Force {
     }
 }
 
-impl Draft {
+impl Draft<'_> {
     /// Edits the declared services, and returns whether the change may empty one.
     fn edit(&mut self, change: &Change) -> Result<Force, Refusal> {
         match change {
@@ -146,6 +147,7 @@ impl Draft {
     pub(super) fn service(&mut self, name: &ServiceName) -> Result<&mut ServiceState, Refusal> {
         self.services
             .get_mut(name)
+            .map(Arc::make_mut)
             .ok_or_else(|| Refusal::no_service(name))
     }
 
@@ -174,12 +176,12 @@ impl Draft {
             id,
             generation: 0,
             ids: BTreeMap::new(),
-            table: Table::empty(slots_for(0)),
+            table: Arc::new(Table::empty(slots_for(0))),
             drain_deadline_unix_ms: BTreeMap::new(),
             lives: BTreeMap::new(),
             removed_when_drained: false,
         };
-        self.services.insert(service.name.clone(), state);
+        self.services.insert(service.name.clone(), Arc::new(state));
         Ok(())
     }
 

@@ -20,7 +20,6 @@ use super::{
 };
 use crate::{
     api::{
-        command::Command,
         event::{self, EventError},
         replies::{API_VERSION, EventReply, ListReply},
         views::{Board, OperationState, OperationView, OutcomeView},
@@ -100,10 +99,7 @@ pub(super) async fn one(
 }
 
 async fn board(daemon: &Daemon) -> Result<tokio::sync::watch::Receiver<Board>, Failure> {
-    daemon
-        .ask(|reply| Command::Operations { reply })
-        .await
-        .ok_or_else(Failure::unavailable)
+    daemon.operations().await.ok_or_else(Failure::unavailable)
 }
 
 /// A drain on the board; one of an earlier life is over.

@@ -9,10 +9,10 @@ use axum::{
     middleware::{Next, from_fn_with_state},
     response::{IntoResponse, Response},
 };
-use tokio::{net::TcpListener, sync::mpsc};
+use tokio::net::TcpListener;
 
 use super::{failure::Failure, router, serve_router};
-use crate::api::{command::Command, door::Door, token::Token};
+use crate::api::{command::Daemon, door::Door, token::Token};
 
 /// How many may ask at once; the others wait in the kernel's queue.
 const SEATS: usize = 256;
@@ -41,11 +41,11 @@ pub async fn bind_tcp(listen: SocketAddr) -> io::Result<TcpListener> {
 /// When the listener fails for good.
 pub async fn serve_tcp(
     listener: TcpListener,
-    commands: mpsc::Sender<Command>,
+    daemon: Daemon,
     token: Option<Token>,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
-    serve_guarded(listener, router(commands), token, shutdown).await
+    serve_guarded(listener, router(daemon), token, shutdown).await
 }
 
 /// The same for any router.

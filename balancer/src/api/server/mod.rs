@@ -14,10 +14,7 @@ use axum::{
     extract::{DefaultBodyLimit, Request},
     routing::{delete, get, post, put},
 };
-use tokio::{
-    net::UnixListener,
-    sync::{mpsc, oneshot, watch},
-};
+use tokio::{net::UnixListener, sync::watch};
 
 pub use self::guard::{bind_tcp, serve_tcp};
 pub(crate) use self::{
@@ -27,7 +24,7 @@ pub(crate) use self::{
 };
 use super::BODY_LIMIT_BYTES;
 pub use super::{
-    command::{ChangeError, Command},
+    command::{ChangeError, Command, Daemon, Look},
     socket::bind,
 };
 
@@ -46,10 +43,10 @@ PUT /v1/services/NAME, /v1/desired; POST /v1/events; GET /v1/operations, /v1/ope
 /// When the listener fails for good.
 pub async fn serve(
     listener: UnixListener,
-    commands: mpsc::Sender<Command>,
+    daemon: Daemon,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
-    serve_router(listener, router(commands), shutdown).await
+    serve_router(listener, router(daemon), shutdown).await
 }
 
 /// Serves any router until `shutdown` is ready; requests under way have two seconds more.
@@ -82,7 +79,7 @@ where
         .unwrap_or(Ok(()))
 }
 
-fn router(commands: mpsc::Sender<Command>) -> Router {
+fn router(daemon: Daemon) -> Router {
     Router::new()
         .route("/v1/status", get(reads::status))
         .route(
@@ -117,7 +114,7 @@ fn router(commands: mpsc::Sender<Command>) -> Router {
         .fallback(no_route)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(DefaultBodyLimit::max(BODY_LIMIT_BYTES))
-        .with_state(Daemon::new(commands))
+        .with_state(daemon)
 }
 
 async fn no_route(request: Request) -> Failure {
@@ -134,26 +131,4 @@ async fn method_not_allowed(request: Request) -> Failure {
         request.uri().path(),
         request.method()
     ))
-}
-
-/// The way to the task that owns the state.
-#[derive(Clone)]
-pub(crate) struct Daemon {
-    commands: mpsc::Sender<Command>,
-}
-
-impl Daemon {
-    pub(crate) fn new(commands: mpsc::Sender<Command>) -> Self {
-        Self { commands }
-    }
-
-    /// Sends a command and waits for its reply; `None` when the daemon is stopping.
-    pub(crate) async fn ask<T>(
-        &self,
-        command: impl FnOnce(oneshot::Sender<T>) -> Command,
-    ) -> Option<T> {
-        let (reply, answer) = oneshot::channel();
-        self.commands.send(command(reply)).await.ok()?;
-        answer.await.ok()
-    }
 }

@@ -6,7 +6,6 @@ use serde::Deserialize;
 use super::{Daemon, extract::Asked, failure::Failure};
 use crate::{
     api::{
-        command::Command,
         replies::ListReply,
         views::{BackendView, ServiceView, Snapshot, StatusView},
     },
@@ -71,8 +70,5 @@ pub(super) async fn backends(
 }
 
 pub(super) async fn snapshot(daemon: &Daemon) -> Result<Snapshot, Failure> {
-    daemon
-        .ask(|reply| Command::Snapshot { reply })
-        .await
-        .ok_or_else(Failure::unavailable)
+    daemon.snapshot().await.ok_or_else(Failure::unavailable)
 }

@@ -16,7 +16,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::{
     api::{
         client::Client,
-        command::{ChangeError, Command},
+        command::{self, ChangeError, Command, Look},
         server::{bind, serve},
         tests::samples::{snapshot, status},
         views::{Board, OperationView, Snapshot},
@@ -74,12 +74,15 @@ impl Daemon {
                 runtime.block_on(async {
                     let listener = bind(&socket).unwrap();
                     ready.send(()).unwrap();
-                    let (commands, inbox) = mpsc::channel(16);
-                    tokio::spawn(answer(inbox, manner, detached));
+                    let (commands, changes) = mpsc::channel(16);
+                    let (looks, inbox) = mpsc::channel(16);
+                    tokio::spawn(answer(changes, inbox, manner, detached));
                     let shutdown = async {
                         let _ = stopped.await;
                     };
-                    serve(listener, commands, shutdown).await.unwrap();
+                    serve(listener, command::Daemon { commands, looks }, shutdown)
+                        .await
+                        .unwrap();
                 });
             }
         });
@@ -114,76 +117,97 @@ impl Drop for Daemon {
     }
 }
 
-async fn answer(mut inbox: mpsc::Receiver<Command>, manner: Manner, detached: Arc<AtomicBool>) {
+async fn answer(
+    mut commands: mpsc::Receiver<Command>,
+    mut looks: mpsc::Receiver<Look>,
+    manner: Manner,
+    detached: Arc<AtomicBool>,
+) {
     let mut state = State::new(1);
     if let Manner::Owns(changes) = &manner {
         for change in changes {
             state = state.change(change, now_unix_ms()).unwrap().0;
         }
     }
-    let mut kept = Vec::new();
-    while let Some(command) = inbox.recv().await {
-        match (&manner, command) {
-            (Manner::Stops, _) => {}
-            (Manner::Hangs, command) => kept.push(command),
-            (_, Command::Detach { reply }) => {
-                detached.store(true, Ordering::SeqCst);
-                let _ = reply.send(Ok(()));
-            }
-            (
-                Manner::Shows(snapshot) | Manner::Announces(snapshot),
-                Command::Snapshot { reply },
-            ) => {
-                let _ = reply.send(snapshot.clone());
-            }
-            (_, Command::Operations { reply }) => {
-                let operations = state.operations(now_unix_ms());
-                let view = |operation| OperationView::new(operation, state.generation);
-                let board = Board {
-                    generation: state.generation,
-                    published: true,
-                    operations: operations.into_iter().map(view).collect(),
-                };
-                let _ = reply.send(watch::Sender::new(board).subscribe());
-            }
-            (_, Command::Snapshot { reply }) => {
-                if let Ok((next, _)) = state.change(&Change::EndDrains, now_unix_ms()) {
-                    state = next;
-                }
-                let shown = Snapshot {
-                    status: status(&state),
-                    ..snapshot(&state)
-                };
-                let _ = reply.send(shown);
-            }
-            (Manner::Fails, Command::Change { reply, .. }) => {
-                let _ = reply.send(Err(ChangeError::Failed(
-                    "cannot write the state file: disk full".into(),
-                )));
-            }
-            (Manner::FailsPartly, Command::Change { reply, .. }) => {
-                let why = "saved, but the maps were not written: out of memory";
-                let _ = reply.send(Err(ChangeError::Partly(why.into())));
-            }
-            (
-                _,
-                Command::Change {
-                    change,
-                    dry_run,
-                    reply,
-                },
-            ) => {
-                let result = state.change(&change, now_unix_ms());
-                let _ = reply.send(match result {
-                    Ok((next, outcome)) => {
-                        if !dry_run {
-                            state = next;
-                        }
-                        Ok(outcome)
+    let (mut kept_commands, mut kept_looks) = (Vec::new(), Vec::new());
+    loop {
+        tokio::select! {
+            Some(command) = commands.recv() => match manner {
+                Manner::Hangs => kept_commands.push(command),
+                _ => carry_out(command, &mut state, &manner, &detached),
+            },
+            Some(look) = looks.recv() => match manner {
+                Manner::Hangs => kept_looks.push(look),
+                _ => show(look, &mut state, &manner),
+            },
+            else => return,
+        }
+    }
+}
+
+fn carry_out(command: Command, state: &mut State, manner: &Manner, detached: &AtomicBool) {
+    match (manner, command) {
+        (Manner::Stops, _) => {}
+        (_, Command::Detach { reply }) => {
+            detached.store(true, Ordering::SeqCst);
+            let _ = reply.send(Ok(()));
+        }
+        (Manner::Fails, Command::Change { reply, .. }) => {
+            let _ = reply.send(Err(ChangeError::Failed(
+                "cannot write the state file: disk full".into(),
+            )));
+        }
+        (Manner::FailsPartly, Command::Change { reply, .. }) => {
+            let why = "saved, but the maps were not written: out of memory";
+            let _ = reply.send(Err(ChangeError::Partly(why.into())));
+        }
+        (
+            _,
+            Command::Change {
+                change,
+                dry_run,
+                reply,
+            },
+        ) => {
+            let result = state.change(&change, now_unix_ms());
+            let _ = reply.send(match result {
+                Ok((next, outcome)) => {
+                    if !dry_run {
+                        *state = next;
                     }
-                    Err(refusal) => Err(refusal.into()),
-                });
+                    Ok(outcome)
+                }
+                Err(refusal) => Err(refusal.into()),
+            });
+        }
+    }
+}
+
+fn show(look: Look, state: &mut State, manner: &Manner) {
+    match (manner, look) {
+        (Manner::Stops, _) => {}
+        (Manner::Shows(snapshot) | Manner::Announces(snapshot), Look::Snapshot { reply }) => {
+            let _ = reply.send(snapshot.clone());
+        }
+        (_, Look::Operations { reply }) => {
+            let operations = state.operations(now_unix_ms());
+            let view = |operation| OperationView::new(operation, state.generation);
+            let board = Board {
+                generation: state.generation,
+                published: true,
+                operations: operations.into_iter().map(view).collect(),
+            };
+            let _ = reply.send(watch::Sender::new(board).subscribe());
+        }
+        (_, Look::Snapshot { reply }) => {
+            if let Ok((next, _)) = state.change(&Change::EndDrains, now_unix_ms()) {
+                *state = next;
             }
+            let shown = Snapshot {
+                status: status(state),
+                ..snapshot(state)
+            };
+            let _ = reply.send(shown);
         }
     }
 }

@@ -12,7 +12,7 @@ use std::{
 };
 
 use super::daemon::Daemon;
-use crate::api::{client::Client, server};
+use crate::api::{client::Client, command, server};
 
 #[tokio::test]
 async fn a_dead_socket_is_taken_over() {
@@ -21,9 +21,10 @@ async fn a_dead_socket_is_taken_over() {
     // Closing a listener leaves its socket behind, as a killed daemon does.
     drop(UnixListener::bind(&path).unwrap());
     let listener = server::bind(&path).unwrap();
-    let (commands, _inbox) = tokio::sync::mpsc::channel(1);
-    drop(_inbox);
-    let serving = tokio::spawn(server::serve(listener, commands, pending()));
+    let (commands, _) = tokio::sync::mpsc::channel(1);
+    let (looks, _) = tokio::sync::mpsc::channel(1);
+    let daemon = command::Daemon { commands, looks };
+    let serving = tokio::spawn(server::serve(listener, daemon, pending()));
     let error = Client::new(&path).status().await.unwrap_err();
     assert!(error.to_string().contains("lbd is stopping"), "{error}");
     serving.abort();

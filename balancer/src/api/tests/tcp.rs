@@ -8,7 +8,7 @@ use super::samples::{snapshot, status};
 use crate::{
     api::{
         client::{Client, ClientError},
-        command::Command,
+        command::{Daemon, Look},
         replies::ErrorCode,
         server::{bind_tcp, serve_tcp},
         token::Token,
@@ -30,14 +30,16 @@ async fn serve<T>(asked: Option<Token>, work: impl AsyncFnOnce(Client) -> T) -> 
         .await
         .unwrap();
     let address = listener.local_addr().unwrap();
-    let (commands, mut inbox) = mpsc::channel(16);
+    let (commands, mut changes) = mpsc::channel(16);
+    let (looks, mut inbox) = mpsc::channel(16);
+    let daemon = Daemon { commands, looks };
     let (stop, stopped) = oneshot::channel::<()>();
     let counted = tokio::spawn(async move {
         let state = State::new(1);
         let mut count = 0;
         while let Some(command) = inbox.recv().await {
             count += 1;
-            if let Command::Snapshot { reply } = command {
+            if let Look::Snapshot { reply } = command {
                 let shown = Snapshot {
                     status: status(&state),
                     ..snapshot(&state)
@@ -45,9 +47,12 @@ async fn serve<T>(asked: Option<Token>, work: impl AsyncFnOnce(Client) -> T) -> 
                 let _ = reply.send(shown);
             }
         }
+        while changes.recv().await.is_some() {
+            count += 1;
+        }
         count
     });
-    let served = tokio::spawn(serve_tcp(listener, commands, asked, async {
+    let served = tokio::spawn(serve_tcp(listener, daemon, asked, async {
         let _ = stopped.await;
     }));
     let endpoint: Endpoint = format!("http://{address}").parse().unwrap();

@@ -1,22 +1,22 @@
-//! What the keeper has announced, and how it withdraws before it lets go.
+//! What the edge has announced, and how it withdraws before it lets go.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
+    sync::Arc,
     time::Duration,
 };
 
 use tokio::{sync::watch, time::sleep};
 use tracing::{info, warn};
 
-use super::control::Keeper;
 use crate::{
     announce::{self, Announcer, Told},
     api::views::{AnnounceView, VipView},
     config::{AnnounceConfig, EdgeConfig},
     daemon::Failure,
-    model::OnStop,
-    reconcile::{self, Circumstances, Withheld},
+    model::{OnStop, ServiceName},
+    reconcile::{self, Circumstances, Usable, Withheld},
 };
 
 /// How long a speaker may take to confirm a withdrawal; then things go on without it.
@@ -27,8 +27,10 @@ pub(super) struct Announcing {
     config: AnnounceConfig,
     wanted: watch::Sender<Option<BTreeSet<IpAddr>>>,
     told: watch::Receiver<Told>,
+    /// The VIP of each service, and whether it has a usable backend.
+    services: BTreeMap<ServiceName, (IpAddr, Usable)>,
     /// Every VIP: announced, or why not, as decided last.
-    decided: BTreeMap<IpAddr, Result<(), Withheld>>,
+    decided: Arc<BTreeMap<IpAddr, Result<(), Withheld>>>,
     /// The VIPs that an earlier daemon announced, until something is decided.
     inherited: BTreeSet<IpAddr>,
     /// Those that the maps were last written for in full.
@@ -63,66 +65,43 @@ impl Announcing {
             config: announce,
             wanted,
             told,
-            decided: BTreeMap::new(),
+            services: BTreeMap::new(),
+            decided: Arc::default(),
             inherited: inherited.map(|memory| memory.vips).unwrap_or_default(),
             served: BTreeSet::new(),
             stopping: false,
         }))
     }
 
-    fn announced(&self) -> BTreeSet<IpAddr> {
-        let decided = self.decided.iter();
-        let announced = decided.filter_map(|(&vip, said)| said.is_ok().then_some(vip));
-        announced.chain(self.inherited.iter().copied()).collect()
-    }
-
-    /// Waits until the speaker has confirmed that everything is withdrawn, and then, if there was anything,
-    /// until packets under way have come.
-    async fn let_go(&mut self, had_any: bool) {
-        if !announce::withdrawn(&mut self.told, CONFIRMATION).await {
-            warn!("the speaker has not confirmed that the VIPs are withdrawn; going on without it");
-        }
-        if had_any {
-            sleep(Duration::from_secs(self.config.stop_grace_seconds.into())).await;
+    /// Takes in what became of services: the VIP and whether a backend is usable, or `None` of one that is gone.
+    pub(super) fn follow(
+        &mut self,
+        services: impl IntoIterator<Item = (ServiceName, Option<(IpAddr, Usable)>)>,
+    ) {
+        for (name, usable) in services {
+            match usable {
+                Some(usable) => _ = self.services.insert(name, usable),
+                None => _ = self.services.remove(&name),
+            }
         }
     }
 
-    fn view(&self) -> AnnounceView {
-        let told = self.told.borrow();
-        let vip = |(&vip, said): (&IpAddr, &Result<(), Withheld>)| VipView {
-            vip,
-            announced: told.announced.contains(&vip),
-            withheld: said.err().map(|why| why.to_string()),
-        };
-        AnnounceView {
-            speaker: self.config.speaker.to_string(),
-            error: told.error.clone(),
-            vips: self.decided.iter().map(vip).collect(),
-        }
-    }
-}
-
-impl Keeper {
     /// Decides which VIPs are announced now, and tells the speaker's task.
-    pub(super) fn announce(&mut self) {
-        let Some(mut announcing) = self.announcing.take() else {
-            return;
-        };
-        // While the maps are not what they should be, they hold at least what they held.
-        if let Some(plan) = &self.published {
-            announcing.served = plan.services.keys().map(|key| key.vip).collect();
+    ///
+    /// `vips`: those that packets are balanced for. While the maps are not what they should be, they hold at least what they held.
+    pub(super) fn decide(&mut self, vips: Option<BTreeSet<IpAddr>>, attached: bool, drained: bool) {
+        if let Some(vips) = vips {
+            self.served = vips;
         }
-        let announced = announcing.announced();
+        let announced = self.announced();
         let decided = reconcile::announcement(
-            &self.state,
-            &|id| self.known(id),
-            &|id| self.trusted(id),
-            &self.next_hops,
+            self.services.values().copied(),
             Circumstances {
-                attached: self.is_attached() && !self.detached,
-                stopping: announcing.stopping,
-                when_unhealthy: announcing.config.when_unhealthy,
-                served: &announcing.served,
+                drained,
+                attached,
+                stopping: self.stopping,
+                when_unhealthy: self.config.when_unhealthy,
+                served: &self.served,
                 announced: &announced,
             },
         );
@@ -133,43 +112,74 @@ impl Keeper {
                 _ => {}
             }
         }
-        announcing.decided = decided;
-        announcing.inherited.clear();
-        let wanted = Some(announcing.announced());
-        announcing.wanted.send_if_modified(|old| {
+        self.decided = Arc::new(decided);
+        self.inherited.clear();
+        let wanted = Some(self.announced());
+        self.wanted.send_if_modified(|old| {
             let differs = *old != wanted;
             *old = wanted;
             differs
         });
-        self.announcing = Some(announcing);
     }
 
-    /// Withdraws what is announced before the program goes, or the daemon.
-    pub(super) async fn withdraw(&mut self) {
-        // Before anything is asked for: the answer may be there at once.
-        let had_any = self
-            .announcing
-            .as_ref()
-            .is_some_and(|announcing| !announcing.told.borrow().announced.is_empty());
-        self.announce();
-        if let Some(announcing) = &mut self.announcing {
-            announcing.let_go(had_any).await;
+    /// Whether the speaker is known to announce anything.
+    pub(super) fn has_any(&self) -> bool {
+        !self.told.borrow().announced.is_empty()
+    }
+
+    /// Has everything withdrawn from the next decision on, if the configuration wants that before a stop; whether it does.
+    pub(super) fn stop(&mut self) -> bool {
+        self.stopping = self.config.on_stop == OnStop::Withdraw;
+        self.stopping
+    }
+
+    fn announced(&self) -> BTreeSet<IpAddr> {
+        let decided = self.decided.iter();
+        let announced = decided.filter_map(|(&vip, said)| said.is_ok().then_some(vip));
+        announced.chain(self.inherited.iter().copied()).collect()
+    }
+
+    /// Waits until the speaker has confirmed that everything is withdrawn, and then, if there was anything,
+    /// until packets under way have come.
+    pub(super) async fn let_go(&mut self, had_any: bool) {
+        if !announce::withdrawn(&mut self.told, CONFIRMATION).await {
+            warn!("the speaker has not confirmed that the VIPs are withdrawn; going on without it");
+        }
+        if had_any {
+            sleep(Duration::from_secs(self.config.stop_grace_seconds.into())).await;
         }
     }
 
-    /// Withdraws before the daemon stops, if it is to.
-    pub(super) async fn withdraw_to_stop(&mut self) {
-        match &mut self.announcing {
-            Some(announcing) if announcing.config.on_stop == OnStop::Withdraw => {
-                announcing.stopping = true;
-            }
-            _ => return,
+    /// How announcing is going, now and later.
+    pub(super) fn overview(&self) -> Announced {
+        Announced {
+            speaker: self.config.speaker.to_string(),
+            decided: Arc::clone(&self.decided),
+            told: self.told.clone(),
         }
-        self.withdraw().await;
     }
+}
 
-    /// How announcing is going; `None` if nobody is told.
-    pub(super) fn announce_view(&self) -> Option<AnnounceView> {
-        self.announcing.as_ref().map(Announcing::view)
+/// What was decided last, and what the speaker says of it.
+#[derive(Clone)]
+pub(super) struct Announced {
+    speaker: String,
+    decided: Arc<BTreeMap<IpAddr, Result<(), Withheld>>>,
+    told: watch::Receiver<Told>,
+}
+
+impl Announced {
+    pub(super) fn view(&self) -> AnnounceView {
+        let told = self.told.borrow();
+        let vip = |(&vip, said): (&IpAddr, &Result<(), Withheld>)| VipView {
+            vip,
+            announced: told.announced.contains(&vip),
+            withheld: said.err().map(|why| why.to_string()),
+        };
+        AnnounceView {
+            speaker: self.speaker.clone(),
+            error: told.error.clone(),
+            vips: self.decided.iter().map(vip).collect(),
+        }
     }
 }

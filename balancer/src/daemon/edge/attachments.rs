@@ -1,9 +1,8 @@
-//! How the keeper keeps its program on the interfaces.
+//! The program on the edge's interfaces, and how it stays there.
 
 use tokio::task::block_in_place;
 use tracing::{debug, info, warn};
 
-use super::control::Keeper;
 use crate::{
     api::views::InterfaceStatus,
     config::XdpMode,
@@ -11,14 +10,148 @@ use crate::{
     nexthop::{self, AttachedMode, AttachedXdp, InterfaceView, Interfaces, NextHopError},
 };
 
+/// The interfaces of the configuration, and the program on them.
+pub(super) struct Attachments {
+    each: Vec<Attachment>,
+    native: bool,
+    /// Whether a program was found running at the start, and replaced.
+    taken_over: bool,
+    /// Set by `lbctl detach`: the program stays away until the next start.
+    detached: bool,
+    /// Why the program does not know which interfaces are members of bonds.
+    bonds: Option<String>,
+}
+
+impl Attachments {
+    pub(super) fn new(interfaces: &[Interface], mode: XdpMode) -> Self {
+        Self {
+            each: interfaces.iter().map(Attachment::new).collect(),
+            native: mode == XdpMode::Native,
+            taken_over: false,
+            detached: false,
+            bonds: None,
+        }
+    }
+
+    /// Attaches the program, and takes it off interfaces that are no longer configured. What the kernel makes of it is seen
+    /// at the next look.
+    pub(super) fn attach(
+        &mut self,
+        plane: &mut EdgePlane,
+        interfaces: &[Interface],
+    ) -> Result<(), DataplaneError> {
+        let attached = block_in_place(|| plane.attach(interfaces, self.native))?;
+        for (Interface { name, .. }, attached) in interfaces.iter().zip(attached) {
+            match attached {
+                Attached::Fresh => info!("attached to {name}"),
+                Attached::TakenOver => {
+                    self.taken_over = true;
+                    info!("took over the program on {name}, without a packet in between");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Sees how the kernel has the program, and attaches it again to interfaces that were made anew.
+    pub(super) async fn look_after(&mut self, plane: &mut EdgePlane) {
+        let all = match Interfaces::look().await {
+            Ok(all) => all,
+            Err(error) => {
+                // It says nothing of the program, and must not move traffic.
+                for attachment in &mut self.each {
+                    attachment.fault = Some(error.to_string());
+                }
+                return;
+            }
+        };
+        let ours = plane.program_id().ok();
+        for attachment in &mut self.each {
+            let Some(view) = attachment.see(ours, &all).await else {
+                continue;
+            };
+            let missing = attachment.xdp.is_none() && !self.detached;
+            let outcome = match missing {
+                true => attachment.attach_again(plane, &Interface::from(&view), self.native),
+                false => Ok(()),
+            };
+            attachment.fault = outcome.err().map(|error| error.to_string());
+        }
+        // Tags of frames that come by a member stay when they leave by its bond: the program must know.
+        let told = block_in_place(|| plane.set_members(&all.bond_members()));
+        self.bonds = told.err().map(|error| error.to_string());
+    }
+
+    /// Takes the program off, and its pins away.
+    pub(super) fn detach(&mut self, pins: &PinDir) -> Result<(), DataplaneError> {
+        block_in_place(|| EdgePlane::detach(pins))?;
+        for attachment in &mut self.each {
+            attachment.xdp = None;
+        }
+        warn!("{}", self.detached_as_asked());
+        Ok(())
+    }
+
+    /// Has the program stay away, or come back at the next look; gives what was so before.
+    pub(super) fn set_detached(&mut self, detached: bool) -> bool {
+        std::mem::replace(&mut self.detached, detached)
+    }
+
+    /// Whether any interface has the program, and is to have it.
+    pub(super) fn serve(&self) -> bool {
+        !self.detached && self.each.iter().any(|each| each.xdp.is_some())
+    }
+
+    /// The names of all interfaces, for people.
+    pub(super) fn names(&self) -> String {
+        let names: Vec<&str> = self
+            .each
+            .iter()
+            .map(|each| each.interface.as_str())
+            .collect();
+        names.join(", ")
+    }
+
+    /// How the program is attached on the whole: the slower mode, where there are two.
+    pub(super) fn mode(&self) -> Option<AttachedXdp> {
+        let attached = self.each.iter().filter_map(|each| each.xdp);
+        attached.max_by_key(|xdp| xdp.mode == AttachedMode::Generic)
+    }
+
+    pub(super) fn taken_over(&self) -> bool {
+        self.taken_over
+    }
+
+    pub(super) fn views(&self) -> Vec<InterfaceStatus> {
+        self.each.iter().map(Attachment::view).collect()
+    }
+
+    /// What an operator should know, a sentence each.
+    pub(super) fn warnings(&self) -> Vec<String> {
+        let mut warnings: Vec<String> = self.bonds.iter().cloned().collect();
+        if self.detached {
+            warnings.push(self.detached_as_asked());
+        }
+        warnings.extend(self.each.iter().flat_map(Attachment::warnings));
+        warnings
+    }
+
+    fn detached_as_asked(&self) -> String {
+        format!(
+            "detached from {} as asked: packets pass untouched until lbd starts again",
+            self.names()
+        )
+    }
+}
+
 /// An interface of the configuration, as the kernel last said.
 #[derive(Debug)]
-pub(super) struct Attachment {
-    pub(super) interface: String,
+struct Attachment {
+    interface: String,
     /// Its number, when the program was attached.
     index: u32,
     /// Our program on it.
-    pub(super) xdp: Option<AttachedXdp>,
+    xdp: Option<AttachedXdp>,
     /// Whether it is set up and has a carrier.
     up: bool,
     /// Who takes VLAN tags off before the program sees the frame: itself, or members of a bond.
@@ -28,7 +161,7 @@ pub(super) struct Attachment {
 }
 
 impl Attachment {
-    pub(super) fn new(interface: &Interface) -> Self {
+    fn new(interface: &Interface) -> Self {
         Self {
             interface: interface.name.clone(),
             index: interface.index,
@@ -40,7 +173,7 @@ impl Attachment {
     }
 
     /// What an operator should know of it, a sentence each.
-    pub(super) fn warnings(&self) -> Vec<String> {
+    fn warnings(&self) -> Vec<String> {
         let interface = &self.interface;
         let mut warnings: Vec<String> = self.fault.iter().cloned().collect();
         if self
@@ -58,7 +191,7 @@ impl Attachment {
         warnings
     }
 
-    pub(super) fn view(&self) -> InterfaceStatus {
+    fn view(&self) -> InterfaceStatus {
         InterfaceStatus {
             name: self.interface.clone(),
             xdp_mode: match self.xdp {
@@ -68,6 +201,37 @@ impl Attachment {
             up: self.up,
             takes_tags_off: !self.taking_tags_off.is_empty(),
         }
+    }
+
+    /// Takes in what the kernel says of it; its view, if it is there.
+    async fn see(&mut self, ours: Option<u32>, all: &Interfaces) -> Option<InterfaceView> {
+        let view = match all.named(&self.interface) {
+            Ok(view) => view,
+            Err(error) => {
+                // Any other error says nothing of the program, and must not move traffic.
+                if matches!(error, NextHopError::NoInterface { .. }) {
+                    self.xdp = None;
+                }
+                self.fault = Some(error.to_string());
+                return None;
+            }
+        };
+        self.xdp = view.xdp.filter(|xdp| Some(xdp.program_id) == ours);
+        self.look_at_tags(&view, all).await;
+        self.up = view.up;
+        Some(view)
+    }
+
+    fn attach_again(
+        &mut self,
+        plane: &mut EdgePlane,
+        interface: &Interface,
+        native: bool,
+    ) -> Result<(), DataplaneError> {
+        block_in_place(|| plane.attach_again(interface, native, self.index))?;
+        self.index = interface.index;
+        info!("attached to {} again", interface.name);
+        Ok(())
     }
 
     /// Asks again each time: the operator may have changed it.
@@ -91,142 +255,6 @@ fn tags_taken_off(interface: &str) -> String {
         "{interface} takes VLAN tags off before the program sees the frame, so tagged packets leave without them: \
          if frames come tagged, `ethtool -K {interface} rxvlan off` (and rx-vlan-stag-hw-parse off)"
     )
-}
-
-impl Keeper {
-    /// Sees how the kernel has the program, and attaches it again to interfaces that were made anew.
-    pub(super) async fn look_after_attachments(&mut self) {
-        let all = match Interfaces::look().await {
-            Ok(all) => all,
-            Err(error) => {
-                // It says nothing of the program, and must not move traffic.
-                for attachment in &mut self.attachments {
-                    attachment.fault = Some(error.to_string());
-                }
-                return;
-            }
-        };
-        for place in 0..self.attachments.len() {
-            self.look_after_attachment(place, &all).await;
-        }
-        self.look_after_bonds(&all);
-    }
-
-    /// Tags of frames that come by a member stay when they leave by its bond: the program must know.
-    fn look_after_bonds(&mut self, all: &Interfaces) {
-        match block_in_place(|| self.plane.set_members(&all.bond_members())) {
-            Err(error) => drop(self.faults.insert("bonds", error.to_string())),
-            Ok(()) => drop(self.faults.remove("bonds")),
-        }
-    }
-
-    async fn look_after_attachment(&mut self, place: usize, all: &Interfaces) {
-        let ours = self.plane.program_id().ok();
-        let attachment = &mut self.attachments[place];
-        let view = match all.named(&attachment.interface) {
-            Ok(view) => view,
-            Err(error) => {
-                // Any other error says nothing of the program, and must not move traffic.
-                if matches!(error, NextHopError::NoInterface { .. }) {
-                    attachment.xdp = None;
-                }
-                attachment.fault = Some(error.to_string());
-                return;
-            }
-        };
-        attachment.xdp = view.xdp.filter(|xdp| Some(xdp.program_id) == ours);
-        attachment.look_at_tags(&view, all).await;
-        attachment.up = view.up;
-        let missing = attachment.xdp.is_none() && !self.detached;
-        let outcome = match missing {
-            true => self.attach_again(place, &Interface::from(&view)),
-            false => Ok(()),
-        };
-        self.attachments[place].fault = outcome.err().map(|error| error.to_string());
-    }
-
-    /// Whether any interface has the program.
-    pub(super) fn is_attached(&self) -> bool {
-        self.attachments
-            .iter()
-            .any(|attachment| attachment.xdp.is_some())
-    }
-
-    /// Attaches the program, and takes it off interfaces that are no longer configured. What the kernel makes of it is seen
-    /// on the next tick.
-    pub(super) fn attach(&mut self, interfaces: &[Interface]) -> Result<(), DataplaneError> {
-        let native = self.is_native();
-        let attached = block_in_place(|| self.plane.attach(interfaces, native))?;
-        for (Interface { name, .. }, attached) in interfaces.iter().zip(attached) {
-            match attached {
-                Attached::Fresh => info!("attached to {name}"),
-                Attached::TakenOver => {
-                    self.taken_over = true;
-                    info!("took over the program on {name}, without a packet in between");
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn attach_again(&mut self, place: usize, interface: &Interface) -> Result<(), DataplaneError> {
-        let (native, before) = (self.is_native(), self.attachments[place].index);
-        block_in_place(|| self.plane.attach_again(interface, native, before))?;
-        self.attachments[place].index = interface.index;
-        info!("attached to {} again", interface.name);
-        Ok(())
-    }
-
-    fn is_native(&self) -> bool {
-        self.config.xdp_mode == XdpMode::Native
-    }
-
-    /// Removes what a start that failed has pinned, unless an earlier daemon's program is live on it.
-    pub(super) fn clear_away(&self) {
-        let pins = PinDir::new(&self.config.pin_dir);
-        if let Err(error) = EdgePlane::clear_unless_attached(&pins) {
-            warn!("what was pinned stays: {error}");
-        }
-    }
-
-    /// Takes the program off, after routers were told to send nothing any more.
-    pub(super) async fn detach(&mut self) -> Result<(), String> {
-        let before = self.detached;
-        self.detached = true;
-        self.withdraw().await;
-        let pins = PinDir::new(&self.config.pin_dir);
-        if let Err(error) = block_in_place(|| EdgePlane::detach(&pins)) {
-            self.detached = before;
-            self.announce();
-            return Err(error.to_string());
-        }
-        for attachment in &mut self.attachments {
-            attachment.xdp = None;
-        }
-        warn!("{}", self.detached_as_asked());
-        Ok(())
-    }
-
-    pub(super) fn detached_as_asked(&self) -> String {
-        format!(
-            "detached from {} as asked: packets pass untouched until lbd starts again",
-            self.interfaces()
-        )
-    }
-
-    /// The names of all interfaces, for people.
-    pub(super) fn interfaces(&self) -> String {
-        let names: Vec<&str> = (self.attachments.iter())
-            .map(|attachment| attachment.interface.as_str())
-            .collect();
-        names.join(", ")
-    }
-
-    /// How the program is attached on the whole: the slower mode, where there are two.
-    pub(super) fn mode(&self) -> Option<AttachedXdp> {
-        let attached = self.attachments.iter().filter_map(|each| each.xdp);
-        attached.max_by_key(|xdp| xdp.mode == AttachedMode::Generic)
-    }
 }
 
 impl From<&InterfaceView> for Interface {

@@ -1,139 +1,197 @@
-//! The one task that owns the state and the maps, and keeps the maps true.
+//! The control loop: the one task that owns the state and the maps, and keeps the maps true.
 //!
-//! Everything else sends it whole states or commands. What comes in at once is published at once.
+//! Everything else sends it whole states, reports or commands. What has come in is taken together: one plan, one publication
+//! and one save, however much it is.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
     sync::Arc,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use balancer_common::abi::Traffic;
 use tokio::{
     sync::{mpsc, oneshot, watch},
     task::block_in_place,
-    time::MissedTickBehavior,
+    time::{Instant, MissedTickBehavior, sleep_until},
 };
 use tracing::{error, info, warn};
 
-use super::{announcing::Announcing, attachments::Attachment};
+use super::{
+    announcing::Announcing,
+    attachments::Attachments,
+    drains,
+    monitor::Monitor,
+    overview::{EdgeOverview, Overview, Seen, ServiceOverview},
+    publication::Publication,
+};
 use crate::{
     api::{
         command::{ChangeError, Command},
         views::Board,
     },
-    config::EdgeConfig,
     daemon::clock::unix_ms,
-    dataplane::EdgePlane,
+    dataplane::{EdgePlane, PinDir},
     health::{Report, Target},
-    model::{BackendId, Health, HealthState, ServiceName},
-    reconcile::{self, NextHop, Plan, Step, Warming},
+    model::{BackendId, ServiceName},
+    reconcile::{NextHop, Usable},
     state::{Change, Outcome, State},
     store::Store,
 };
 
-/// Commands that are carried out together: saved once, published once.
+/// The most commands, and the most reports, that are taken together.
 const BATCH: usize = 512;
 
 /// How often drains, attachments and the packet log are looked after.
-const TICK: Duration = Duration::from_secs(1);
+const TICK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The fault of maps that could not be written.
-const PUBLISH: &str = "publish";
+/// The shortest time between two publications for reports: backends of one host go down one by one, as their probes end.
+const REPORT_INTERVAL: Duration = Duration::from_millis(25);
 
-/// Where the keeper tells the ports what it wants.
-pub(super) struct Wishes {
+/// The next hop of each address that has one.
+pub(super) type NextHops = Arc<BTreeMap<IpAddr, NextHop>>;
+
+/// Where the ports hear what is to be watched.
+pub(super) struct Watched {
     pub(super) targets: watch::Sender<Arc<BTreeSet<Target>>>,
     pub(super) addresses: watch::Sender<BTreeSet<IpAddr>>,
 }
 
-/// Where the keeper hears from.
-pub(super) struct Sources {
+/// What the control loop hears.
+pub(super) struct Inputs {
     pub(super) commands: mpsc::Receiver<Command>,
     pub(super) reports: mpsc::Receiver<Report>,
-    pub(super) next_hops: watch::Receiver<Arc<BTreeMap<IpAddr, NextHop>>>,
+    pub(super) next_hops: watch::Receiver<NextHops>,
+}
+
+/// Where others see what the control loop has.
+pub(super) struct Outputs {
+    pub(super) watched: Watched,
+    pub(super) overview: watch::Sender<Arc<Overview>>,
+    /// Where drains are posted for those who wait for them.
+    pub(super) board: watch::Sender<Board>,
 }
 
 /// The owner of state and maps.
-pub(super) struct Keeper {
-    pub(super) config: EdgeConfig,
-    pub(super) state: State,
-    pub(super) store: Store<State>,
-    pub(super) plane: EdgePlane,
-    pub(super) wishes: Wishes,
-    pub(super) next_hops: Arc<BTreeMap<IpAddr, NextHop>>,
-    pub(super) health: BTreeMap<BackendId, HealthState>,
-    /// Whom to trust before the first probe has ended.
-    pub(super) warming: Warming,
-    /// Why the last probe of a backend failed.
-    pub(super) failures: BTreeMap<BackendId, String>,
-    /// What is in the maps; `None` when a write failed, and they must be adopted anew.
-    pub(super) published: Option<Plan>,
-    /// What packets may have met while nothing is known to be published.
-    pub(super) met: Plan,
-    /// The services that want to know what each probe finds.
-    pub(super) asking: BTreeMap<Target, Vec<ServiceName>>,
-    /// Whose each backend in the maps is.
-    pub(super) owners: BTreeMap<BackendId, ServiceName>,
-    /// What backends were sent that are gone since, so that a service's total never shrinks.
-    pub(super) retired: BTreeMap<ServiceName, Traffic>,
+pub(super) struct ControlLoop {
+    state: State,
+    store: Store<State>,
+    plane: EdgePlane,
+    pins: PinDir,
+    monitor: Monitor,
+    next_hops: NextHops,
+    publication: Publication,
+    attachments: Attachments,
     /// The VIPs that routers are told of, if they are to be told.
-    pub(super) announcing: Option<Announcing>,
-    /// The interfaces of the configuration.
-    pub(super) attachments: Vec<Attachment>,
-    pub(super) taken_over: bool,
-    /// Set by `lbctl detach`: the program stays away until the next start.
-    pub(super) detached: bool,
-    /// What goes wrong now, a sentence each; mended on the next tick, or by the operator.
-    pub(super) faults: BTreeMap<&'static str, String>,
-    pub(super) started: Instant,
-    /// Where drains are posted for those who wait for them.
-    pub(super) board: watch::Sender<Board>,
+    announcing: Option<Announcing>,
+    /// Services that are to be planned anew.
+    touched: BTreeSet<ServiceName>,
+    /// Services that look otherwise than the overview says.
+    stale: BTreeSet<ServiceName>,
+    /// Whether health is known that was not saved.
+    unsaved: bool,
+    /// When what reports have touched is published.
+    due: Option<Instant>,
+    published_at: Instant,
+    /// Why the maps are not what they should be; tried again on each tick.
+    unpublished: Option<String>,
+    /// Why next hops are no longer followed.
+    unfollowed: Option<String>,
+    overview: Overview,
+    to: Outputs,
 }
 
 /// A change that was made and is yet to be answered.
 type Pending = (oneshot::Sender<Result<Outcome, ChangeError>>, Outcome);
 
-impl Keeper {
+impl ControlLoop {
+    pub(super) fn new(
+        state: State,
+        store: Store<State>,
+        plane: EdgePlane,
+        pins: PinDir,
+        attachments: Attachments,
+        to: Outputs,
+    ) -> Self {
+        let mut this = Self {
+            touched: state.services.keys().cloned().collect(),
+            monitor: Monitor::default(),
+            next_hops: Arc::default(),
+            publication: Publication::default(),
+            announcing: None,
+            stale: BTreeSet::new(),
+            unsaved: false,
+            due: None,
+            published_at: Instant::now(),
+            unpublished: None,
+            unfollowed: None,
+            overview: Overview::default(),
+            state,
+            store,
+            plane,
+            pins,
+            attachments,
+            to,
+        };
+        this.follow_services();
+        this
+    }
+
+    /// How many addresses want a next hop.
+    pub(super) fn addresses(&self) -> usize {
+        self.to.watched.addresses.borrow().len()
+    }
+
+    /// Writes the maps for the first time: they may serve packets of an earlier daemon's already.
+    pub(super) fn begin(&mut self, next_hops: NextHops) {
+        self.next_hops = next_hops;
+        self.publication
+            .take_over(&self.plane, &self.state, &self.monitor, &self.next_hops);
+        self.publish();
+    }
+
+    /// The program and its interfaces, until the loop runs.
+    pub(super) fn attachments(&mut self) -> (&mut Attachments, &mut EdgePlane) {
+        (&mut self.attachments, &mut self.plane)
+    }
+
     /// Runs until `shutdown` is ready. The data plane goes on without it.
-    pub(super) async fn run(mut self, mut from: Sources, shutdown: impl Future<Output = ()>) {
-        let mut tick = tokio::time::interval(TICK);
+    pub(super) async fn run(
+        mut self,
+        mut from: Inputs,
+        announcing: Option<Announcing>,
+        shutdown: impl Future<Output = ()>,
+    ) {
+        let mut tick = tokio::time::interval(TICK_INTERVAL);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut log = self.plane.take_logger();
-        let mut following = true;
+        let (mut commands, mut reports) = (Vec::new(), Vec::new());
+        let mut reporting = true;
         tokio::pin!(shutdown);
+        self.begin_announcing(announcing);
         // Before the first question: `status` says how the kernel has the program.
-        self.look_after_attachments().await;
-        self.announce();
+        self.look_after().await;
         loop {
             tokio::select! {
                 () = &mut shutdown => break,
-                command = from.commands.recv() => match command {
-                    Some(command) => self.commands(command, &mut from.commands).await,
-                    None => break,
+                count = from.commands.recv_many(&mut commands, BATCH) => match count {
+                    0 => break,
+                    _ => self.carry_out(commands.drain(..)).await,
                 },
-                Some(report) = from.reports.recv() => self.report(report),
-                changed = from.next_hops.changed(), if following => match changed {
+                count = from.reports.recv_many(&mut reports, BATCH), if reporting => match count {
+                    0 => reporting = false,
+                    _ => self.observe(reports.drain(..)),
+                },
+                changed = from.next_hops.changed(), if self.unfollowed.is_none() => match changed {
                     Ok(()) => {
-                        self.next_hops = Arc::clone(&from.next_hops.borrow_and_update());
-                        self.publish();
+                        let next_hops = Arc::clone(&from.next_hops.borrow_and_update());
+                        self.follow_next_hops(next_hops);
                     }
-                    Err(_) => {
-                        following = false;
-                        let fault = "routes and neighbours are no longer followed: restart lbd";
-                        error!("{fault}");
-                        self.faults.insert("next hops", fault.to_owned());
-                    }
+                    Err(_) => self.stop_following(),
                 },
+                () = until(self.due) => self.publish(),
                 _ = tick.tick() => {
-                    self.end_drains();
-                    self.post();
-                    self.look_after_attachments().await;
-                    if self.published.is_none() {
-                        self.publish();
-                    }
-                    self.announce();
+                    self.look_after().await;
                     if let Some(log) = &mut log {
                         log.flush();
                     }
@@ -143,19 +201,11 @@ impl Keeper {
         self.withdraw_to_stop().await;
     }
 
-    /// Carries out a command and all that wait behind it.
-    async fn commands(&mut self, first: Command, waiting: &mut mpsc::Receiver<Command>) {
-        let mut batch = vec![first];
-        while batch.len() < BATCH {
-            match waiting.try_recv() {
-                Ok(command) => batch.push(command),
-                Err(_) => break,
-            }
-        }
+    /// Carries out commands: changes together, then the others one by one.
+    async fn carry_out(&mut self, commands: impl Iterator<Item = Command>) {
         let before = self.state.clone();
-        let mut pending: Vec<Pending> = Vec::new();
-        let mut questions = Vec::new();
-        for command in batch {
+        let (mut pending, mut detachments): (Vec<Pending>, _) = (Vec::new(), Vec::new());
+        for command in commands {
             match command {
                 Command::Change {
                     change,
@@ -169,17 +219,12 @@ impl Keeper {
                     }
                     Err(refusal) => drop(reply.send(Err(refusal.into()))),
                 },
-                question => questions.push(question),
+                Command::Detach { reply } => detachments.push(reply),
             }
         }
         self.settle(before, pending);
-        for question in questions {
-            match question {
-                Command::Snapshot { reply } => drop(reply.send(self.snapshot())),
-                Command::Detach { reply } => drop(reply.send(self.detach().await)),
-                Command::Operations { reply } => drop(reply.send(self.board.subscribe())),
-                Command::Change { .. } => {}
-            }
+        for reply in detachments {
+            drop(reply.send(self.detach().await));
         }
     }
 
@@ -188,7 +233,7 @@ impl Keeper {
         if pending.is_empty() {
             return;
         }
-        if self.state != before {
+        if self.state.generation != before.generation {
             if let Err(error) = block_in_place(|| self.store.save(&self.state)) {
                 self.state = before;
                 error!("the state was not saved, so nothing changed: {error}");
@@ -199,19 +244,16 @@ impl Keeper {
                 }
                 return;
             }
+            self.touched
+                .extend(before.services_that_differ(&self.state));
+            self.follow_services();
             self.publish();
-            self.wish();
-            self.post();
         }
-        let partly = match &self.published {
-            Some(_) => None,
-            None => self.faults.get(PUBLISH).cloned(),
-        };
         for (reply, outcome) in pending {
             for note in &outcome.notes {
                 info!("{note}");
             }
-            let answer = match &partly {
+            let answer = match &self.unpublished {
                 Some(fault) => Err(ChangeError::Partly(format!(
                     "saved, and tried again every second: {fault}"
                 ))),
@@ -221,133 +263,54 @@ impl Keeper {
         }
     }
 
-    fn report(&mut self, report: Report) {
-        let Report { target, outcome } = report;
-        let services = self.asking.get(&*target).cloned().unwrap_or_default();
-        let mut changes = Vec::new();
-        for service in &services {
-            changes.extend(self.observe(service, &target, &outcome));
+    /// Takes reports in. What they change is published soon, with what follows close behind.
+    fn observe(&mut self, reports: impl Iterator<Item = Report>) {
+        let observed = self.monitor.observe(reports);
+        self.stale.extend(observed.retold);
+        for transition in observed.transitions {
+            let name = format!("{}: backend {}", transition.service, transition.address);
+            match transition.failure {
+                Some(why) => warn!("{name} is {}: {why}", transition.health),
+                None => info!("{name} is {}", transition.health),
+            }
+            // An edge's own view survives its restart.
+            self.state.health.insert(transition.id, transition.health);
+            self.unsaved = true;
+            self.touched.insert(transition.service);
         }
-        if changes.is_empty() {
+        if self.touched.is_empty() {
             return;
         }
+        let due = self.published_at + REPORT_INTERVAL;
+        match due <= Instant::now() {
+            true => self.publish(),
+            false => self.due = Some(due),
+        }
+    }
+
+    fn follow_next_hops(&mut self, next_hops: NextHops) {
+        let before = std::mem::replace(&mut self.next_hops, next_hops);
+        let differs = |address: &&IpAddr| before.get(address) != self.next_hops.get(address);
+        let known = before.keys().chain(self.next_hops.keys());
+        self.touched
+            .extend(self.monitor.services_at(known.filter(differs)));
         self.publish();
-        // An edge's own view survives its restart; losing this write costs one detection.
-        self.state.health.extend(changes);
-        if let Err(error) = block_in_place(|| self.store.save(&self.state)) {
-            warn!("health was not saved: {error}");
-        }
     }
 
-    /// Takes in what a probe means for one service's backend; returns the backend's health if it changed.
-    fn observe(
-        &mut self,
-        name: &ServiceName,
-        target: &Target,
-        outcome: &Result<(), String>,
-    ) -> Option<(BackendId, Health)> {
-        let service = self.state.services.get(name)?;
-        let &id = service.ids.get(&target.address)?;
-        let check = service.service.check.as_ref()?;
-        match outcome {
-            Ok(()) => drop(self.failures.remove(&id)),
-            Err(why) => drop(self.failures.insert(id, why.clone())),
-        }
-        let health = self.health.entry(id).or_default();
-        let health = health.observe(check, outcome.is_ok())?;
-        let backend = format!("{name}: backend {}", target.address);
-        match outcome {
-            Err(why) => warn!("{backend} is {health}: {why}"),
-            Ok(()) => info!("{backend} is {health}"),
-        }
-        Some((id, health))
+    fn stop_following(&mut self) {
+        let fault = "routes and neighbours are no longer followed: restart lbd";
+        error!("{fault}");
+        self.unfollowed = Some(fault.to_owned());
     }
 
-    /// Takes over the memory of what an earlier daemon published, before the first plan.
-    pub(super) fn remember(&mut self) {
-        let plan = reconcile::plan(&self.state, &|id| self.trusted(id), &self.next_hops);
-        match self.plane.met(&plan) {
-            Ok(met) => self.met = met,
-            Err(error) => warn!("connections on substitutes may break, for {error}"),
+    /// What has to be done from time to time.
+    async fn look_after(&mut self) {
+        self.end_drains();
+        self.attachments.look_after(&mut self.plane).await;
+        match self.publication.is_in_maps() {
+            true => self.show(),
+            false => self.publish(),
         }
-    }
-
-    /// Makes the maps equal to what state, health and next hops say.
-    pub(super) fn publish(&mut self) {
-        let health = &self.health;
-        let known = |id: BackendId| health.get(&id).map_or(Health::Unknown, HealthState::health);
-        self.warming.follow(&self.state, &known);
-        let plan = reconcile::plan(&self.state, &|id| self.trusted(id), &self.next_hops)
-            .after(self.published.as_ref().unwrap_or(&self.met));
-        let result = block_in_place(|| match &self.published {
-            Some(published) => {
-                let steps = reconcile::steps(published, &plan);
-                steps.iter().try_for_each(|step| {
-                    if let Step::RemoveBackend(id) = step {
-                        retire(&mut self.retired, &self.owners, &self.plane, *id);
-                    }
-                    self.plane.apply(step)
-                })
-            }
-            None => self.plane.adopt(&plan),
-        });
-        match result {
-            Ok(()) => {
-                self.faults.remove(PUBLISH);
-                self.published = Some(plan);
-            }
-            Err(error) => {
-                error!("the maps were not written, and will be again: {error}");
-                self.faults.insert(
-                    PUBLISH,
-                    format!("the maps are not what they should be: {error}"),
-                );
-                self.published = None;
-                // Some of it may be live, and what was before is in its histories.
-                self.met = plan;
-            }
-        }
-        self.announce();
-    }
-
-    /// A backend's health as its probes have it.
-    pub(super) fn known(&self, id: BackendId) -> Health {
-        self.health
-            .get(&id)
-            .map_or(Health::Unknown, HealthState::health)
-    }
-
-    /// A backend's health as the maps have it.
-    pub(super) fn trusted(&self, id: BackendId) -> Health {
-        self.warming.trusted(id, self.known(id))
-    }
-
-    /// Tells the ports whom to probe and whose next hop to follow.
-    pub(super) fn wish(&mut self) {
-        let mut addresses = BTreeSet::new();
-        self.owners.clear();
-        self.asking.clear();
-        for (name, service) in &self.state.services {
-            for (&address, &id) in &service.ids {
-                self.owners.insert(id, name.clone());
-                addresses.insert(address);
-                if let Some(check) = &service.service.check {
-                    let target = Target::of(address, check);
-                    self.asking.entry(target).or_default().push(name.clone());
-                }
-            }
-        }
-        self.health.retain(|id, _| self.owners.contains_key(id));
-        self.failures.retain(|id, _| self.owners.contains_key(id));
-        self.retired
-            .retain(|name, _| self.state.services.contains_key(name));
-        let targets = self.asking.keys().cloned().collect();
-        self.wishes
-            .targets
-            .send_if_modified(|old| replace(old, Arc::new(targets)));
-        self.wishes
-            .addresses
-            .send_if_modified(|old| replace(old, addresses));
     }
 
     fn end_drains(&mut self) {
@@ -365,25 +328,170 @@ impl Keeper {
             Err(refusal) => error!("drains were not ended: {refusal}"),
         }
     }
+
+    /// Has the monitor follow the services that are touched, and the ports watch for it.
+    fn follow_services(&mut self) {
+        for name in &self.touched {
+            let service = self.state.services.get(name).map(Arc::as_ref);
+            self.monitor.follow(name, service, &self.state.health);
+        }
+        if let Some((targets, addresses)) = self.monitor.take_watched() {
+            self.to.watched.targets.send_replace(Arc::new(targets));
+            self.to.watched.addresses.send_replace(addresses);
+        }
+    }
+
+    /// Makes the maps equal to what state, health and next hops say of the services that are touched.
+    fn publish(&mut self) {
+        let touched = std::mem::take(&mut self.touched);
+        (self.due, self.published_at) = (None, Instant::now());
+        for service in touched
+            .iter()
+            .filter_map(|name| self.state.services.get(name))
+        {
+            self.monitor.warm(service);
+        }
+        let result = block_in_place(|| {
+            self.publication.publish(
+                &mut self.plane,
+                &touched,
+                &self.state,
+                &self.monitor,
+                &self.next_hops,
+            )
+        });
+        self.stale.extend(touched.iter().cloned());
+        self.unpublished = None;
+        if let Err(error) = result {
+            error!("the maps were not written, and will be again: {error}");
+            self.unpublished = Some(format!("the maps are not what they should be: {error}"));
+            self.touched = touched;
+        }
+        self.show();
+        self.save_health();
+    }
+
+    /// Saves what reports brought, after it is in the maps: losing this write costs one detection.
+    fn save_health(&mut self) {
+        if std::mem::take(&mut self.unsaved)
+            && let Err(error) = block_in_place(|| self.store.save(&self.state))
+        {
+            warn!("health was not saved: {error}");
+        }
+    }
+
+    /// Decides what is announced, and shows how everything is now.
+    fn show(&mut self) {
+        let stale = std::mem::take(&mut self.stale);
+        let known = |id: BackendId| self.monitor.known(id);
+        let trusted = |id: BackendId| self.monitor.trusted(id);
+        if let Some(announcing) = &mut self.announcing {
+            let services = &self.state.services;
+            announcing.follow(stale.iter().map(|name| {
+                let usable = services.get(name).map(|service| {
+                    let usable = Usable::of(service, &known, &trusted, &self.next_hops);
+                    (service.service.key.vip, usable)
+                });
+                (name.clone(), usable)
+            }));
+            let attached = self.attachments.serve();
+            announcing.decide(self.publication.vips(), attached, self.state.drained);
+        }
+        let seen = Seen {
+            known: &known,
+            trusted: &trusted,
+            failure: &|id| self.monitor.failure(id).map(str::to_owned),
+            next_hops: &self.next_hops,
+        };
+        for name in stale {
+            let Some(service) = self.state.services.get(&name) else {
+                self.overview.services.remove(&name);
+                continue;
+            };
+            let table = self.publication.table(service.id).map(Arc::as_ref);
+            let past = self.publication.past(&name);
+            let overview = ServiceOverview::new(service, table, past, &seen);
+            self.overview.services.insert(name, Arc::new(overview));
+        }
+        self.overview.edge = self.edge_overview();
+        self.to
+            .overview
+            .send_replace(Arc::new(self.overview.clone()));
+        let published = self.publication.is_in_maps();
+        drains::post(&self.to.board, &self.state, published);
+    }
+
+    fn edge_overview(&self) -> EdgeOverview {
+        let mode = self.attachments.mode();
+        EdgeOverview {
+            generation: self.state.generation,
+            interface: self.attachments.names(),
+            interfaces: self.attachments.views(),
+            xdp_mode: match mode {
+                Some(xdp) => xdp.mode.to_string(),
+                None => "detached".to_owned(),
+            },
+            program_id: mode.map_or(0, |xdp| xdp.program_id),
+            taken_over: self.attachments.taken_over(),
+            warnings: self.warnings(),
+            drained: self.state.drained,
+            announce: self.announcing.as_ref().map(Announcing::overview),
+        }
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        let faults = self.unfollowed.iter().chain(&self.unpublished).cloned();
+        let mut warnings: Vec<String> = faults.collect();
+        warnings.extend(self.store.warning().map(str::to_owned));
+        warnings.extend(self.attachments.warnings());
+        if self.state.drained {
+            warnings.push(
+                "drained as asked: no VIP is announced until `lbctl edge undrain`".to_owned(),
+            );
+        }
+        warnings
+    }
+
+    /// Begins to tell routers: not before this daemon is in its place, for what an earlier one announced stays until then.
+    fn begin_announcing(&mut self, announcing: Option<Announcing>) {
+        self.announcing = announcing;
+        self.stale.extend(self.state.services.keys().cloned());
+    }
+
+    /// Takes the program off, after routers were told to send nothing any more.
+    async fn detach(&mut self) -> Result<(), String> {
+        let before = self.attachments.set_detached(true);
+        self.withdraw().await;
+        let detached = self.attachments.detach(&self.pins);
+        if detached.is_err() {
+            self.attachments.set_detached(before);
+        }
+        self.show();
+        detached.map_err(|error| error.to_string())
+    }
+
+    /// Withdraws what is announced before the program goes, or the daemon.
+    async fn withdraw(&mut self) {
+        // Before anything is asked for: the answer may be there at once.
+        let had_any = self.announcing.as_ref().is_some_and(Announcing::has_any);
+        self.show();
+        if let Some(announcing) = &mut self.announcing {
+            announcing.let_go(had_any).await;
+        }
+    }
+
+    /// Withdraws before the daemon stops, if it is to.
+    async fn withdraw_to_stop(&mut self) {
+        if self.announcing.as_mut().is_some_and(Announcing::stop) {
+            self.withdraw().await;
+        }
+    }
 }
 
-/// Adds what a backend was sent to its service's past, before its row is cleared.
-fn retire(
-    retired: &mut BTreeMap<ServiceName, Traffic>,
-    owners: &BTreeMap<BackendId, ServiceName>,
-    plane: &EdgePlane,
-    id: BackendId,
-) {
-    let (Some(service), Ok(traffic)) = (owners.get(&id), plane.traffic(id)) else {
-        return;
-    };
-    let sum = retired.entry(service.clone()).or_default();
-    sum.packets += traffic.packets;
-    sum.bytes += traffic.bytes;
-}
-
-fn replace<T: PartialEq>(old: &mut T, new: T) -> bool {
-    let differs = *old != new;
-    *old = new;
-    differs
+/// Ready when it is time; never, without one.
+async fn until(time: Option<Instant>) {
+    match time {
+        Some(time) => sleep_until(time).await,
+        None => std::future::pending().await,
+    }
 }

@@ -1,4 +1,4 @@
-//! Drains that somebody waits for: what the keeper posts of them, and who asks the agents.
+//! Drains that somebody waits for: what the control loop posts of them, and who asks the agents.
 
 use std::{
     collections::BTreeMap,
@@ -11,7 +11,6 @@ use tokio::{
     time::MissedTickBehavior,
 };
 
-use super::control::Keeper;
 use crate::{
     api::{
         client::Client,
@@ -21,7 +20,7 @@ use crate::{
     },
     daemon::clock::unix_ms,
     model::Endpoint,
-    state::{Change, OperationId},
+    state::{Change, OperationId, State},
 };
 
 /// How often agents are asked.
@@ -36,30 +35,29 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// How many agents are asked at once.
 const AT_ONCE: usize = 16;
 
-impl Keeper {
-    /// Posts the drains as the state has them now; what the watcher knows of their sockets stays.
-    pub(super) fn post(&self) {
-        let (generation, published) = (self.state.generation, self.published.is_some());
-        let operations = self.state.operations(unix_ms());
-        self.board.send_if_modified(|board| {
-            let sockets: BTreeMap<OperationId, Option<u64>> = board
-                .operations
-                .drain(..)
-                .map(|view| (view.id, view.sockets))
-                .collect();
-            let view = |operation| {
-                let mut view = OperationView::new(operation, generation);
-                view.sockets = sockets.get(&view.id).copied().flatten();
-                view
-            };
-            *board = Board {
-                generation,
-                published,
-                operations: operations.into_iter().map(view).collect(),
-            };
-            true
-        });
-    }
+/// Posts the drains as the state has them now; what the watcher knows of their sockets stays. `published`: whether the maps
+/// have the state.
+pub(super) fn post(board: &watch::Sender<Board>, state: &State, published: bool) {
+    let generation = state.generation;
+    let operations = state.operations(unix_ms());
+    board.send_if_modified(|board| {
+        let sockets: BTreeMap<OperationId, Option<u64>> = board
+            .operations
+            .drain(..)
+            .map(|view| (view.id, view.sockets))
+            .collect();
+        let view = |operation| {
+            let mut view = OperationView::new(operation, generation);
+            view.sockets = sockets.get(&view.id).copied().flatten();
+            view
+        };
+        *board = Board {
+            generation,
+            published,
+            operations: operations.into_iter().map(view).collect(),
+        };
+        true
+    });
 }
 
 /// Asks the agents of running drains, posts what they say, and ends a drain without sockets, until `stopped`.

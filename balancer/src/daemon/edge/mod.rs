@@ -1,15 +1,17 @@
-//! `lbd edge`: from a configuration to a running keeper with its ports and faces.
+//! `lbd edge`: from a configuration to a running control loop with its ports and faces.
 
 mod announcing;
 mod attachments;
 mod control;
 mod drains;
+mod monitor;
 mod overview;
+mod publication;
+mod rows;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     fs, io,
-    net::IpAddr,
     path::Path,
     sync::Arc,
     time::{Duration, Instant},
@@ -27,20 +29,19 @@ use tracing::{error, info, warn};
 pub(in crate::daemon) use self::overview::reason_count;
 use self::{
     announcing::Announcing,
-    attachments::Attachment,
-    control::{Keeper, Sources, Wishes},
+    attachments::Attachments,
+    control::{ControlLoop, Inputs, NextHops, Outputs, Watched},
     drains::watch_drains,
+    overview::show,
 };
 use super::{Failure, clock::unix_ms};
 use crate::{
     announce,
-    api::{self, command::Command, token::Token},
+    api::{self, command::Daemon, token::Token},
     config::EdgeConfig,
     dataplane::{EdgePlane, EdgeSettings, Interface, PinDir, check_kernel},
     health, metrics,
-    model::HealthState,
     nexthop::{self, Interfaces},
-    reconcile::{NextHop, Plan, Warming},
     state::{Change, State},
     store::{self, Store},
 };
@@ -62,7 +63,7 @@ pub async fn run(file: &Path) -> Result<(), Failure> {
     pins.create()?;
     let _lock = pins.lock()?;
     let plane = EdgePlane::load(
-        pins,
+        pins.clone(),
         EdgeSettings {
             hash_key: state.hash_key,
             debug_packets: config.debug_packets,
@@ -74,6 +75,9 @@ pub async fn run(file: &Path) -> Result<(), Failure> {
     let (found, mut next_hops) = watch::channel(Arc::default());
     let (reports_in, reports) = mpsc::channel(1_024);
     let (commands_in, commands) = mpsc::channel(1_024);
+    let (looks_in, looks) = mpsc::channel(1_024);
+    let (overview, seen) = watch::channel(Arc::default());
+    let board = watch::Sender::default();
     let sources = nexthop::Sources {
         ipv4: config.source_ipv4,
         ipv6: config.source_ipv6,
@@ -84,79 +88,69 @@ pub async fn run(file: &Path) -> Result<(), Failure> {
     }
     health::spawn(wanted_targets, reports_in);
 
-    let health = state
-        .health
-        .iter()
-        .map(|(&id, &known)| (id, HealthState::from_known(known)))
-        .collect();
-    let mut keeper = Keeper {
-        wishes: Wishes { targets, addresses },
-        next_hops: Arc::default(),
-        health,
-        warming: Warming::default(),
-        failures: BTreeMap::new(),
-        published: None,
-        met: Plan::default(),
-        asking: BTreeMap::new(),
-        owners: BTreeMap::new(),
-        retired: BTreeMap::new(),
-        announcing: None,
-        attachments: interfaces.iter().map(Attachment::new).collect(),
-        taken_over: false,
-        detached: false,
-        faults: BTreeMap::new(),
-        started: Instant::now(),
-        board: watch::Sender::default(),
-        config,
+    // All that can be refused is asked for before anything is published.
+    let counters = plane.counters()?;
+    let sockets = Sockets::open(&config).await?;
+    let announcing = Announcing::start(&config).await?;
+    store.save(&state)?;
+    let mut control = ControlLoop::new(
         state,
         store,
         plane,
-    };
-    // All that can be refused is asked for before anything is published.
-    let sockets = Sockets::open(&keeper.config).await?;
-    let announcing = Announcing::start(&keeper.config).await?;
-    keeper.store.save(&keeper.state)?;
+        pins.clone(),
+        Attachments::new(&interfaces, config.xdp_mode),
+        Outputs {
+            watched: Watched { targets, addresses },
+            overview,
+            board: board.clone(),
+        },
+    );
     // The maps may serve packets already: they are written once the next hops are known, not before.
-    keeper.wish();
-    keeper.next_hops = first_look(&keeper, &mut next_hops).await;
-    keeper.remember();
-    keeper.publish();
-    keeper.post();
-    if let Err(error) = keeper.attach(&interfaces) {
-        keeper.clear_away();
-        let _ = fs::remove_file(&keeper.config.api_socket);
+    let found = first_look(control.addresses(), &mut next_hops).await;
+    control.begin(found);
+    let (attachments, plane) = control.attachments();
+    if let Err(error) = attachments.attach(plane, &interfaces) {
+        clear_away(&pins);
+        let _ = fs::remove_file(&config.api_socket);
         return Err(error.into());
     }
+    let on = attachments.names();
 
-    // Not before: what an earlier daemon announced stays until this one is in its place.
-    keeper.announcing = announcing;
     let (stop, stopped) = watch::channel(());
+    let daemon = Daemon {
+        commands: commands_in,
+        looks: looks_in,
+    };
+    tokio::spawn(show(looks, seen, board.clone(), counters, Instant::now()));
     tokio::spawn(watch_drains(
-        keeper.board.clone(),
-        commands_in.clone(),
+        board,
+        daemon.commands.clone(),
         sockets.agent_token.clone(),
         stopped.clone(),
     ));
-    sockets.serve(commands_in, &stopped);
-    let (on, socket) = (keeper.interfaces(), keeper.config.api_socket.clone());
+    sockets.serve(daemon, &stopped);
+    let socket = config.api_socket;
     info!("balancing on {on}; lbctl: {}", socket.display());
-    let _alive = store::show_alive(&keeper.config.state_dir)?;
+    let _alive = store::show_alive(&config.state_dir)?;
     let _ = sd_notify::notify(&[NotifyState::Ready]);
-    keeper
-        .run(
-            Sources {
-                commands,
-                reports,
-                next_hops,
-            },
-            terminated()?,
-        )
-        .await;
+    let inputs = Inputs {
+        commands,
+        reports,
+        next_hops,
+    };
+    control.run(inputs, announcing, terminated()?).await;
     let _ = sd_notify::notify(&[NotifyState::Stopping]);
     drop(stop);
     let _ = fs::remove_file(&socket);
     info!("stopped; the program on {on} goes on balancing (`lbd detach` takes it off)");
     Ok(())
+}
+
+/// Removes what a start that failed has pinned, unless an earlier daemon's program is live on it.
+fn clear_away(pins: &PinDir) {
+    if let Err(error) = EdgePlane::clear_unless_attached(pins) {
+        warn!("what was pinned stays: {error}");
+    }
 }
 
 /// The interfaces as they are, unless one must not be used.
@@ -211,7 +205,7 @@ impl Sockets {
     }
 
     /// Serves until `stopped` has no sender.
-    fn serve(self, commands: mpsc::Sender<Command>, stopped: &watch::Receiver<()>) {
+    fn serve(self, daemon: Daemon, stopped: &watch::Receiver<()>) {
         let over = |mut stopped: watch::Receiver<()>| async move { drop(stopped.changed().await) };
         let said = |face: &'static str, result: io::Result<()>| {
             if let Err(error) = result {
@@ -219,25 +213,22 @@ impl Sockets {
             }
         };
         if let Some(metrics) = self.metrics {
-            let (commands, over) = (commands.clone(), over(stopped.clone()));
+            let (daemon, over) = (daemon.clone(), over(stopped.clone()));
             tokio::spawn(
-                async move { said("/metrics", metrics::serve(metrics, commands, over).await) },
+                async move { said("/metrics", metrics::serve(metrics, daemon, over).await) },
             );
         }
         if let Some((listener, token)) = self.api_tcp {
-            let (commands, over) = (commands.clone(), over(stopped.clone()));
+            let (daemon, over) = (daemon.clone(), over(stopped.clone()));
             tokio::spawn(async move {
-                let served = api::server::serve_tcp(listener, commands, token, over).await;
+                let served = api::server::serve_tcp(listener, daemon, token, over).await;
                 said("the API over TCP", served);
             });
         }
         let over = over(stopped.clone());
-        tokio::spawn(async move {
-            said(
-                "the API",
-                api::server::serve(self.api, commands, over).await,
-            )
-        });
+        tokio::spawn(
+            async move { said("the API", api::server::serve(self.api, daemon, over).await) },
+        );
     }
 }
 
@@ -298,12 +289,8 @@ fn open_state(config: &EdgeConfig) -> Result<(Store<State>, State), Failure> {
     Ok((store, state))
 }
 
-/// The next hops of all backends, or of those that were found in time.
-async fn first_look(
-    keeper: &Keeper,
-    next_hops: &mut watch::Receiver<Arc<BTreeMap<IpAddr, NextHop>>>,
-) -> Arc<BTreeMap<IpAddr, NextHop>> {
-    let wanted = keeper.wishes.addresses.borrow().len();
+/// The next hops of so many backends, or of those that were found in time.
+async fn first_look(wanted: usize, next_hops: &mut watch::Receiver<NextHops>) -> NextHops {
     // On time-out what there is will do: the rest comes as it is found.
     let _ = timeout(
         FIRST_LOOK,

@@ -9,6 +9,7 @@ struct Scene {
     known: &'static [u16],
     trusted: &'static [u16],
     reached: &'static [u8],
+    drained: bool,
     attached: bool,
     stopping: bool,
     when_unhealthy: WhenUnhealthy,
@@ -35,6 +36,7 @@ fn scene() -> Scene {
         known: &[1, 2, 3, 4],
         trusted: &[1, 2, 3, 4],
         reached: &[1, 2, 3, 4],
+        drained: false,
         attached: true,
         stopping: false,
         when_unhealthy: WhenUnhealthy::Withdraw,
@@ -46,19 +48,19 @@ fn scene() -> Scene {
 impl Scene {
     fn of(&self, n: u8) -> Result<(), Withheld> {
         let circumstances = Circumstances {
+            drained: self.drained,
             attached: self.attached,
             stopping: self.stopping,
             when_unhealthy: self.when_unhealthy,
             served: &self.served,
             announced: &self.announced,
         };
-        announcement(
-            &self.state,
-            &up(self.known),
-            &up(self.trusted),
-            &hops(self.reached),
-            circumstances,
-        )[&vip(n)]
+        let services = self.state.services.values().map(|service| {
+            let (known, trusted) = (up(self.known), up(self.trusted));
+            let usable = Usable::of(service, &known, &trusted, &hops(self.reached));
+            (service.service.key.vip, usable)
+        });
+        announcement(services, circumstances)[&vip(n)]
     }
 }
 
@@ -70,10 +72,14 @@ fn a_vip_is_announced_while_it_can_be_served() {
 
 #[test]
 fn each_cause_withholds_every_vip_and_is_named() {
-    let mut drained = scene();
-    drained.state = drained.state.change(&Change::DrainEdge, 0).unwrap().0;
     let cases = [
-        (drained, Withheld::Drained),
+        (
+            Scene {
+                drained: true,
+                ..scene()
+            },
+            Withheld::Drained,
+        ),
         (
             Scene {
                 attached: false,

@@ -38,7 +38,8 @@ fn a_backend_that_is_gone_or_is_another_now_is_in_no_history() {
         table.history().as_flattened().contains(&BackendId(1))
     };
     let mut base = after.clone();
-    base.tables.insert(ServiceId(0), Table::empty(256));
+    base.tables
+        .insert(ServiceId(0), Arc::new(Table::empty(256)));
     assert!(remembers(base.clone()));
     let mut gone = base.clone();
     gone.backends.remove(&BackendId(1));

@@ -17,8 +17,8 @@ fn owners_while(state: &State, healths: &[&str]) -> Vec<Vec<u16>> {
     let mut seen = Vec::new();
     for words in healths {
         let health = said(words);
-        warming.follow(state, &health);
-        let trusted = |id| warming.trusted(id, health(id));
+        warming.follow(web(state), &health);
+        let trusted = |id| warming.trusted(ServiceId(0), id, health(id));
         let plan = plan(state, &trusted, &hops(&[1, 2, 3]));
         seen.push(owners(&plan.tables[&ServiceId(0)]));
     }
@@ -38,8 +38,8 @@ fn a_first_probe_that_passes_moves_no_slot() {
     let mut warming = Warming::default();
     for words in ["???", "+??", "++?", "+++"] {
         let health = said(words);
-        warming.follow(&state, &health);
-        let trusted = |id| warming.trusted(id, health(id));
+        warming.follow(web(&state), &health);
+        let trusted = |id| warming.trusted(ServiceId(0), id, health(id));
         let table = overlay(web(&state), &trusted, &hops(&[1, 2, 3]));
         assert_eq!(table, web(&state).table, "with {words}");
         assert!(!fails_open(web(&state), &trusted, &hops(&[1, 2, 3])));

@@ -1,6 +1,6 @@
 //! What holds after any row of changes.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use proptest::prelude::*;
 
@@ -83,7 +83,7 @@ fn hold(state: &State) -> Result<(), TestCaseError> {
         table,
         drain_deadline_unix_ms,
         ..
-    } in state.services.values()
+    } in state.services.values().map(Arc::as_ref)
     {
         prop_assert!(service_ids.insert(*id));
         prop_assert!(ids.keys().eq(service.backends.keys()));
