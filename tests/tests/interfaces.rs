@@ -10,8 +10,8 @@ use testbed::{
 };
 
 const NAMES: [&str; 3] = ["one", "two", "three"];
-/// Of 300 requests each of three instances gets at least this many.
-const FEWEST: usize = 70;
+/// Of 600 requests each of three instances gets at least this many.
+const FEWEST: usize = 140;
 const BOTH: &str = "interfaces = [\"eth0\", \"eth1\"]\n";
 const TURNED: &str = "interfaces = [\"eth1\", \"eth0\"]\n";
 const ONE: &str = "interface = \"eth0\"\n";
@@ -68,7 +68,7 @@ impl<'w> Bed<'w> {
 
     fn answered(&self, workload: &Workload) -> Result<()> {
         let client = &self.topology.client;
-        let load = Load::send(client, workload.target, workload.protocol, 300, 300)?;
+        let load = Load::send(client, workload.target, workload.protocol, 500, 600)?;
         ensure!(
             load.failed() == 0,
             "{}: {:?}",
