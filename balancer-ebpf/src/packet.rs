@@ -2,14 +2,8 @@
 
 use core::arch::asm;
 
-use aya_ebpf::{
-    Global, bindings::xdp_md, helpers::generated::bpf_xdp_get_buff_len, programs::XdpContext,
-};
+use aya_ebpf::{bindings::xdp_md, helpers::generated::bpf_xdp_get_buff_len, programs::XdpContext};
 use balancer_common::{Frame, FrameMut, frame::Word};
-
-/// Whether a frame may have several buffers; set by the daemon and by the agent where the kernel knows of them.
-#[unsafe(no_mangle)]
-static SEVERAL_BUFFERS: Global<u32> = Global::new(0);
 
 /// A packet: each read is checked against the end of its first buffer, which is what the verifier asks for.
 #[derive(Clone, Copy)]
@@ -60,7 +54,7 @@ impl Packet {
     /// Bytes of all buffers; asked of frames out of the ordinary only, because it is a call.
     #[inline(always)]
     pub fn whole_length(self) -> usize {
-        if SEVERAL_BUFFERS.load() == 0 || self.context.is_null() {
+        if self.context.is_null() {
             return self.length();
         }
         // SAFETY: the context is the one that the kernel gave this program.
@@ -70,7 +64,7 @@ impl Packet {
     /// Whether so many bytes from the start are there, if later buffers count.
     #[inline(always)]
     fn holds_later(self, bytes: usize) -> bool {
-        if SEVERAL_BUFFERS.load() == 0 || self.context.is_null() {
+        if self.context.is_null() {
             return false;
         }
         // SAFETY: the context is the one that the kernel gave this program.

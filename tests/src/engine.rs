@@ -179,15 +179,10 @@ pub fn image_context(world: &World) -> Result<Vec<u8>> {
             "FROM scratch\nCOPY . /\nENTRYPOINT [\"/instance\"]\n",
         )?;
     }
-    let tar = Command::new("tar")
-        .arg("-C")
-        .arg(&root)
-        .args(["-c", "."])
-        .output()?;
-    if !tar.status.success() {
-        bail!("tar: {}", String::from_utf8_lossy(&tar.stderr));
-    }
-    Ok(tar.stdout)
+    let mut tar = tar::Builder::new(Vec::new());
+    tar.follow_symlinks(false);
+    tar.append_dir_all(".", &root)?;
+    Ok(tar.into_inner()?)
 }
 
 /// What a program is linked with, by the loader's own words.

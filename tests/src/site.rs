@@ -13,6 +13,9 @@ use crate::{
 /// How long a change of a backend may take to be seen.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// For each instance so many requests that bad luck alone leaves one below 70 % of its share less than once in a million times.
+const REQUESTS_EACH: usize = 200;
+
 /// World, topology, programs, service.
 pub struct Site<'w> {
     /// Where all of it is.
@@ -86,6 +89,13 @@ impl<'w> Site<'w> {
             pace(&load)
         );
         Ok(load)
+    }
+
+    /// Sends requests, all of which are answered, and fairly: by each of `names` at least 70 % of an even share, and by
+    /// nobody else.
+    pub fn balanced(&self, names: &[&str]) -> Result<()> {
+        self.answered(REQUESTS_EACH * names.len())?
+            .ensure_balanced(names, REQUESTS_EACH * 7 / 10)
     }
 
     /// Sends 500 requests a second until stopped.

@@ -139,7 +139,7 @@ fn processes(cgroup: &Path) -> Vec<u32> {
 }
 
 /// The cgroups that a process is in, but for the roots.
-fn cgroups_of(pid: u32) -> Vec<PathBuf> {
+pub(crate) fn cgroups_of(pid: u32) -> Vec<PathBuf> {
     let text = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
     let paths = text
         .lines()

@@ -18,6 +18,9 @@ use crate::namespace::{NAMESPACES, Namespace};
 use crate::process::Process;
 use crate::sweep::Sweeper;
 
+/// What the names of worlds begin with; their mounts have them as source.
+pub(crate) const NAME: &str = "balancer-";
+
 /// Notes a process that will outlive its world: its pid and name.
 pub type Record = fn(u32, &str) -> Result<()>;
 
@@ -49,14 +52,12 @@ impl World {
         if !Uid::effective().is_root() {
             bail!("network namespaces need root: run this as root");
         }
-        let directory = tempfile::Builder::new().prefix("balancer-").tempdir()?;
+        let directory = tempfile::Builder::new().prefix(NAME).tempdir()?;
         fs::create_dir_all(NAMESPACES).with_context(|| format!("cannot make {NAMESPACES}"))?;
         unshare(CloneFlags::CLONE_NEWNS).context("cannot have mounts of our own")?;
         let whole = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
         mount(None::<&str>, "/", None::<&str>, whole, None::<&str>)
             .context("cannot make the mounts private")?;
-        mount_new("tmpfs", Path::new(NAMESPACES))?;
-        mount_new("tmpfs", directory.path())?;
         let mut world = World {
             directory,
             processes: RefCell::default(),
@@ -64,10 +65,13 @@ impl World {
             sweeper: None,
             bound_to_thread: PhantomData,
         };
+        let name = world.name();
+        mount_new("tmpfs", &name, Path::new(NAMESPACES))?;
+        mount_new("tmpfs", &name, world.directory())?;
         fs::create_dir(world.bpffs())?;
-        mount_new("bpf", &world.bpffs())?;
+        mount_new("bpf", &name, &world.bpffs())?;
         if kept.is_none() {
-            world.sweeper = Some(Sweeper::start(&world.name())?);
+            world.sweeper = Some(Sweeper::start(&name)?);
         }
         Ok(world)
     }
@@ -166,9 +170,9 @@ impl Drop for World {
     }
 }
 
-fn mount_new(kind: &str, place: &Path) -> Result<()> {
+fn mount_new(kind: &str, name: &str, place: &Path) -> Result<()> {
     mount(
-        Some("balancer"),
+        Some(name),
         place,
         Some(kind),
         MsFlags::empty(),

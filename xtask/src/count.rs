@@ -25,6 +25,11 @@ impl Count {
         self.ignored += number_before(results, " ignored");
     }
 
+    /// How many tests passed.
+    pub(crate) fn passed(&self) -> usize {
+        self.passed
+    }
+
     /// Whether a test failed, or a runner died.
     pub(crate) fn is_failure(&self) -> bool {
         self.failed + self.unfinished > 0

@@ -10,6 +10,7 @@ mod kernels;
 mod lint;
 mod mutants;
 mod narrate;
+mod properties;
 mod readme;
 mod setup;
 mod test;
@@ -73,6 +74,17 @@ enum Command {
         #[arg(long)]
         seed: Option<u64>,
     },
+    /// Draw more random cases for the properties among the unit tests than `cargo xtask test` does
+    Properties {
+        /// How many cases of each property
+        #[arg(long)]
+        cases: u32,
+        /// Where the draws begin; another place each time without one
+        #[arg(long)]
+        seed: Option<u64>,
+        /// Parts of properties' names; all without one
+        names: Vec<String>,
+    },
     /// Put faults into the packet path, one at a time, in a copy of the sources: a test must catch each
     Mutants {
         /// Names of faults; all without one
@@ -99,6 +111,7 @@ fn main() -> ExitCode {
         } => kernels::run(&names, &arguments),
         Command::Test { arguments, .. } => test::run(&arguments),
         Command::Fuzz { frames, seed } => fuzz::run(frames, seed),
+        Command::Properties { cases, seed, names } => properties::run(cases, seed, &names),
         Command::Mutants { names, packets } => mutants::run(&names, packets),
         Command::Lint => lint::run(),
         Command::Readme => readme::run(),

@@ -19,7 +19,6 @@ use ipnet::IpNet;
 
 use super::{
     attachment::{self, Attached, Place, Present},
-    buffers::Object,
     classifier::Classifier,
     edge::{map, total},
     error::{DataplaneError, kernel},
@@ -126,14 +125,12 @@ impl AgentPlane {
             .any(|edge| matches!(edge, IpNet::V6(_)));
         let limits = Limits::new(settings.mtu, outer_ipv6);
         let limits = [limits.ipv4, limits.ipv6];
-        let object = Object::for_this_kernel(object::AGENT_OBJECT);
         let mut loader = EbpfLoader::new();
         let snt_isn = request_sock::snt_isn();
         let edges = shortlist::list(settings.edges.iter().map(prefix));
         let peers = shortlist::list(settings.peers.iter().map(prefix));
         let vips = shortlist::list(settings.vips.iter().map(|&vip| (vip.into(), 128)));
         loader
-            .override_global("SEVERAL_BUFFERS", &object.several_buffers, true)
             .override_global("EDGE_LIST", &edges, true)
             .override_global("PEER_LIST", &peers, true)
             .override_global("VIP_LIST", &vips, true)
@@ -143,7 +140,7 @@ impl AgentPlane {
             loader.map_pin_path(layout.name, pins.path(layout.name));
         }
         let mut ebpf = loader
-            .load(&object.bytes)
+            .load(object::AGENT_OBJECT)
             .map_err(kernel("create the agent's maps"))?;
         // Programs before maps: a map that nothing holds is gone.
         decap(&mut ebpf)?

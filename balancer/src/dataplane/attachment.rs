@@ -101,7 +101,7 @@ pub(super) fn attach(program: &mut Xdp, place: &Place<'_>) -> Result<Attached, D
         .attach(place.interface, mode)
         .map_err(|error| refused(place, kernel("attach")(error)))?;
     let link = program.take_link(link).map_err(kernel("take the link"))?;
-    let link = FdLink::try_from(link).map_err(kernel("pin the link (it needs Linux 5.9)"))?;
+    let link = FdLink::try_from(link).map_err(kernel("pin the link"))?;
     link.pin(place.pin).map_err(kernel("pin the link"))?;
     Ok(Attached::Fresh)
 }

@@ -17,7 +17,6 @@ use balancer_common::{
 };
 
 use super::{
-    buffers::Object,
     counters::Counters,
     directory::Directory,
     error::{DataplaneError, kernel},
@@ -148,17 +147,15 @@ impl EdgePlane {
         pins.check(LAYOUTS)?;
         let hash_key = HashKey::expand(settings.hash_key);
         let debug_packets = u32::from(settings.debug_packets);
-        let object = Object::for_this_kernel(object::EDGE_OBJECT);
         let mut loader = EbpfLoader::new();
         loader
-            .override_global("SEVERAL_BUFFERS", &object.several_buffers, true)
             .override_global("HASH_KEY", &hash_key, true)
             .override_global("DEBUG_PACKETS", &debug_packets, true);
         for layout in LAYOUTS {
             loader.map_pin_path(layout.name, pins.path(layout.name));
         }
         let mut ebpf = loader
-            .load(&object.bytes)
+            .load(object::EDGE_OBJECT)
             .map_err(kernel("create the edge's maps"))?;
         let logger = settings
             .debug_packets

@@ -1,9 +1,6 @@
 //! The edge's program on each of its interfaces, through a pinned link of its own.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fs,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     attachment::{self, Attached, Place, Present},
@@ -14,8 +11,6 @@ use super::{
 
 /// The pin of a link, and the interface's number behind it, which it keeps for life, whatever it is called.
 const LINK: &str = "link-";
-/// The pin of the only link of daemons that had one interface.
-const FORMER: &str = "link";
 
 /// An interface that the program is to be on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,8 +38,7 @@ impl EdgePlane {
     /// Refuses an interface on which another program is present, before anything is made.
     pub fn refuse_other(pins: &PinDir, interfaces: &[Interface]) -> Result<(), DataplaneError> {
         for interface in interfaces {
-            let former = attachment::holds(&pins.path(FORMER), interface.present)?;
-            if interface.present.is_some() && !former && !interface.is_held(pins)? {
+            if interface.present.is_some() && !interface.is_held(pins)? {
                 return Err(attachment::other(&interface.name, interface.present));
             }
         }
@@ -58,7 +52,6 @@ impl EdgePlane {
         interfaces: &[Interface],
         native: bool,
     ) -> Result<Vec<Attached>, DataplaneError> {
-        name_former(&self.pins, interfaces)?;
         self.programs.hold(&self.pins)?;
         let mut held = Vec::new();
         for interface in interfaces {
@@ -167,18 +160,6 @@ impl EdgePlane {
 /// The pins of links.
 fn links(pins: &PinDir) -> Result<BTreeSet<String>, DataplaneError> {
     let mut links = pins.files()?;
-    links.retain(|name| name == FORMER || name.starts_with(LINK));
+    links.retain(|name| name.starts_with(LINK));
     Ok(links)
-}
-
-/// Gives the link of a daemon that had one interface the name that it would have today.
-fn name_former(pins: &PinDir, interfaces: &[Interface]) -> Result<(), DataplaneError> {
-    for interface in interfaces {
-        let (from, to) = (pins.path(FORMER), pins.path(&interface.pin()));
-        if attachment::holds(&from, interface.present)? && !to.exists() {
-            return fs::rename(&from, &to)
-                .map_err(|source| DataplaneError::Pin { path: to, source });
-        }
-    }
-    Ok(())
 }

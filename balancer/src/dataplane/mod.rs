@@ -5,7 +5,6 @@
 mod adoption;
 mod agent;
 mod attachment;
-mod buffers;
 mod classifier;
 mod counters;
 mod directory;

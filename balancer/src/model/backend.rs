@@ -1,6 +1,6 @@
 //! A backend: what receives packets.
 
-use std::{fmt, net::IpAddr};
+use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
@@ -65,8 +65,11 @@ pub enum AdminState {
 }
 
 /// What a backend is to the data plane: the operator's wish and its health together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, strum::Display,
+)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum BackendState {
     /// Takes new flows.
     Active,
@@ -74,16 +77,6 @@ pub enum BackendState {
     Draining,
     /// Takes none: its health checks fail, or none has passed yet.
     Down,
-}
-
-impl fmt::Display for BackendState {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Active => "active",
-            Self::Draining => "draining",
-            Self::Down => "down",
-        })
-    }
 }
 
 /// A backend's number in the data plane, 1 to 32,767; 0 means "no owner".

@@ -1,14 +1,25 @@
 //! A backend's health: what a row of probes says about it.
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 
 use super::Check;
 
 /// Whether a backend answers its checks.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Serialize,
+    Deserialize,
+    strum::Display,
+)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum Health {
     /// No probe has ended yet.
     #[default]
@@ -17,16 +28,6 @@ pub enum Health {
     Up,
     /// Its checks fail.
     Down,
-}
-
-impl fmt::Display for Health {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Unknown => "unknown",
-            Self::Up => "up",
-            Self::Down => "down",
-        })
-    }
 }
 
 /// The rise and fall of one backend: its health, and how many probes in a row have spoken against it.

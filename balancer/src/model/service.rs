@@ -109,8 +109,11 @@ impl fmt::Display for ServiceKey {
 }
 
 /// The protocols that services have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, strum::Display,
+)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum Protocol {
     /// TCP, IP protocol 6.
     Tcp,
@@ -128,18 +131,10 @@ impl Protocol {
     }
 }
 
-impl fmt::Display for Protocol {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Tcp => "tcp",
-            Self::Udp => "udp",
-        })
-    }
-}
-
 /// How packets travel to backends.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, strum::Display)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum Encapsulation {
     /// Generic UDP encapsulation, variant 0, UDP port 6080, over the backend's address family.
     #[default]
@@ -164,20 +159,10 @@ impl Encapsulation {
     }
 }
 
-impl fmt::Display for Encapsulation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Gue => "gue",
-            Self::Ipip => "ipip",
-            Self::Ip6ip6 => "ip6ip6",
-            Self::Ip4in6 => "ip4in6",
-        })
-    }
-}
-
 /// Which of a packet's fields choose its slot.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, strum::Display)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum HashPolicy {
     /// Addresses, ports and protocol: each connection by itself.
     #[default]
@@ -189,15 +174,6 @@ pub enum HashPolicy {
 impl HashPolicy {
     fn is_default(&self) -> bool {
         *self == Self::default()
-    }
-}
-
-impl fmt::Display for HashPolicy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Flow => "flow",
-            Self::Source => "source",
-        })
     }
 }
 

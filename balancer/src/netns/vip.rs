@@ -13,7 +13,7 @@ use super::{NetnsError, block_on_netns};
 /// Linux gives `lo` this number in every network namespace.
 const LOOPBACK: u32 = 1;
 
-/// Marks the addresses that we put there (`IFA_PROTO`; Linux keeps it from 5.18 on): a number that nobody else claims.
+/// Marks the addresses that we put there (`IFA_PROTO`): a number that nobody else claims.
 const OURS: AddressProtocol = AddressProtocol::Other(0xb1);
 
 /// Takes those of the VIPs off `lo` of the namespace at `path` that [`add_vips`] put there; others stay.

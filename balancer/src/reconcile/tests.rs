@@ -335,8 +335,6 @@ fn is_whole(plan: &Plan) -> bool {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
-
     #[test]
     fn no_step_leaves_a_service_without_its_table_or_a_table_without_a_backend(
         from in any_plan(), to in any_plan()

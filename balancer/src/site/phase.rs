@@ -1,15 +1,16 @@
 //! How far instances and workloads are.
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 
 use super::{Edge, Instance, Life, Wanted, World, services};
 use crate::workload::Label;
 
 /// How far an instance is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, strum::Display,
+)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum Phase {
     /// Launched, and not ready yet, or not known to every edge yet.
     Starting,
@@ -21,18 +22,6 @@ pub enum Phase {
     Draining,
     /// It is being removed.
     Stopping,
-}
-
-impl fmt::Display for Phase {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Starting => "starting",
-            Self::Serving => "serving",
-            Self::Failed => "failed",
-            Self::Draining => "draining",
-            Self::Stopping => "stopping",
-        })
-    }
 }
 
 /// How far an instance is.

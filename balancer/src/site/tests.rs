@@ -260,8 +260,6 @@ fn happening() -> impl Strategy<Value = Happening> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(96))]
-
     /// Removal before its time is caught by `Outside` itself.
     #[test]
     fn whatever_happens_it_gets_there_and_nobody_is_cut_off(

@@ -42,8 +42,6 @@ fn after(deeds: &[Deed]) -> Table {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(96))]
-
     #[test]
     fn every_slot_has_an_owner_with_a_weight_when_there_is_one(
         deeds in deeds(), weights in weights()

@@ -109,7 +109,7 @@ fn a_kernel_that_is_too_old_is_refused() -> Result<()> {
     let reply = bench.refused_as(&["setarch", "--uname-2.6"], &bench.config(GOOD, "")?)?;
     let words = [
         "kernel 2.6.",
-        "is too old: Balancer needs Linux 5.15 or later",
+        "is too old: Balancer needs Linux 6.1 or later",
     ];
     assert_said(&reply, 10, &words);
     Ok(())

@@ -8,7 +8,7 @@ use testbed::{
     Agent, Edge, EdgeOptions, Load, Protocol, Topology, World, assert_native_xdp, lbd, wait_for,
 };
 
-use crate::{FEWEST, NAMES, site, workload};
+use crate::{NAMES, site, workload};
 
 #[test]
 fn an_interface_that_was_made_anew_gets_the_program_again() -> Result<()> {
@@ -37,7 +37,7 @@ fn an_interface_that_was_made_anew_gets_the_program_again() -> Result<()> {
             Ok(())
         },
     )?;
-    site.answered(300)?.ensure_balanced(&NAMES, FEWEST)?;
+    site.balanced(&NAMES)?;
     let status = wait_for("the daemon to say so", Duration::from_secs(10), || {
         let status = site.edge.status()?;
         ensure!(
@@ -94,9 +94,9 @@ fn generic_mode_is_had_only_by_asking_for_it_and_status_says_so_loudly() -> Resu
     edge.start_again(&world)?;
     assert_native_xdp(&topology.edge, "eth0")?;
     ensure!(edge.status()?.xdp_mode == "native");
-    let load = Load::send(&topology.client, workload.target, Protocol::Tcp, 500, 300)?;
+    let load = Load::send(&topology.client, workload.target, Protocol::Tcp, 500, 600)?;
     ensure!(load.failed() == 0, "{:?}", load.failures());
-    load.ensure_balanced(&NAMES, FEWEST)
+    load.ensure_balanced(&NAMES, 140)
 }
 
 #[test]

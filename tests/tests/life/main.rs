@@ -14,9 +14,6 @@ use testbed::{Protocol, Site, Topology, Workload, World};
 
 const NAMES: [&str; 3] = ["one", "two", "three"];
 
-/// Of 300 requests each of three instances gets at least this many.
-const FEWEST: usize = 70;
-
 /// The three instances with a TCP service on an IPv4 VIP, all of them up.
 fn site(world: &World) -> Result<Site<'_>> {
     Site::start(world, &NAMES, workload())

@@ -3,7 +3,7 @@
 use anyhow::{Result, ensure};
 use testbed::{World, ask_from_ports};
 
-use crate::{FEWEST, NAMES, backend, site, slots};
+use crate::{NAMES, backend, site, slots};
 
 #[test]
 fn a_fourth_instance_comes_in_and_drains_out_again() -> Result<()> {
@@ -18,12 +18,10 @@ fn a_fourth_instance_comes_in_and_drains_out_again() -> Result<()> {
 
     site.edge.lbctl_ok(&["backends", "add", "web", &text])?;
     site.wait_until_up(address)?;
-    site.answered(400)?
-        .ensure_balanced(&["one", "two", "three", "four"], FEWEST)?;
+    site.balanced(&["one", "two", "three", "four"])?;
     let again = site.edge.lbctl(&["backends", "add", "web", &text])?;
     assert_eq!(again.code, 5, "{again:?}");
-    site.answered(400)?
-        .ensure_balanced(&["one", "two", "three", "four"], FEWEST)?;
+    site.balanced(&["one", "two", "three", "four"])?;
 
     site.edge.lbctl_ok(&["backends", "remove", "web", &text])?;
     let draining = backend(&site, address)?;
@@ -31,13 +29,13 @@ fn a_fourth_instance_comes_in_and_drains_out_again() -> Result<()> {
         draining.state.to_string() == "draining" && draining.slots == 0,
         "{draining:?}"
     );
-    site.answered(300)?.ensure_balanced(&NAMES, FEWEST)?;
+    site.balanced(&NAMES)?;
     let gone = site
         .edge
         .lbctl(&["backends", "remove", "web", &text, "--wait", "30"])?;
     ensure!(gone.code == 0 || gone.code == 4, "{gone:?}");
     ensure!(backend(&site, address).is_err(), "it is still there");
-    site.answered(300)?.ensure_balanced(&NAMES, FEWEST)?;
+    site.balanced(&NAMES)?;
     assert_eq!(slots(&site)?, before);
     let missing = site.edge.lbctl(&["backends", "remove", "web", &text])?;
     assert_eq!(missing.code, 4, "{missing:?}");

@@ -5,7 +5,7 @@ use std::fs;
 use anyhow::{Result, ensure};
 use testbed::{Site, World, assert_native_xdp};
 
-use crate::{FEWEST, NAMES, backend, site};
+use crate::{NAMES, backend, site};
 
 /// An address of no instance, for changes that only the state has to remember.
 const NOBODY: &str = "10.1.0.99";
@@ -63,7 +63,7 @@ fn changes_by_lbctl_survive_a_restart() -> Result<()> {
             .collect()
     };
     assert_eq!(names(&site.edge.services()?), names(&services_before));
-    site.answered(400)?.ensure_balanced(&NAMES, FEWEST)
+    site.balanced(&NAMES)
 }
 
 #[test]
@@ -86,7 +86,7 @@ fn an_emptied_state_directory_starts_from_the_file() -> Result<()> {
     // Nothing was known of anybody's health.
     ensure!(load.failed() == 0, "{:?}", load.failures());
     assert_eq!(weights(&site)?, declared);
-    site.answered(300)?.ensure_balanced(&NAMES, FEWEST)
+    site.balanced(&NAMES)
 }
 
 #[test]
@@ -108,7 +108,7 @@ fn services_changed_in_the_file_are_applied_at_the_restart() -> Result<()> {
     if let Ok(nobody) = backend(&site, NOBODY.parse()?) {
         ensure!(nobody.state.to_string() == "draining", "{nobody:?}");
     }
-    site.answered(500)?.ensure_balanced(&NAMES, FEWEST)
+    site.balanced(&NAMES)
 }
 
 #[test]
@@ -127,5 +127,5 @@ fn a_file_with_other_settings_and_the_same_services_leaves_changes_by_lbctl_alon
         Ok(())
     })?;
     assert_eq!(weights(&site)?, before);
-    site.answered(300)?.ensure_balanced(&NAMES, FEWEST)
+    site.balanced(&NAMES)
 }

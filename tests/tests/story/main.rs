@@ -6,5 +6,5 @@ mod told;
 
 use std::sync::RwLock;
 
-/// The story compares the whole machine before and after: nothing else happens meanwhile.
+/// The story takes its time, and its figures are of a machine that does nothing else: nothing happens meanwhile.
 static MACHINE: RwLock<()> = RwLock::new(());

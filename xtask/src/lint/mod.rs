@@ -31,9 +31,8 @@ impl fmt::Display for Breach {
     }
 }
 
-/// Names every breach, then fails if there was one.
-pub(crate) fn run() -> Result<()> {
-    let root = workspace::root();
+/// The source files of the workspace, in the order of their names.
+pub(crate) fn files() -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for package in [
         "balancer",
@@ -42,9 +41,16 @@ pub(crate) fn run() -> Result<()> {
         "tests",
         "xtask",
     ] {
-        collect(&root.join(package), &mut files)?;
+        collect(&workspace::root().join(package), &mut files)?;
     }
     files.sort();
+    Ok(files)
+}
+
+/// Names every breach, then fails if there was one.
+pub(crate) fn run() -> Result<()> {
+    let root = workspace::root();
+    let files = files()?;
     let mut breaches = Vec::new();
     let mut sources = BTreeMap::new();
     for file in &files {

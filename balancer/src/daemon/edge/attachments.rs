@@ -238,7 +238,7 @@ impl Attachment {
     async fn look_at_tags(&mut self, view: &InterfaceView, all: &Interfaces) {
         let taking = match nexthop::taking_tags_off(view, all).await {
             Ok(taking) => taking,
-            // The interface has just gone, or the kernel cannot tell (before 5.6).
+            // The interface has just gone.
             Err(error) => return debug!("{}: {error}", self.interface),
         };
         for name in &taking {

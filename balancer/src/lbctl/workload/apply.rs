@@ -10,7 +10,7 @@ use std::{
 use clap::Args;
 use tokio::time::sleep;
 
-use super::{files::Files, plan, record::RecordFile, sites::Sites};
+use super::{context::tar_of, files::Files, plan, record::RecordFile, sites::Sites};
 use crate::{
     api::client::ClientError,
     lbctl::{Desk, failure::Failure},
@@ -115,7 +115,7 @@ impl Apply {
             return Ok(());
         };
         let context = match self.files.image_context() {
-            Some(directory) => Some(tar_of(&directory).await?),
+            Some(directory) => Some(tar_of(&directory)?),
             None => None,
         };
         for city in declared.workload.cities() {
@@ -174,33 +174,6 @@ fn vips(workload: &WorkloadPlan) -> Vec<IpAddr> {
     match &workload.vips {
         Vips::Kept(vips) | Vips::Chosen(vips) => vips.clone(),
         Vips::None | Vips::Released(_) => Vec::new(),
-    }
-}
-
-/// A tar of a directory, as engines take contexts.
-async fn tar_of(directory: &std::path::Path) -> Result<Vec<u8>, Failure> {
-    let tar = tokio::process::Command::new("tar")
-        .arg("--directory")
-        .arg(directory)
-        // What describes the deployment, and may hold secrets, is no part of an image.
-        .args([
-            "--create",
-            "--exclude=./balancer.state.json*",
-            "--exclude=./.balancer.state.lock",
-            "--exclude=*.tf",
-            "--exclude=*.tfvars",
-            "--exclude=./.git",
-            ".",
-        ])
-        .output()
-        .await?;
-    match tar.status.success() {
-        true => Ok(tar.stdout),
-        false => Err(Failure::Workload(format!(
-            "{} was not packed for its image: {}",
-            directory.display(),
-            String::from_utf8_lossy(&tar.stderr).trim()
-        ))),
     }
 }
 

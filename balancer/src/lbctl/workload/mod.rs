@@ -1,6 +1,7 @@
 //! `lbctl workload`.
 
 mod apply;
+mod context;
 mod destroy;
 mod files;
 mod logs;

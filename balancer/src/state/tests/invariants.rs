@@ -45,8 +45,6 @@ fn changes() -> impl Strategy<Value = Vec<(Change, u64)>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(96))]
-
     #[test]
     fn ids_tables_and_drains_fit_the_declared_backends(changes in changes()) {
         let (mut state, mut now) = (State::new(7), NOW);

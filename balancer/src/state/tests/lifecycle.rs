@@ -288,8 +288,6 @@ fn two_tellings() -> impl Strategy<Value = (Vec<Event>, Vec<Event>)> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(256))]
-
     #[test]
     fn events_in_any_order_and_repeated_give_the_same_backends((one, other) in two_tellings()) {
         let tell = |events: &[Event]| {

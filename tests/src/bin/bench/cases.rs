@@ -9,7 +9,7 @@ use crate::frame;
 pub(crate) enum Place {
     /// `bench/edge.toml`.
     Edge,
-    /// `bench/many.toml`.
+    /// What [`crate::many`] makes.
     Many,
     /// `bench/agent.toml`.
     Agent,

@@ -9,7 +9,6 @@ mod frame;
 mod kernel;
 mod live;
 mod loaded;
-#[cfg(test)]
 mod many;
 mod measure;
 mod plot;

@@ -16,6 +16,7 @@ use testbed::{Agent, Edge, EdgeOptions, Namespace, World, wait_for};
 use crate::cases::{Case, Place};
 use crate::frame;
 use crate::loaded::Loaded;
+use crate::many;
 use crate::reference::{EdgeTables, Reference, Serving, Way};
 
 /// The other end of the interface that the program is on.
@@ -58,14 +59,18 @@ impl Site {
     /// Starts it, and stops the daemon again: the program goes on without it, and the machine is quieter.
     pub(crate) fn start(world: &World, place: Place, directory: &Path) -> Result<Site> {
         match place {
-            Place::Edge => Site::edge(world, "edge", &directory.join("edge.toml"), &BACKENDS),
-            Place::Many => Site::edge(world, "many", &directory.join("many.toml"), &[]),
+            Place::Edge => Site::edge(
+                world,
+                "edge",
+                read(&directory.join("edge.toml"))?,
+                &BACKENDS,
+            ),
+            Place::Many => Site::edge(world, "many", many::configuration(), &[]),
             Place::Agent => Site::agent(world, &directory.join("agent.toml")),
         }
     }
 
-    fn edge(world: &World, name: &str, file: &Path, replaced: &[&str]) -> Result<Site> {
-        let services = read(file)?;
+    fn edge(world: &World, name: &str, services: String, replaced: &[&str]) -> Result<Site> {
         let (namespace, wire) = host(world, name, EDGE)?;
         let ingress = index(&namespace, "eth0")?;
         let options = EdgeOptions {

@@ -38,7 +38,7 @@ pub(crate) fn record_directory(directory: &Path) -> Result<()> {
     write_down(&format!("directory {}", directory.display()))
 }
 
-/// Two demos at once would confuse their traces.
+/// There is one record of what is kept.
 pub(crate) fn refuse_second() -> Result<()> {
     if record().exists() {
         bail!("an earlier demo is kept up: run `cargo xtask clean` first");
