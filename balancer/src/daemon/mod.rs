@@ -3,13 +3,11 @@
 pub mod agent;
 mod announcer;
 mod attachment;
-mod attendant;
 pub mod edge;
 mod failure;
 pub mod guard;
 mod keeper;
 mod operations;
-mod roster;
 pub mod site;
 mod snapshot;
 

@@ -6,7 +6,7 @@ use futures::future::join_all;
 use tokio::sync::mpsc;
 
 use super::{
-    keeper::Keeper,
+    controller::Controller,
     scaling::{Measured, TargetKey},
 };
 use crate::{
@@ -17,7 +17,7 @@ use crate::{
 /// How much CPU time each instance has used, in nanoseconds, and when; `None` if it was not to be had.
 pub(super) type CpuTimes = BTreeMap<String, Option<(Instant, u64)>>;
 
-impl Keeper {
+impl Controller {
     /// The targets that follow their load.
     fn scaled_targets(&self) -> Vec<(Label, Target)> {
         let workloads = self.memory.workloads.iter();

@@ -1,15 +1,15 @@
 //! `lbd site`: runs a city's instances, and keeps its edges told of them.
 
-mod deeds;
+mod actions;
+mod controller;
 mod dropins;
 mod edges;
-mod keeper;
 mod measuring;
 mod probes;
 mod requests;
 mod scaling;
+mod tasks;
 mod view;
-mod work;
 
 use std::{
     collections::BTreeMap,
@@ -25,12 +25,12 @@ use tokio::sync::{mpsc, watch};
 use tracing::{info, warn};
 
 use self::{
+    controller::Controller,
     dropins::DropIns,
     edges::{EdgeLink, Speaker},
-    keeper::Keeper,
     probes::Probes,
     scaling::Scaling,
-    work::Work,
+    tasks::Tasks,
 };
 use super::{
     Failure,
@@ -79,8 +79,8 @@ pub async fn run(options: &Options) -> Result<(), Failure> {
         edges.insert(edge.name.clone(), EdgeLink::start(client));
     }
     let (probes, reports) = Probes::start();
-    let keeper = Keeper {
-        work: Work::new(
+    let controller = Controller {
+        tasks: Tasks::new(
             Arc::clone(&runtime),
             Speaker {
                 city: options.city.clone(),
@@ -109,11 +109,11 @@ pub async fn run(options: &Options) -> Result<(), Failure> {
     info!(
         "running the instances of {} ({}); lbctl: {}",
         options.city,
-        keeper.runtime.kind(),
+        controller.runtime.kind(),
         site.api
     );
     let _ = sd_notify::notify(&[NotifyState::Ready]);
-    keeper.run(commands, reports, terminated()?).await;
+    controller.run(commands, reports, terminated()?).await;
     let _ = sd_notify::notify(&[NotifyState::Stopping]);
     drop(stop);
     if let Ok(Err(error)) = serving.await {

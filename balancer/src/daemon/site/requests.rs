@@ -6,7 +6,7 @@ use futures::StreamExt;
 use tokio::sync::mpsc;
 use tracing::info;
 
-use super::keeper::Keeper;
+use super::controller::Controller;
 use crate::{
     site::{Declared, Wanted, services},
     site_api::{
@@ -19,7 +19,7 @@ use crate::{
 /// Lines that a slow reader has not taken yet.
 const WAITING: usize = 256;
 
-impl Keeper {
+impl Controller {
     /// Answers, or has it answered.
     pub(super) fn command(&mut self, command: SiteCommand) {
         // A reply that nobody waits for any more is not missed.

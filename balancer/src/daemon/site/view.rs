@@ -1,6 +1,6 @@
 //! What a site shows of itself.
 
-use super::keeper::Keeper;
+use super::controller::Controller;
 use crate::{
     runtime::Observed,
     site::{self, Instance, Phase, Wanted, World},
@@ -11,7 +11,7 @@ use crate::{
 /// Why one that runs is restarted.
 pub(super) const NOT_ALIVE: &str = "its liveness probe fails";
 
-impl Keeper {
+impl Controller {
     /// Everything that the daemon shows, taken now.
     pub(super) fn view(&self) -> SiteView {
         let workloads = self.with_world(|world| {
@@ -63,7 +63,7 @@ impl Keeper {
     fn instance(&self, world: &World<'_>, instance: &Instance) -> InstanceView {
         let seen = self.observed.iter().find(|seen| seen.name == instance.name);
         let phase = match site::phase(world, instance) {
-            Phase::Draining if self.work.is_busy(&instance.name) => Phase::Stopping,
+            Phase::Draining if self.tasks.is_busy(&instance.name) => Phase::Stopping,
             phase => phase,
         };
         InstanceView {

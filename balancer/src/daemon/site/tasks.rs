@@ -1,4 +1,4 @@
-//! What takes time is done beside the keeper: one thing at a time for each instance and for each edge.
+//! What takes time is done beside the control loop: one thing at a time for each instance and for each edge.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// What is being done.
-pub(super) struct Work {
+pub(super) struct Tasks {
     runtime: Arc<dyn Runtime>,
     speaker: Speaker,
     tasks: JoinSet<Done>,
@@ -29,7 +29,7 @@ pub(super) struct Done {
     pub(super) outcomes: Vec<(Action, Result<(), String>)>,
 }
 
-impl Work {
+impl Tasks {
     pub(super) fn new(runtime: Arc<dyn Runtime>, speaker: Speaker) -> Self {
         Self {
             runtime,

@@ -8,9 +8,9 @@ use std::{
 use tracing::{error, info, warn};
 
 use super::{
-    keeper::{DIGEST, Keeper, SLUG, TARGET},
+    controller::{Controller, DIGEST, SLUG, TARGET},
+    tasks::Done,
     view::NOT_ALIVE,
-    work::Done,
 };
 use crate::{
     runtime::InstanceSpec,
@@ -20,7 +20,7 @@ use crate::{
 /// How long what failed is left alone.
 const PAUSE: Duration = Duration::from_secs(3);
 
-impl Keeper {
+impl Controller {
     /// Has everything done that can be done now.
     pub(super) fn act(&mut self) {
         let actions = self.with_world(site::plan);
@@ -61,7 +61,7 @@ impl Keeper {
             if let Some(link) = self.edges.get_mut(&edge) {
                 link.was_told();
                 let client = link.client();
-                self.work.tell(edge, client, actions);
+                self.tasks.tell(edge, client, actions);
             }
         }
     }
@@ -71,7 +71,7 @@ impl Keeper {
             .problems
             .get(&name)
             .is_some_and(|(_, until)| Instant::now() < *until);
-        if self.work.is_busy(&name) || paused {
+        if self.tasks.is_busy(&name) || paused {
             return;
         }
         match &action {
@@ -90,18 +90,18 @@ impl Keeper {
                     containers: wanted.workload.containers.clone(),
                 };
                 info!("{name} is launched");
-                self.work.launch(action, spec);
+                self.tasks.launch(action, spec);
             }
             Action::Restart(_) => {
                 let seen = self.observed.iter().find(|seen| seen.name == name);
                 let ended = seen.and_then(|seen| seen.state.end());
                 let why = ended.unwrap_or_else(|| NOT_ALIVE.to_owned());
                 warn!("{name} is restarted: {why}");
-                self.work.restart(action, name);
+                self.tasks.restart(action, name);
             }
             Action::Remove(_) => {
                 info!("{name} is removed");
-                self.work.remove(action, name.clone());
+                self.tasks.remove(action, name.clone());
                 // The agent takes its programs off while the instance has its grace.
                 if let Err(error) = self.dropins.remove(&name) {
                     self.warn(

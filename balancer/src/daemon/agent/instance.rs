@@ -14,9 +14,9 @@ use tokio::{
 };
 use tracing::{info, warn};
 
-use super::{Failure, snapshot::reason_count};
 use crate::{
     config::{AgentConfig, Instance, XdpMode},
+    daemon::{Failure, snapshot::reason_count},
     dataplane::{AgentPlane, AgentSettings, Attached, PinDir, Present},
     metrics::agent::InstanceCounts,
     netns::{self, Identity},
@@ -30,7 +30,7 @@ const TICK: Duration = Duration::from_secs(1);
 pub(super) type Question = oneshot::Sender<Option<InstanceCounts>>;
 
 /// Looks after one instance.
-pub(super) struct Attendant {
+pub(super) struct InstanceTask {
     pub(super) config: AgentConfig,
     pub(super) instance: Instance,
     pub(super) pins: PinDir,
@@ -42,7 +42,7 @@ pub(super) struct Attendant {
     pub(super) trouble: Option<String>,
 }
 
-impl Attendant {
+impl InstanceTask {
     /// `looked` hears of the first look, whether or not the instance is there, and of the rights that it lacked.
     pub(super) async fn run(
         mut self,

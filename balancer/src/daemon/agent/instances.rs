@@ -19,20 +19,18 @@ use tokio::{
 };
 use tracing::{info, warn};
 
-use super::{
-    Failure,
-    attendant::{Attendant, Question},
-};
+use super::instance::{InstanceTask, Question};
 use crate::{
     api::{agent::SocketQuestion, views::SocketView},
     config::{AgentConfig, Instance},
+    daemon::Failure,
     dataplane::{AgentPlane, PinDir},
     metrics::agent::Scrape,
     netns::{self, NetnsError},
 };
 
 /// Everybody who is attended.
-pub(super) struct Roster {
+pub(super) struct Instances {
     config: AgentConfig,
     pins: PinDir,
     attended: BTreeMap<String, Attended>,
@@ -54,7 +52,7 @@ struct Attended {
     task: JoinHandle<()>,
 }
 
-impl Roster {
+impl Instances {
     pub(super) fn new(config: AgentConfig, pins: PinDir) -> Self {
         Self {
             config,
@@ -124,15 +122,15 @@ impl Roster {
         }
     }
 
-    /// Asks every attendant.
+    /// Asks every instance's task.
     pub(super) fn scrape(&self, scrape: Scrape) {
         let attended = self.attended.values();
-        let attendants: Vec<_> = attended.map(|each| each.questions.clone()).collect();
+        let tasks: Vec<_> = attended.map(|each| each.questions.clone()).collect();
         tokio::spawn(async move {
             let mut counts = Vec::new();
-            for attendant in attendants {
+            for task in tasks {
                 let (question, answer) = oneshot::channel();
-                if attendant.send(question).await.is_ok()
+                if task.send(question).await.is_ok()
                     && let Ok(Some(of_instance)) = answer.await
                 {
                     counts.push(of_instance);
@@ -185,7 +183,7 @@ impl Roster {
         let (looked, first_look) = oneshot::channel();
         let (questions, asked) = mpsc::channel(1);
         let (stop, stopped) = watch::channel(());
-        let attendant = Attendant {
+        let task = InstanceTask {
             pins: self.pins.within(&instance.name),
             instance: instance.clone(),
             config: self.config.clone(),
@@ -193,11 +191,11 @@ impl Roster {
             attached: Arc::default(),
             trouble: None,
         };
-        let attached = Arc::clone(&attendant.attached);
+        let attached = Arc::clone(&task.attached);
         self.first_looks.retain_mut(|look| look.try_recv().is_err());
         self.first_looks.push(first_look);
         let attended = Attended {
-            task: tokio::spawn(attendant.run(looked, asked, stopped)),
+            task: tokio::spawn(task.run(looked, asked, stopped)),
             instance: instance.clone(),
             questions,
             attached,

@@ -19,8 +19,8 @@ use super::{
     edges::EdgeLink,
     probes::{Probed, Probes},
     scaling::Scaling,
+    tasks::Tasks,
     view::is_of,
-    work::Work,
 };
 use crate::{
     api::{client::Client, views::SocketQuery},
@@ -45,7 +45,7 @@ pub(super) const TARGET: &str = "target";
 pub(super) const DIGEST: &str = "digest";
 
 /// The owner of a site's memory.
-pub(super) struct Keeper {
+pub(super) struct Controller {
     pub(super) city: City,
     pub(super) runtime: Arc<dyn Runtime>,
     pub(super) store: Store<Memory>,
@@ -55,7 +55,7 @@ pub(super) struct Keeper {
     pub(super) dropins: DropIns,
     pub(super) probes: Probes,
     pub(super) scaling: Scaling,
-    pub(super) work: Work,
+    pub(super) tasks: Tasks,
     /// What the runtime last showed.
     pub(super) observed: Vec<Observed>,
     /// The instances that the agent attends.
@@ -66,7 +66,7 @@ pub(super) struct Keeper {
     pub(super) warnings: BTreeMap<String, String>,
 }
 
-impl Keeper {
+impl Controller {
     /// Runs until `shutdown` is ready.
     pub(super) async fn run(
         mut self,
@@ -89,7 +89,7 @@ impl Keeper {
                     None => return,
                 },
                 Some(report) = reports.recv() => self.probes.hear(report),
-                done = self.work.done() => self.take_in(done),
+                done = self.tasks.done() => self.take_in(done),
                 // Nobody is counted before everybody was seen.
                 _ = measure.tick(), if seen => self.measure(measured_in.clone()),
                 Some(used) = measured.recv() => self.scale(&used),
@@ -145,13 +145,13 @@ impl Keeper {
     /// A daemon that ended between a removal and its note has this left.
     fn forget_who_is_gone(&mut self) {
         let before = self.memory.leaving.len();
-        let (observed, work) = (&self.observed, &self.work);
+        let (observed, tasks) = (&self.observed, &self.tasks);
         self.memory.leaving.retain(|name, _| {
-            work.is_busy(name) || observed.iter().any(|instance| &instance.name == name)
+            tasks.is_busy(name) || observed.iter().any(|instance| &instance.name == name)
         });
         let gone = self.memory.leaving.len() != before;
         self.problems.retain(|name, _| {
-            work.is_busy(name)
+            tasks.is_busy(name)
                 || observed.iter().any(|instance| &instance.name == name)
                 || self
                     .memory
@@ -179,7 +179,7 @@ impl Keeper {
             };
             // One that is being removed is left by the agent first.
             let going = self.memory.leaving.contains_key(&instance.name)
-                && self.work.is_busy(&instance.name);
+                && self.tasks.is_busy(&instance.name);
             if wanted.vips.is_empty() || going {
                 continue;
             }
@@ -309,7 +309,7 @@ impl Keeper {
 
     fn edge_states(&self) -> BTreeMap<String, Edge> {
         let state = |(name, link): (&String, &EdgeLink)| {
-            let state = match self.work.is_busy(name) {
+            let state = match self.tasks.is_busy(name) {
                 true => Edge::Pending,
                 false => link.edge(),
             };
