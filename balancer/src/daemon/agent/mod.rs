@@ -1,5 +1,6 @@
 //! `lbd agent`: keeps the programs of each instance on a host attached.
 
+mod files;
 mod instance;
 mod instances;
 
@@ -25,7 +26,7 @@ use crate::{
 };
 
 /// How often the declared instances are compared with the attended ones.
-const TICK: Duration = Duration::from_secs(1);
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Runs until SIGTERM or SIGINT. The instances' programs go on when it returns.
 pub async fn run(file: &Path) -> Result<(), Failure> {
@@ -68,7 +69,7 @@ pub async fn run(file: &Path) -> Result<(), Failure> {
     }
     info!("attending {} instances", instances.len());
     let _ = sd_notify::notify(&[NotifyState::Ready]);
-    let mut tick = tokio::time::interval(TICK);
+    let mut tick = tokio::time::interval(LOOK_INTERVAL);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let terminated = terminated()?;
     tokio::pin!(terminated);

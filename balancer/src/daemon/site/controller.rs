@@ -1,72 +1,87 @@
-//! The one task that owns what a site remembers: it looks, plans, and has things done.
+//! The control loop of a site: it looks, plans, and has done what is missing.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    net::IpAddr,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use tokio::{
     sync::mpsc,
-    task::block_in_place,
-    time::{MissedTickBehavior, interval},
+    time::{Interval, MissedTickBehavior, interval},
 };
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::{
-    dropins::DropIns,
-    edges::EdgeLink,
+    agent::{Agent, Declaration},
+    autoscaling::{Autoscaling, scaled_instances},
+    cpu::{CpuMeter, CpuTimes},
+    edges::Edges,
+    instances::{Instances, spec},
+    output,
     probes::{Probed, Probes},
-    scaling::Scaling,
-    tasks::Tasks,
-    view::is_of,
+    problems::Problems,
+    state::SiteState,
+    tasks::{Finished, Tasks},
+    view::{NOT_ALIVE, Shown},
+    workloads,
 };
 use crate::{
-    api::{client::Client, views::SocketQuery},
     daemon::keeper::unix_ms,
     health::Report,
-    runtime::{Observed, Runtime, State},
-    site::{Edge, Instance, Life, Memory, World, services},
-    site_api::command::SiteCommand,
-    store::Store,
+    runtime::{Runtime, State},
+    site::{
+        self, Action, EdgeAction, Instance, InstanceAction, Life, StateChange, World, services,
+    },
+    site_api::{
+        command::{SiteCommand, SiteRefusal},
+        views::SiteView,
+    },
     workload::{City, Label},
 };
 
 /// How often everything is looked at.
-const TICK: Duration = Duration::from_millis(300);
+const LOOK_INTERVAL: Duration = Duration::from_millis(300);
 
 /// How often CPU time is measured.
-const MEASURE: Duration = Duration::from_secs(2);
+const MEASURE_INTERVAL: Duration = Duration::from_secs(2);
 
-/// Labels of instances.
-pub(super) const SLUG: &str = "workload";
-pub(super) const TARGET: &str = "target";
-pub(super) const DIGEST: &str = "digest";
-
-/// The owner of a site's memory.
+/// The owners of what a site knows and does, each of its own part.
 pub(super) struct Controller {
-    pub(super) city: City,
-    pub(super) runtime: Arc<dyn Runtime>,
-    pub(super) store: Store<Memory>,
-    pub(super) memory: Memory,
-    pub(super) edges: BTreeMap<String, EdgeLink>,
-    pub(super) agent: Client,
-    pub(super) dropins: DropIns,
-    pub(super) probes: Probes,
-    pub(super) scaling: Scaling,
-    pub(super) tasks: Tasks,
-    /// What the runtime last showed.
-    pub(super) observed: Vec<Observed>,
-    /// The instances that the agent attends.
-    pub(super) attended: BTreeSet<String>,
-    /// What an instance could not be launched or restarted for, and when it is tried again.
-    pub(super) problems: BTreeMap<String, (String, Instant)>,
-    /// What goes wrong now, a sentence each.
-    pub(super) warnings: BTreeMap<String, String>,
+    city: City,
+    runtime: Arc<dyn Runtime>,
+    state: SiteState,
+    instances: Instances,
+    agent: Agent,
+    edges: Edges,
+    probes: Probes,
+    cpu: CpuMeter,
+    autoscaling: Autoscaling,
+    tasks: Tasks,
+    problems: Problems,
 }
 
 impl Controller {
+    pub(super) fn new(
+        city: City,
+        runtime: Arc<dyn Runtime>,
+        state: SiteState,
+        agent: Agent,
+        edges: Edges,
+        probes: Probes,
+        autoscaling: Autoscaling,
+    ) -> Self {
+        Self {
+            city,
+            state,
+            instances: Instances::new(Arc::clone(&runtime)),
+            agent,
+            edges,
+            probes,
+            cpu: CpuMeter::new(Arc::clone(&runtime)),
+            autoscaling,
+            tasks: Tasks::new(Arc::clone(&runtime)),
+            problems: Problems::default(),
+            runtime,
+        }
+    }
+
     /// Runs until `shutdown` is ready.
     pub(super) async fn run(
         mut self,
@@ -74,28 +89,21 @@ impl Controller {
         mut reports: mpsc::Receiver<Report>,
         shutdown: impl Future<Output = ()>,
     ) {
-        let mut tick = interval(TICK);
-        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut measure = interval(MEASURE);
-        measure.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let (measured_in, mut measured) = mpsc::channel(1);
-        let mut seen = false;
+        let (mut look, mut measure) = (every(LOOK_INTERVAL), every(MEASURE_INTERVAL));
         tokio::pin!(shutdown);
         loop {
             tokio::select! {
                 () = &mut shutdown => return,
                 command = commands.recv() => match command {
-                    Some(command) => self.command(command),
+                    Some(command) => self.answer(command),
                     None => return,
                 },
-                Some(report) = reports.recv() => self.probes.hear(report),
-                done = self.tasks.done() => self.take_in(done),
-                // Nobody is counted before everybody was seen.
-                _ = measure.tick(), if seen => self.measure(measured_in.clone()),
-                Some(used) = measured.recv() => self.scale(&used),
-                _ = tick.tick() => {
+                Some(report) = reports.recv() => self.probes.observe(report),
+                finished = self.tasks.next() => self.finish(finished),
+                _ = measure.tick(), if self.instances.are_known() => self.measure(),
+                used = self.cpu.next() => self.scale(&used),
+                _ = look.tick() => {
                     if self.look().await {
-                        seen = true;
                         self.act();
                     }
                 }
@@ -103,157 +111,177 @@ impl Controller {
         }
     }
 
-    /// Looks at everything but the edges, which are asked all the time; whether all of it was seen.
+    /// Looks at everything but the edges, which are asked all the time; false if the runtime does not answer.
     async fn look(&mut self) -> bool {
-        match self.runtime.list().await {
-            Ok(observed) => {
-                self.warnings.remove("runtime");
-                self.observed = observed;
-            }
-            Err(error) => {
-                self.warn("runtime", format!("instances are not seen: {error}"));
-                return false;
-            }
+        if !self.instances.refresh().await {
+            return false;
         }
-        for (name, link) in &self.edges {
-            let key = format!("edge {name}");
-            match link.trouble() {
-                Some(trouble) => {
-                    if !self.warnings.contains_key(&key) {
-                        warn!("{name} does not answer: {trouble}");
-                    }
-                    self.warnings
-                        .insert(key, format!("edge {name} does not answer: {trouble}"));
-                }
-                None => drop(self.warnings.remove(&key)),
-            }
-        }
-        self.forget_who_is_gone();
+        self.edges.look();
+        self.forget_the_gone();
+        self.state.flush();
         self.declare_to_agent();
-        self.ask_agent().await;
+        self.agent.refresh(self.state.memory()).await;
         self.follow_probes();
         true
     }
 
-    pub(super) fn warn(&mut self, about: &str, sentence: String) {
-        if self.warnings.get(about) != Some(&sentence) {
-            warn!("{sentence}");
-            self.warnings.insert(about.to_owned(), sentence);
+    /// Plans, and begins all that can be done now.
+    fn act(&mut self) {
+        let (actions, unwanted) =
+            self.with_world(|world| (site::plan(world), site::still_unwanted(world)));
+        let mut changes = Vec::new();
+        let mut to_edges: BTreeMap<String, Vec<EdgeAction>> = BTreeMap::new();
+        for action in actions {
+            match action {
+                Action::Remember(change) => {
+                    log(&change);
+                    changes.push(change);
+                }
+                Action::Instance(action) => self.start(action),
+                Action::Edge { edge, action } => to_edges.entry(edge).or_default().push(action),
+            }
+        }
+        self.state.record(|memory| {
+            let changed = !changes.is_empty() || memory.unwanted != unwanted;
+            changes.into_iter().for_each(|change| memory.apply(change));
+            memory.unwanted = unwanted;
+            changed
+        });
+        for (edge, actions) in to_edges {
+            self.edges.tell(edge, actions, &mut self.tasks);
         }
     }
 
-    /// A daemon that ended between a removal and its note has this left.
-    fn forget_who_is_gone(&mut self) {
-        let before = self.memory.leaving.len();
-        let (observed, tasks) = (&self.observed, &self.tasks);
-        self.memory.leaving.retain(|name, _| {
-            tasks.is_busy(name) || observed.iter().any(|instance| &instance.name == name)
-        });
-        let gone = self.memory.leaving.len() != before;
-        self.problems.retain(|name, _| {
-            tasks.is_busy(name)
-                || observed.iter().any(|instance| &instance.name == name)
-                || self
-                    .memory
-                    .workloads
-                    .values()
-                    .any(|wanted| !wanted.removing && is_of(wanted, &self.city, name))
-        });
-        if gone {
-            self.save();
+    /// Begins something with an instance, unless something is being done with it, or failed a moment ago.
+    fn start(&mut self, action: InstanceAction) {
+        let name = action.name();
+        if self.tasks.is_instance_busy(name) || self.problems.is_paused(name) {
+            return;
+        }
+        match &action {
+            InstanceAction::Launch { name, slug, target } => {
+                if let Some(wanted) = self.state.memory().workloads.get(slug) {
+                    info!("{name} is launched");
+                    let spec = spec(name, target, &wanted.workload);
+                    self.tasks.launch(action, spec);
+                }
+            }
+            InstanceAction::Restart(name) => {
+                let ended = self.instances.get(name).and_then(|seen| seen.state.end());
+                let why = ended.unwrap_or_else(|| NOT_ALIVE.to_owned());
+                warn!("{name} is restarted: {why}");
+                self.tasks.restart(action);
+            }
+            InstanceAction::Remove(name) => {
+                info!("{name} is removed");
+                // The agent takes its programs off while the instance has its grace.
+                self.agent.leave(name);
+                self.tasks.remove(action);
+            }
         }
     }
 
-    /// Has the agent attend who runs, until it is removed.
+    /// Notes what came of it.
+    fn finish(&mut self, finished: Finished) {
+        let (action, outcome) = match finished {
+            Finished::Edge { name, outcomes } => return self.edges.were_told(&name, outcomes),
+            Finished::Instance { action, outcome } => (action, outcome),
+        };
+        match outcome {
+            Err(trouble) => self.problems.note(action.name(), trouble),
+            Ok(()) => {
+                self.problems.clear(action.name());
+                if let InstanceAction::Remove(name) = &action {
+                    self.instances.forget(name);
+                    self.state
+                        .record(|memory| memory.leaving.remove(name).is_some());
+                }
+            }
+        }
+    }
+
+    /// Answers, or has it answered. A reply that nobody waits for any more is not missed.
+    fn answer(&mut self, command: SiteCommand) {
+        match command {
+            SiteCommand::PutWorkload { body, reply } => {
+                let taken = workloads::put(&mut self.state, &self.city, *body);
+                let _ = reply.send(taken);
+            }
+            SiteCommand::DeleteWorkload { slug, reply } => {
+                let _ = reply.send(workloads::delete(&mut self.state, &slug));
+            }
+            SiteCommand::Snapshot { reply } => _ = reply.send(self.view()),
+            SiteCommand::PrepareImage {
+                image,
+                context,
+                progress,
+            } => {
+                let context = context.map(|tar| tar.to_vec());
+                output::prepare_image(Arc::clone(&self.runtime), image, context, progress);
+            }
+            SiteCommand::Logs {
+                slug,
+                instance,
+                tail,
+                follow,
+                reply,
+            } => {
+                let names = self.logged_instances(&slug, instance.as_deref());
+                let lines = |names| output::logs(&self.runtime, names, tail, follow);
+                let _ = reply.send(names.map(lines));
+            }
+        }
+    }
+
+    /// A daemon that ended between a removal and its note left an instance that is none.
+    fn forget_the_gone(&mut self) {
+        let (instances, tasks) = (&self.instances, &self.tasks);
+        let is_there = |name: &str| tasks.is_instance_busy(name) || instances.has(name);
+        self.state.record(|memory| {
+            let before = memory.leaving.len();
+            memory.leaving.retain(|name, _| is_there(name));
+            memory.leaving.len() != before
+        });
+        let workloads = &self.state.memory().workloads;
+        let is_wanted = |name: &str| {
+            let mut wanted = workloads.values().filter(|wanted| !wanted.removing);
+            wanted.any(|wanted| wanted.names(&self.city, name))
+        };
+        self.problems
+            .retain(|name| is_there(name) || is_wanted(name));
+    }
+
+    /// Has the agent attend every instance with a VIP until it is being removed: the agent leaves it first.
     fn declare_to_agent(&mut self) {
-        let mut names = BTreeSet::new();
-        let mut failed = None;
-        for instance in &self.observed {
-            let Some(wanted) = instance
-                .labels
-                .get(SLUG)
-                .and_then(|slug| slug.parse::<Label>().ok())
-                .and_then(|slug| self.memory.workloads.get(&slug))
-            else {
-                continue;
-            };
-            // One that is being removed is left by the agent first.
-            let going = self.memory.leaving.contains_key(&instance.name)
-                && self.tasks.is_busy(&instance.name);
-            if wanted.vips.is_empty() || going {
-                continue;
-            }
-            names.insert(instance.name.as_str());
-            if instance.state == State::Running {
-                let put = self
-                    .dropins
-                    .put(&instance.name, &instance.netns, &wanted.vips);
-                failed = put.err().or(failed);
+        let memory = self.state.memory();
+        let mut declarations = Vec::new();
+        for (seen, wanted) in self.instances.with_workloads(memory) {
+            let name = &seen.observed.name;
+            let going = memory.leaving.contains_key(name) && self.tasks.is_instance_busy(name);
+            if !wanted.vips.is_empty() && !going {
+                let runs = seen.observed.state == State::Running;
+                declarations.push(Declaration {
+                    name,
+                    vips: &wanted.vips,
+                    netns: runs.then_some(seen.observed.netns.as_path()),
+                });
             }
         }
-        failed = self.dropins.retain(&names).err().or(failed);
-        match failed {
-            Some(error) => self.warn(
-                "agent",
-                format!("the agent is not told of instances: {error}"),
-            ),
-            None => drop(self.warnings.remove("agent")),
-        }
+        self.agent.declare(&declarations);
     }
 
-    /// Finds out whom the agent attends: until then packets would be lost.
-    async fn ask_agent(&mut self) {
-        let mut attended = BTreeSet::new();
-        let mut queries = Vec::new();
-        for wanted in self.memory.workloads.values() {
-            for vip in &wanted.vips {
-                let port = wanted.workload.ports().next();
-                queries.extend(port.map(|port| SocketQuery {
-                    vip: *vip,
-                    port: port.port,
-                    protocol: port.protocol,
-                }));
-            }
-        }
-        for query in queries {
-            match self.agent.sockets(&query).await {
-                Ok(sockets) => {
-                    self.warnings.remove("attended");
-                    attended.extend(sockets.items.into_iter().map(|view| view.instance));
-                }
-                Err(error) => {
-                    self.warn(
-                        "attended",
-                        format!("the host's agent does not answer: {error}"),
-                    );
-                    // Nobody who was attended is not so for that.
-                    attended.extend(self.attended.iter().cloned());
-                    break;
-                }
-            }
-        }
-        self.attended = attended;
-    }
-
+    /// Has every running instance probed. One of older containers is not asked what newer ones are.
     fn follow_probes(&mut self) {
         let mut probed = Vec::new();
-        for instance in &self.observed {
-            let wanted = instance
-                .labels
-                .get(SLUG)
-                .and_then(|slug| slug.parse::<Label>().ok())
-                .and_then(|slug| self.memory.workloads.get(&slug));
-            if let (Some(wanted), Some(&address), State::Running) =
-                (wanted, instance.addresses.first(), &instance.state)
+        for (seen, wanted) in self.instances.with_workloads(self.state.memory()) {
+            let observed = &seen.observed;
+            if let (State::Running, Some(&address)) = (&observed.state, observed.addresses.first())
             {
-                // An old one is not judged by what new ones are asked.
-                let is_fresh =
-                    instance.labels.get(DIGEST) == Some(&wanted.workload.instance_digest());
                 probed.push(Probed {
-                    name: &instance.name,
-                    started_unix_ms: instance.started_unix_ms,
+                    name: &observed.name,
+                    started_unix_ms: observed.started_unix_ms,
                     address,
-                    containers: match is_fresh {
+                    containers: match seen.digest == wanted.workload.instance_digest() {
                         true => &wanted.workload.containers,
                         false => &[],
                     },
@@ -263,83 +291,127 @@ impl Controller {
         self.probes.follow(&probed, unix_ms());
     }
 
-    /// Every instance, as plans and people see it.
-    pub(super) fn instances(&self) -> Vec<Instance> {
-        self.observed
-            .iter()
-            .filter_map(|seen| {
-                let slug: Label = seen.labels.get(SLUG)?.parse().ok()?;
-                let wanted = self.memory.workloads.get(&slug);
-                let started = seen.started_unix_ms;
-                let life = match seen.state {
+    /// Begins to measure what the autoscalers need.
+    fn measure(&self) {
+        let instances = self.planned_instances();
+        let names = scaled_instances(self.state.memory(), &self.city, &instances);
+        self.cpu.start(names);
+    }
+
+    /// Decides how many instances there are to be.
+    fn scale(&mut self, used: &CpuTimes) {
+        let instances = self.planned_instances();
+        let memory = self.state.memory();
+        let decided = self
+            .autoscaling
+            .decide(memory, &self.city, &instances, used);
+        self.state.record(|memory| {
+            let changed = memory.replicas != decided;
+            memory.replicas = decided;
+            changed
+        });
+    }
+
+    /// Every instance, as plans and views see it.
+    fn planned_instances(&self) -> Vec<Instance> {
+        let workloads = &self.state.memory().workloads;
+        let planned = self.instances.iter().map(|seen| {
+            let observed = &seen.observed;
+            let (name, started) = (&observed.name, observed.started_unix_ms);
+            let reached = workloads
+                .get(&seen.slug)
+                .is_none_or(|wanted| services(wanted).is_empty() || self.agent.attends(name));
+            Instance {
+                name: name.clone(),
+                slug: seen.slug.clone(),
+                target: seen.target.clone(),
+                digest: seen.digest.clone(),
+                address: observed.addresses.first().copied(),
+                incarnation: started,
+                life: match observed.state {
                     State::Running => Life::Running,
                     State::Exited { at_unix_ms, .. } => Life::Ended(at_unix_ms),
                     State::Incomplete => Life::Incomplete,
-                };
-                let reached = wanted.is_none_or(|wanted| services(wanted).is_empty())
-                    || self.attended.contains(&seen.name);
-                Some(Instance {
-                    slug,
-                    target: seen.labels.get(TARGET)?.parse().ok()?,
-                    digest: seen.labels.get(DIGEST)?.clone(),
-                    address: seen.addresses.first().copied(),
-                    incarnation: started,
-                    life,
-                    restarts: seen.restarts,
-                    ready: reached && self.probes.is_ready(&seen.name, started),
-                    dead: !self.probes.is_alive(&seen.name, started),
-                    name: seen.name.clone(),
-                })
-            })
-            .collect()
+                },
+                restarts: observed.restarts,
+                ready: reached && self.probes.is_ready(name, started),
+                dead: !self.probes.is_alive(name, started),
+            }
+        });
+        planned.collect()
     }
 
-    /// What plans and views are made of.
-    pub(super) fn with_world<T>(&self, ask: impl FnOnce(&World<'_>) -> T) -> T {
-        let (instances, edges) = (self.instances(), self.edge_states());
+    /// Everything that plans and views are made of, taken now.
+    fn with_world<T>(&self, ask: impl FnOnce(&World<'_>) -> T) -> T {
         ask(&World {
             city: &self.city,
-            memory: &self.memory,
-            instances: &instances,
-            edges: &edges,
-            replicas: &self.scaling.replicas,
+            memory: self.state.memory(),
+            instances: &self.planned_instances(),
+            edges: &self.edges.states(&self.tasks),
             now_unix_ms: unix_ms(),
         })
     }
 
-    fn edge_states(&self) -> BTreeMap<String, Edge> {
-        let state = |(name, link): (&String, &EdgeLink)| {
-            let state = match self.tasks.is_busy(name) {
-                true => Edge::Pending,
-                false => link.edge(),
+    fn view(&self) -> SiteView {
+        let workloads = self.with_world(|world| {
+            let shown = Shown {
+                world,
+                instances: &self.instances,
+                agent: &self.agent,
+                autoscaling: &self.autoscaling,
+                tasks: &self.tasks,
+                problems: &self.problems,
             };
-            (name.clone(), state)
-        };
-        self.edges.iter().map(state).collect()
-    }
-
-    /// Keeps what was decided; it is planned again if a crash comes first.
-    pub(super) fn save(&mut self) -> bool {
-        match block_in_place(|| self.store.save(&self.memory)) {
-            Ok(()) => {
-                self.warnings.remove("memory");
-                true
-            }
-            Err(error) => {
-                self.warn(
-                    "memory",
-                    format!("the site's memory was not saved: {error}"),
-                );
-                false
-            }
+            shown.workloads()
+        });
+        let warnings = self.agent.warnings().chain(self.edges.warnings());
+        let warnings = warnings
+            .chain(self.state.warning())
+            .chain(self.instances.warning());
+        SiteView {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            city: self.city.clone(),
+            runtime: self.runtime.kind().to_owned(),
+            workloads,
+            warnings: warnings.map(str::to_owned).collect(),
         }
     }
 
-    /// The VIPs of every workload but one.
-    pub(super) fn vips_of_others(&self, slug: &Label) -> BTreeMap<IpAddr, Label> {
-        let others = self.memory.workloads.iter().filter(|(of, _)| *of != slug);
-        others
-            .flat_map(|(of, wanted)| wanted.vips.iter().map(|vip| (*vip, of.clone())))
-            .collect()
+    /// The instances of a workload, or one of them.
+    fn logged_instances(
+        &self,
+        slug: &Label,
+        instance: Option<&str>,
+    ) -> Result<Vec<String>, SiteRefusal> {
+        if !self.state.memory().workloads.contains_key(slug) {
+            return Err(workloads::no_workload(slug));
+        }
+        let of_workload = self.instances.iter().filter(|seen| &seen.slug == slug);
+        let names = of_workload.map(|seen| seen.observed.name.clone());
+        let names: Vec<String> = names
+            .filter(|name| instance.is_none_or(|wanted| wanted == name))
+            .collect();
+        match (instance, names.is_empty()) {
+            (Some(name), true) => Err(SiteRefusal::NotFound(format!(
+                "workload `{slug}` has no instance `{name}` in {}",
+                self.city
+            ))),
+            _ => Ok(names),
+        }
     }
+}
+
+fn log(change: &StateChange) {
+    match change {
+        StateChange::Leave { name, .. } => {
+            info!("{name} takes no new connections, and goes when the old ones have ended");
+        }
+        StateChange::Forget(slug) => info!("{slug} is gone"),
+    }
+}
+
+fn every(period: Duration) -> Interval {
+    let mut interval = interval(period);
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    interval
 }

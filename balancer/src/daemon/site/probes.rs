@@ -6,8 +6,9 @@ use tokio::sync::{mpsc, watch};
 
 use crate::{
     health::{self, Report, Target},
-    model::{BackendId, Check, CheckKind, Health, HealthState},
-    workload::{Container, Probe, ProbeKind},
+    model::{BackendId, Health, HealthState},
+    site::site_check,
+    workload::{Container, Probe},
 };
 
 /// What a probe is for.
@@ -72,7 +73,7 @@ impl Probes {
                         targets.push(Target {
                             id,
                             address: instance.address,
-                            check: check(probe),
+                            check: site_check(probe),
                         });
                     }
                 }
@@ -109,7 +110,7 @@ impl Probes {
     }
 
     /// Takes an answer in.
-    pub(super) fn hear(&mut self, report: Report) {
+    pub(super) fn observe(&mut self, report: Report) {
         if let Some(health) = self.health.get_mut(&report.id) {
             health.observe(&report.check, report.outcome.is_ok());
         }
@@ -142,29 +143,10 @@ fn probes_of(container: &Container) -> impl Iterator<Item = (Purpose, &Probe)> {
     readiness.chain(liveness.map(|probe| (Purpose::Liveness, probe)))
 }
 
-fn check(probe: &Probe) -> Check {
-    let (kind, port) = match &probe.kind {
-        ProbeKind::Tcp { port } => (CheckKind::Tcp, *port),
-        ProbeKind::Http { port, path } => (CheckKind::Http { path: path.clone() }, *port),
-    };
-    let interval_ms = probe.period_seconds.saturating_mul(1_000).max(100);
-    let threshold = |count: u32| u8::try_from(count).unwrap_or(u8::MAX).max(1);
-    Check {
-        kind,
-        port,
-        interval_ms,
-        timeout_ms: probe
-            .timeout_seconds
-            .saturating_mul(1_000)
-            .clamp(100, interval_ms),
-        rise: threshold(probe.success_threshold),
-        fall: threshold(probe.failure_threshold),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::workload::ProbeKind;
 
     fn container(readiness: bool, liveness: bool) -> Container {
         let probe = Probe {
@@ -204,7 +186,7 @@ mod tests {
         let asked = probes.targets.borrow().clone();
         for Target { id, check, .. } in asked {
             let outcome = if passed { Ok(()) } else { Err("no".to_owned()) };
-            probes.hear(Report { id, check, outcome });
+            probes.observe(Report { id, check, outcome });
         }
     }
 

@@ -1,0 +1,93 @@
+//! What the site remembers over a restart, and the file that it is kept in.
+
+use std::path::Path;
+
+use tokio::task::block_in_place;
+use tracing::warn;
+
+use super::warning::Warning;
+use crate::{
+    site::Memory,
+    store::{Store, StoreError},
+};
+
+/// The site's state, in memory and on the disk.
+///
+/// A decision is in effect when it is on the disk ([`Self::commit`]): edges and runtimes must not hear of what a restart
+/// would not know. What is so already, whether saved or not, is in effect at once ([`Self::record`]).
+pub(super) struct SiteState {
+    store: Store<Memory>,
+    memory: Memory,
+    /// Whether the memory has something that the file has not.
+    unsaved: bool,
+    warning: Warning,
+}
+
+impl SiteState {
+    /// Reads what was saved last, and keeps other daemons out.
+    pub(super) fn open(directory: &Path) -> Result<Self, StoreError> {
+        let (store, memory) = Store::open(directory)?;
+        if let Some(warning) = store.warning() {
+            warn!("{warning}");
+        }
+        Ok(Self {
+            store,
+            memory: memory.unwrap_or_default(),
+            unsaved: false,
+            warning: Warning::default(),
+        })
+    }
+
+    /// What the site remembers.
+    pub(super) fn memory(&self) -> &Memory {
+        &self.memory
+    }
+
+    /// Decides something: when this is `Ok` it is on the disk, and otherwise nothing has changed.
+    ///
+    /// # Errors
+    ///
+    /// When it was not saved, in a sentence.
+    pub(super) fn commit(&mut self, decide: impl FnOnce(&mut Memory)) -> Result<(), String> {
+        let before = self.memory.clone();
+        decide(&mut self.memory);
+        self.save().inspect_err(|_| self.memory = before)
+    }
+
+    /// Takes in what is so already; `note` tells whether it changed anything. If it is not saved now, [`Self::flush`]
+    /// tries again.
+    pub(super) fn record(&mut self, note: impl FnOnce(&mut Memory) -> bool) {
+        if note(&mut self.memory) {
+            self.unsaved = true;
+            self.flush();
+        }
+    }
+
+    /// Saves what could not be saved before.
+    pub(super) fn flush(&mut self) {
+        if self.unsaved {
+            // The warning says so, and the next look tries again.
+            let _ = self.save();
+        }
+    }
+
+    /// Why nothing can be saved now.
+    pub(super) fn warning(&self) -> Option<&str> {
+        self.warning.sentence()
+    }
+
+    fn save(&mut self) -> Result<(), String> {
+        match block_in_place(|| self.store.save(&self.memory)) {
+            Ok(()) => {
+                self.unsaved = false;
+                self.warning.clear();
+                Ok(())
+            }
+            Err(error) => {
+                let sentence = format!("the site's memory was not saved: {error}");
+                self.warning.raise(sentence.clone());
+                Err(sentence)
+            }
+        }
+    }
+}
