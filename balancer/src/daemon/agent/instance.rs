@@ -16,6 +16,7 @@ use tokio::{
 use tracing::{info, warn};
 
 use crate::{
+    api::agent::AgentInstance,
     config::{AgentConfig, Instance, XdpMode},
     daemon::{Failure, snapshot::reason_count},
     dataplane::{AgentPlane, AgentSettings, Attached, PinDir, Present},
@@ -84,6 +85,15 @@ impl AttendedInstance {
     /// Whether its programs are attached, so that packets reach it.
     pub(super) fn is_attached(&self) -> bool {
         self.attached.load(Ordering::Relaxed)
+    }
+
+    /// What the agent's interface shows of it.
+    pub(super) fn view(&self) -> AgentInstance {
+        AgentInstance {
+            name: self.instance.name.clone(),
+            vips: self.instance.vips.clone(),
+            attached: self.is_attached(),
+        }
     }
 
     /// The way to its counts, for somebody who has time to wait for them.

@@ -7,7 +7,7 @@ use std::{
     net::IpAddr,
 };
 
-use tokio::task::spawn_blocking;
+use tokio::{sync::oneshot, task::spawn_blocking};
 use tracing::{info, warn};
 
 use super::{
@@ -15,7 +15,10 @@ use super::{
     instance::{AttendedInstance, Counter, FirstLook},
 };
 use crate::{
-    api::{agent::SocketQuestion, views::SocketView},
+    api::{
+        agent::AgentQuestion,
+        views::{SocketQuery, SocketView},
+    },
     config::{AgentConfig, Instance},
     daemon::Failure,
     dataplane::{AgentPlane, PinDir},
@@ -111,9 +114,19 @@ impl Instances {
         });
     }
 
-    /// Counts the sockets of every instance that has the VIP and is attended: its programs are attached, packets reach it.
-    pub(super) fn count_sockets(&self, question: SocketQuestion) {
-        let SocketQuestion { query, reply } = question;
+    /// Answers, or has it answered. A reply that nobody waits for any more is not missed.
+    pub(super) fn answer(&self, question: AgentQuestion) {
+        match question {
+            AgentQuestion::Instances { reply } => {
+                let attended = self.attended.values();
+                let _ = reply.send(attended.map(AttendedInstance::view).collect());
+            }
+            AgentQuestion::Sockets { query, reply } => self.count_sockets(query, reply),
+        }
+    }
+
+    /// Counts the sockets of every instance that has the VIP and its programs attached, so that packets reach it.
+    fn count_sockets(&self, query: SocketQuery, reply: oneshot::Sender<Vec<SocketView>>) {
         let attached = self.attended.values().filter(|each| each.is_attached());
         let instances: Vec<Instance> = attached
             .map(AttendedInstance::instance)

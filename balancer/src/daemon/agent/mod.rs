@@ -77,7 +77,7 @@ pub async fn run(file: &Path) -> Result<(), Failure> {
         tokio::select! {
             () = &mut terminated => break,
             Some(scrape) = scrapes.recv() => instances.scrape(scrape),
-            Some(question) = questions.recv() => instances.count_sockets(question),
+            Some(question) = questions.recv() => instances.answer(question),
             _ = tick.tick() => instances.follow().await,
         }
     }

@@ -1,19 +1,21 @@
 //! The host's agent: which instances it is to attend, and which it attends.
 
-use std::{collections::BTreeSet, io, net::IpAddr, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+    net::IpAddr,
+    path::Path,
+};
 
 use super::{dropins::DropIns, warning::Warning};
-use crate::{
-    api::{client::Client, views::SocketQuery},
-    site::Memory,
-};
+use crate::api::client::Client;
 
 /// The agent of the host that the instances run on.
 pub(super) struct Agent {
     client: Client,
     dropins: DropIns,
-    /// The instances that have their programs attached.
-    attended: BTreeSet<String>,
+    /// The VIPs of every instance that has its programs attached.
+    attended: BTreeMap<String, Vec<IpAddr>>,
     undeclared: Warning,
     silent: Warning,
 }
@@ -32,7 +34,7 @@ impl Agent {
         Ok(Self {
             client,
             dropins: DropIns::open(instance_dir)?,
-            attended: BTreeSet::new(),
+            attended: BTreeMap::new(),
             undeclared: Warning::default(),
             silent: Warning::default(),
         })
@@ -62,28 +64,24 @@ impl Agent {
     }
 
     /// Asks which instances it attends. If it does not answer, those that it attended before count on.
-    pub(super) async fn refresh(&mut self, memory: &Memory) {
-        let mut attended = BTreeSet::new();
-        for query in queries(memory) {
-            match self.client.sockets(&query).await {
-                Ok(sockets) => {
-                    self.silent.clear();
-                    attended.extend(sockets.items.into_iter().map(|view| view.instance));
-                }
-                Err(error) => {
-                    let sentence = format!("the host's agent does not answer: {error}");
-                    self.silent.raise(sentence);
-                    attended.append(&mut self.attended);
-                    break;
-                }
+    pub(super) async fn refresh(&mut self) {
+        match self.client.agent_instances().await {
+            Ok(reply) => {
+                self.silent.clear();
+                let attached = reply.items.into_iter().filter(|each| each.attached);
+                self.attended = attached.map(|each| (each.name, each.vips)).collect();
+            }
+            Err(error) => {
+                let sentence = format!("the host's agent does not answer: {error}");
+                self.silent.raise(sentence);
             }
         }
-        self.attended = attended;
     }
 
-    /// Whether packets reach an instance: before, they would be lost.
-    pub(super) fn attends(&self, name: &str) -> bool {
-        self.attended.contains(name)
+    /// Whether packets for all these VIPs reach an instance: before, they would be lost.
+    pub(super) fn attends(&self, name: &str, vips: &[IpAddr]) -> bool {
+        let attended = self.attended.get(name);
+        attended.is_some_and(|attended| vips.iter().all(|vip| attended.contains(vip)))
     }
 
     /// What goes wrong now, a sentence each.
@@ -98,18 +96,54 @@ impl Agent {
     }
 }
 
-fn queries(memory: &Memory) -> Vec<SocketQuery> {
-    let mut queries = Vec::new();
-    for wanted in memory.workloads.values() {
-        let port = wanted.workload.ports().next();
-        let query = |vip: &IpAddr| {
-            port.map(|port| SocketQuery {
-                vip: *vip,
-                port: port.port,
-                protocol: port.protocol,
-            })
+#[cfg(test)]
+mod tests {
+    use axum::{Json, Router, routing::get};
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::{
+        api::{agent::AgentInstance, replies::ListReply},
+        model::Endpoint,
+    };
+
+    const VIP: &str = "198.51.100.1";
+
+    /// One instance that is attended, and one that is not yet.
+    async fn instances() -> Json<ListReply<AgentInstance>> {
+        let instance = |name: &str, attached| AgentInstance {
+            name: name.to_owned(),
+            vips: vec![VIP.parse().unwrap()],
+            attached,
         };
-        queries.extend(wanted.vips.iter().filter_map(query));
+        let items = vec![instance("web-0", true), instance("web-1", false)];
+        Json(ListReply::new(0, items))
     }
-    queries
+
+    #[tokio::test]
+    async fn an_agent_attends_what_it_says_and_goes_on_while_it_says_nothing() {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let router = Router::new().route("/v1/instances", get(instances));
+        let server = tokio::spawn(axum::serve(listener, router).into_future());
+        let endpoint: Endpoint = format!("http://{address}").parse().unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let mut agent = Agent::open(Client::new(endpoint), directory.path()).unwrap();
+        let vips = [VIP, "2001:db8::1"].map(|vip| vip.parse().unwrap());
+        assert!(!agent.attends("web-0", &vips[..1]));
+        agent.refresh().await;
+        assert!(agent.attends("web-0", &vips[..1]));
+        assert!(!agent.attends("web-1", &vips[..1]), "not attached yet");
+        assert!(!agent.attends("web-0", &vips), "the agent has only one VIP");
+        assert_eq!(agent.warnings().count(), 0);
+        server.abort();
+        let _ = server.await;
+        agent.refresh().await;
+        assert!(agent.attends("web-0", &vips[..1]));
+        let warnings: Vec<&str> = agent.warnings().collect();
+        assert!(
+            warnings[0].starts_with("the host's agent does not answer: "),
+            "{warnings:?}"
+        );
+    }
 }

@@ -120,7 +120,7 @@ impl Controller {
         self.forget_the_gone();
         self.state.flush();
         self.declare_to_agent();
-        self.agent.refresh(self.state.memory()).await;
+        self.agent.refresh().await;
         self.follow_probes();
         true
     }
@@ -318,9 +318,9 @@ impl Controller {
         let planned = self.instances.iter().map(|seen| {
             let observed = &seen.observed;
             let (name, started) = (&observed.name, observed.started_unix_ms);
-            let reached = workloads
-                .get(&seen.slug)
-                .is_none_or(|wanted| services(wanted).is_empty() || self.agent.attends(name));
+            let reached = workloads.get(&seen.slug).is_none_or(|wanted| {
+                services(wanted).is_empty() || self.agent.attends(name, &wanted.vips)
+            });
             Instance {
                 name: name.clone(),
                 slug: seen.slug.clone(),

@@ -56,11 +56,13 @@ impl Shown<'_> {
             converged: site::is_converged(world, slug, wanted),
             problem: problem.map(|(name, sentence)| format!("{name}: {sentence}")),
             targets: targets.collect(),
-            instances: instances.map(|instance| self.instance(instance)).collect(),
+            instances: instances
+                .map(|instance| self.instance(wanted, instance))
+                .collect(),
         }
     }
 
-    fn instance(&self, instance: &Instance) -> InstanceView {
+    fn instance(&self, wanted: &Wanted, instance: &Instance) -> InstanceView {
         let seen = self.instances.get(&instance.name);
         let phase = match site::phase(self.world, instance) {
             Phase::Draining if self.tasks.is_instance_busy(&instance.name) => Phase::Stopping,
@@ -72,12 +74,18 @@ impl Shown<'_> {
             addresses: seen.map(|seen| seen.addresses.clone()).unwrap_or_default(),
             phase,
             restarts: instance.restarts,
-            reason: self.reason(instance, seen, phase),
+            reason: self.reason(wanted, instance, seen, phase),
         }
     }
 
     /// Why an instance does not serve.
-    fn reason(&self, instance: &Instance, seen: Option<&Observed>, phase: Phase) -> Option<String> {
+    fn reason(
+        &self,
+        wanted: &Wanted,
+        instance: &Instance,
+        seen: Option<&Observed>,
+        phase: Phase,
+    ) -> Option<String> {
         if let Some(problem) = self.problems.of(&instance.name) {
             return Some(problem.clone());
         }
@@ -87,7 +95,7 @@ impl Shown<'_> {
         let reason = match phase {
             Phase::Failed => NOT_ALIVE,
             Phase::Starting if instance.ready => "an edge does not send it packets yet",
-            Phase::Starting if self.agent.attends(&instance.name) => {
+            Phase::Starting if self.agent.attends(&instance.name, &wanted.vips) => {
                 "its readiness probe has not passed"
             }
             Phase::Starting => "the host's agent does not attend it yet",
