@@ -174,6 +174,7 @@ impl InstanceLoop {
     fn look(&mut self) -> Option<Failure> {
         match self.attend() {
             Ok(()) => {
+                self.attached.store(true, Ordering::Relaxed);
                 if self.trouble.take().is_some() {
                     info!("{}: attended again", self.instance.name);
                 }
@@ -241,7 +242,6 @@ impl InstanceLoop {
             ),
         }
         self.plane = Some((identity, plane));
-        self.attached.store(true, Ordering::Relaxed);
         Ok(())
     }
 }
