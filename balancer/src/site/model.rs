@@ -33,13 +33,13 @@ pub struct Memory {
 
 impl Memory {
     /// Makes a planned change.
-    pub fn apply(&mut self, change: StateChange) {
+    pub fn apply(&mut self, change: &StateChange) {
         match change {
             StateChange::Leave {
                 name,
                 deadline_unix_ms,
-            } => drop(self.leaving.insert(name, deadline_unix_ms)),
-            StateChange::Forget(slug) => drop(self.workloads.remove(&slug)),
+            } => drop(self.leaving.insert(name.clone(), *deadline_unix_ms)),
+            StateChange::Forget(slug) => drop(self.workloads.remove(slug)),
         }
     }
 

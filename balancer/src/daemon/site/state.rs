@@ -18,7 +18,7 @@ use crate::{
 pub(super) struct SiteState {
     store: Store<Memory>,
     memory: Memory,
-    /// Whether the memory has something that the file has not.
+    /// Whether the file may have something else than the memory.
     unsaved: bool,
     warning: Warning,
 }
@@ -63,7 +63,7 @@ impl SiteState {
         }
     }
 
-    /// Saves what could not be saved before.
+    /// Saves the memory as it is, if that failed before.
     pub(super) fn flush(&mut self) {
         if self.unsaved {
             // The warning says so, and the next look tries again.
@@ -84,10 +84,43 @@ impl SiteState {
                 Ok(())
             }
             Err(error) => {
+                // What the file has now, nobody knows.
+                self.unsaved = true;
                 let sentence = format!("the site's memory was not saved: {error}");
                 self.warning.raise(sentence.clone());
                 Err(sentence)
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_decision_that_is_not_saved_is_none_and_a_fact_is_saved_later() {
+        let place = tempfile::tempdir().unwrap();
+        let mut state = SiteState::open(place.path()).unwrap();
+        let leave = |memory: &mut Memory, name: &str| {
+            memory.leaving.insert(name.to_owned(), 7);
+        };
+        state.commit(|memory| leave(memory, "web-0")).unwrap();
+        // What a full disk does: the new state cannot be written.
+        let obstacle = place.path().join("state.new");
+        fs::create_dir(&obstacle).unwrap();
+        let refused = state.commit(|memory| leave(memory, "web-1"));
+        assert!(refused.unwrap_err().contains("state.new"));
+        assert!(!state.memory().leaving.contains_key("web-1"));
+        state.record(|memory| memory.leaving.remove("web-0").is_some());
+        assert!(state.memory().leaving.is_empty() && state.warning().is_some());
+        fs::remove_dir(&obstacle).unwrap();
+        state.flush();
+        assert_eq!(state.warning(), None);
+        drop(state);
+        let found = SiteState::open(place.path()).unwrap();
+        assert!(found.memory().leaving.is_empty());
     }
 }

@@ -52,6 +52,12 @@ impl Tasks {
         self.edges.contains(name)
     }
 
+    /// Whether anything is being done.
+    #[cfg(test)]
+    pub(super) fn are_running(&self) -> bool {
+        !self.running.is_empty()
+    }
+
     /// Runs the telling of an edge.
     pub(super) fn tell(
         &mut self,

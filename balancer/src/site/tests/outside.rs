@@ -118,7 +118,7 @@ impl Outside {
 
     pub(super) fn carry_out(&mut self, action: Action) {
         match action {
-            Action::Remember(change) => self.memory.apply(change),
+            Action::Remember(change) => self.memory.apply(&change),
             Action::Instance(InstanceAction::Launch { name, slug, target }) => {
                 self.launch(name, slug, target);
             }
