@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use super::warning::Warning;
+use super::{agent::Agent, probes::Probes, warning::Warning};
 use crate::{
-    runtime::{InstanceSpec, Observed, Runtime},
-    site::{Memory, Wanted},
-    workload::{Label, Workload},
+    runtime::{InstanceSpec, Observed, Runtime, State},
+    site::{Instance, Life, Memory, Wanted, services},
+    site_api::command::SiteRefusal,
+    workload::{City, Label, Workload},
 };
 
 /// Labels of instances.
@@ -92,6 +93,58 @@ impl Instances {
     /// An instance was removed since they were last seen.
     pub(super) fn forget(&mut self, name: &str) {
         self.seen.retain(|seen| seen.observed.name != name);
+    }
+
+    /// Every instance, as plans and views see it.
+    pub(super) fn planned(&self, memory: &Memory, agent: &Agent, probes: &Probes) -> Vec<Instance> {
+        let planned = self.iter().map(|seen| {
+            let observed = &seen.observed;
+            let (name, started) = (&observed.name, observed.started_unix_ms);
+            let reached = memory.workloads.get(&seen.slug).is_none_or(|wanted| {
+                services(wanted).is_empty() || agent.attends(name, &wanted.vips)
+            });
+            Instance {
+                name: name.clone(),
+                slug: seen.slug.clone(),
+                target: seen.target.clone(),
+                digest: seen.digest.clone(),
+                address: observed.addresses.first().copied(),
+                incarnation: started,
+                life: match observed.state {
+                    State::Running => Life::Running,
+                    State::Exited { at_unix_ms, .. } => Life::Ended(at_unix_ms),
+                    State::Incomplete => Life::Incomplete,
+                },
+                restarts: observed.restarts,
+                ready: reached && probes.is_ready(name, started),
+                dead: !probes.is_alive(name, started),
+            }
+        });
+        planned.collect()
+    }
+
+    /// The names of a workload's instances, or the one that is asked for.
+    ///
+    /// # Errors
+    ///
+    /// When the workload has no instance of this name.
+    pub(super) fn names(
+        &self,
+        slug: &Label,
+        instance: Option<&str>,
+        city: &City,
+    ) -> Result<Vec<String>, SiteRefusal> {
+        let of_workload = self.iter().filter(|seen| &seen.slug == slug);
+        let names = of_workload.map(|seen| seen.observed.name.clone());
+        let names: Vec<String> = names
+            .filter(|name| instance.is_none_or(|wanted| wanted == name))
+            .collect();
+        match (instance, names.is_empty()) {
+            (Some(name), true) => Err(SiteRefusal::NotFound(format!(
+                "workload `{slug}` has no instance `{name}` in {city}"
+            ))),
+            _ => Ok(names),
+        }
     }
 
     /// Why they are not seen now.
