@@ -2,10 +2,11 @@
 
 use std::fs;
 use std::net::TcpStream;
+use std::os::unix::fs::symlink;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use serde_json::Value;
+use serde_json::{Value, json};
 use testbed::{
     Agent, Edge, EdgeOptions, Load, Protocol, Topology, World, assert_native_xdp, wait_for,
 };
@@ -318,6 +319,40 @@ fn strangers_and_what_is_no_event_are_refused() -> Result<()> {
     let missing = format!("{API}/v1/operations/web~10.1.0.10~1");
     assert_eq!(scene.curl(&["-H", TOKEN, &missing])?.0, 404);
     Ok(())
+}
+
+#[test]
+fn the_agent_tells_which_instances_packets_reach_and_so_after_trouble() -> Result<()> {
+    let world = World::new()?;
+    let scene = Scene::start(&world)?;
+    let url = format!("{AGENT}/v1/instances");
+    assert_eq!(scene.curl(&[&url])?.0, 401);
+    let told = |expected: &Value| {
+        wait_for(&format!("the agent to tell {expected}"), PATIENCE, || {
+            let (status, body) = scene.curl(&["-H", TOKEN, &url])?;
+            ensure!(
+                status == 200 && body["items"] == *expected,
+                "{status}: {body}"
+            );
+            Ok(())
+        })
+    };
+    told(&json!([]))?;
+    let netns = world.directory().join("netns-of-one");
+    symlink(scene.topology.instance("one")?.namespace.path(), &netns)?;
+    let text = format!(
+        "name = \"one\"\nnetns = \"{}\"\nvips = [\"198.51.100.10\"]\n",
+        netns.display()
+    );
+    fs::write(world.directory().join("instances.d/one.toml"), text)?;
+    let one =
+        |attached: bool| json!([{"name": "one", "vips": ["198.51.100.10"], "attached": attached}]);
+    told(&one(true))?;
+    // The agent does not find its namespace for a while, in which the programs stay.
+    fs::remove_file(&netns)?;
+    told(&one(false))?;
+    symlink(scene.topology.instance("one")?.namespace.path(), &netns)?;
+    told(&one(true))
 }
 
 #[test]

@@ -1,8 +1,9 @@
-//! The agent's interface: how many sockets its instances have.
+//! The agent's interface: which instances it attends, and how many sockets they have.
 
-use std::{future::Future, io};
+use std::{future::Future, io, net::IpAddr};
 
 use axum::{Json, Router, extract::State, routing::get};
+use serde::{Deserialize, Serialize};
 use tokio::{
     net::TcpListener,
     sync::{mpsc, oneshot},
@@ -15,42 +16,74 @@ use super::{
     views::{SocketQuery, SocketView},
 };
 
-/// A question for the sockets of every instance that has the VIP.
+/// What an agent is asked; each question carries the way back for its answer.
 #[derive(Debug)]
-pub struct SocketQuestion {
-    /// What is counted.
-    pub query: SocketQuery,
-    /// Where the counts go; an instance that can't be looked into is left out.
-    pub reply: oneshot::Sender<Vec<SocketView>>,
+pub enum AgentQuestion {
+    /// Which instances there are. Nothing is looked up for the answer: it may be asked often.
+    Instances {
+        /// Where they go, in order of names.
+        reply: oneshot::Sender<Vec<AgentInstance>>,
+    },
+    /// How many sockets every instance that has the VIP has: each one's namespace is entered.
+    Sockets {
+        /// What is counted.
+        query: SocketQuery,
+        /// Where the counts go; an instance that can't be looked into is left out.
+        reply: oneshot::Sender<Vec<SocketView>>,
+    },
 }
 
-/// Serves `GET /v1/sockets` until `shutdown` is ready, to those who show the token if there is one.
+/// An instance as its host's agent knows it: an item of `GET /v1/instances`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AgentInstance {
+    /// Its name.
+    pub name: String,
+    /// Its VIPs, as the agent was told.
+    pub vips: Vec<IpAddr>,
+    /// Whether the agent's programs are attached and the VIPs are there, so that packets reach it.
+    pub attached: bool,
+}
+
+/// Serves `GET /v1/instances` and `GET /v1/sockets` until `shutdown` is ready, to those who show the token if there is one.
 ///
 /// # Errors
 ///
 /// When the listener fails for good.
 pub async fn serve(
     listener: TcpListener,
-    questions: mpsc::Sender<SocketQuestion>,
+    questions: mpsc::Sender<AgentQuestion>,
     token: Option<Token>,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
     let router = Router::new()
+        .route("/v1/instances", get(instances))
         .route("/v1/sockets", get(sockets))
         .fallback(|| async {
-            Failure::no_route("only GET /v1/sockets?vip=&port=&protocol= is here")
+            Failure::no_route("there are: GET /v1/instances, GET /v1/sockets?vip=&port=&protocol=")
         })
         .with_state(questions);
     server::serve_guarded(listener, router, token, shutdown).await
 }
 
+async fn instances(
+    State(questions): State<mpsc::Sender<AgentQuestion>>,
+) -> Result<Json<ListReply<AgentInstance>>, Failure> {
+    ask(&questions, |reply| AgentQuestion::Instances { reply }).await
+}
+
 async fn sockets(
-    State(questions): State<mpsc::Sender<SocketQuestion>>,
+    State(questions): State<mpsc::Sender<AgentQuestion>>,
     Asked(query): Asked<SocketQuery>,
 ) -> Result<Json<ListReply<SocketView>>, Failure> {
+    ask(&questions, |reply| AgentQuestion::Sockets { query, reply }).await
+}
+
+async fn ask<T>(
+    questions: &mpsc::Sender<AgentQuestion>,
+    question: impl FnOnce(oneshot::Sender<Vec<T>>) -> AgentQuestion,
+) -> Result<Json<ListReply<T>>, Failure> {
     let (reply, answer) = oneshot::channel();
-    let question = SocketQuestion { query, reply };
-    let sent = questions.send(question).await;
+    let sent = questions.send(question(reply)).await;
     sent.map_err(|_| Failure::unavailable())?;
     let items = answer.await.map_err(|_| Failure::unavailable())?;
     // An agent has no generations.

@@ -1,12 +1,10 @@
 //! Puts rings together into `lbd edge`, `lbd guard`, `lbd agent` and `lbd site`; nothing imports it but the binary.
 
 pub mod agent;
-mod attendant;
 mod clock;
 pub mod edge;
 mod failure;
 pub mod guard;
-mod roster;
 pub mod site;
 
 pub use failure::Failure;

@@ -2,18 +2,14 @@
 
 use std::net::IpAddr;
 
-use super::{Action, Declared, Edge, EdgeView, Event, Instance, Life, What, World, services};
+use super::{Declared, Edge, EdgeAction, EdgeView, Event, Instance, Life, What, World, services};
 use crate::{model::ServiceName, state::OperationId};
 
-pub(super) fn plan(world: &World<'_>, name: &str, view: &EdgeView, actions: &mut Vec<Action>) {
-    let tell = |event| Action::Tell {
-        edge: name.to_owned(),
-        event,
-    };
+pub(super) fn plan(world: &World<'_>, view: &EdgeView) -> Vec<EdgeAction> {
+    let mut actions = Vec::new();
     for service in &world.memory.unwanted {
         if view.services.contains(service) {
-            let (edge, service) = (name.to_owned(), service.name.clone());
-            actions.push(Action::Withdraw { edge, service });
+            actions.push(EdgeAction::Withdraw(service.name.clone()));
         }
     }
     for (slug, wanted) in &world.memory.workloads {
@@ -31,28 +27,24 @@ pub(super) fn plan(world: &World<'_>, name: &str, view: &EdgeView, actions: &mut
             }
             match (over, there) {
                 (true, true) => {
-                    let (edge, service) = (name.to_owned(), service.name);
-                    actions.push(Action::Withdraw { edge, service });
+                    actions.push(EdgeAction::Withdraw(service.name));
                     continue;
                 }
                 (true, false) => continue,
                 _ => {}
             }
             if !there || view.declared.get(&service.name) != Some(&service) {
-                let edge = name.to_owned();
-                let service = service.clone();
-                actions.push(Action::Declare { edge, service });
+                actions.push(EdgeAction::Declare(service.clone()));
             }
             if !there {
                 continue;
             }
             for instance in &instances {
-                if let Some(event) = event(world, view, &service.name, instance) {
-                    actions.push(tell(event));
-                }
+                let event = event(world, view, &service.name, instance);
+                actions.extend(event.map(EdgeAction::Tell));
             }
             for address in strangers(world, view, &service.name) {
-                actions.push(tell(Event {
+                actions.push(EdgeAction::Tell(Event {
                     what: What::Terminated,
                     service: service.name.clone(),
                     address,
@@ -62,6 +54,7 @@ pub(super) fn plan(world: &World<'_>, name: &str, view: &EdgeView, actions: &mut
             }
         }
     }
+    actions
 }
 
 /// What an edge has to hear of an instance.

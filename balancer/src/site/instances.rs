@@ -1,6 +1,8 @@
 //! Which instances are started, restarted, and sent on their way out.
 
-use super::{Action, Instance, Life, Wanted, World, edges, phase::is_serving};
+use super::{
+    Action, Instance, InstanceAction, Life, StateChange, Wanted, World, edges, phase::is_serving,
+};
 use crate::workload::{Label, Target};
 
 /// The longest wait before a restart, in milliseconds.
@@ -27,7 +29,8 @@ pub(super) fn plan(world: &World<'_>, slug: &Label, wanted: &Wanted, actions: &m
             .any(|target| target.name == instance.target);
         if world.is_leaving(instance) {
             if edges::are_rid_of(world, instance) {
-                actions.push(Action::Remove(instance.name.clone()));
+                let removal = InstanceAction::Remove(instance.name.clone());
+                actions.push(Action::Instance(removal));
             }
         } else if !placed {
             actions.push(leave(world, wanted, instance));
@@ -39,11 +42,11 @@ pub(super) fn plan(world: &World<'_>, slug: &Label, wanted: &Wanted, actions: &m
 fn mend(world: &World<'_>, slug: &Label, instance: &Instance, actions: &mut Vec<Action>) {
     let (ended, since) = match instance.life {
         Life::Incomplete => {
-            actions.push(Action::Launch {
+            actions.push(Action::Instance(InstanceAction::Launch {
                 name: instance.name.clone(),
                 slug: slug.clone(),
                 target: instance.target.clone(),
-            });
+            }));
             return;
         }
         Life::Ended(at) => (at, at),
@@ -53,7 +56,8 @@ fn mend(world: &World<'_>, slug: &Label, instance: &Instance, actions: &mut Vec<
     let was_steady = ended.saturating_sub(instance.incarnation) >= STEADY_MS;
     let restarts = if was_steady { 0 } else { instance.restarts };
     if world.now_unix_ms >= since.saturating_add(backoff_ms(restarts)) {
-        actions.push(Action::Restart(instance.name.clone()));
+        let restart = InstanceAction::Restart(instance.name.clone());
+        actions.push(Action::Instance(restart));
     }
 }
 
@@ -87,11 +91,11 @@ fn count(
         _ => 0,
     };
     for name in free_names(world, wanted, target, missing) {
-        actions.push(Action::Launch {
+        actions.push(Action::Instance(InstanceAction::Launch {
             name,
             slug: slug.clone(),
             target: target.name.clone(),
-        });
+        }));
     }
     let spare = there.len().saturating_sub(replicas);
     // More than even a replacement asks for goes in any case.
@@ -131,8 +135,8 @@ fn free_names(world: &World<'_>, wanted: &Wanted, target: &Target, count: usize)
 }
 
 fn leave(world: &World<'_>, wanted: &Wanted, instance: &Instance) -> Action {
-    Action::Leave {
+    Action::Remember(StateChange::Leave {
         name: instance.name.clone(),
         deadline_unix_ms: world.now_unix_ms.saturating_add(wanted.drain_timeout_ms),
-    }
+    })
 }

@@ -3,6 +3,7 @@
 //! Level-triggered: [`plan`] looks at everything each time, and gives what is missing. An action that failed, or was
 //! carried out by a daemon that crashed before it knew, is found again or found done.
 
+mod checks;
 mod edges;
 mod instances;
 mod model;
@@ -12,9 +13,12 @@ mod services;
 #[cfg(test)]
 mod tests;
 
-pub use model::{Backend, Declared, Edge, EdgeView, Instance, Life, Memory, Wanted, World};
+pub use checks::site_check;
+pub use model::{
+    Backend, Declared, Edge, EdgeView, Instance, Life, Memory, TargetKey, Wanted, World,
+};
 pub use phase::{Phase, is_converged, phase};
-pub use services::{CheckSpec, ServiceSpec, services};
+pub use services::{ServiceSpec, services};
 
 use std::{collections::BTreeSet, net::IpAddr};
 
@@ -23,6 +27,36 @@ use crate::{model::ServiceName, workload::Label};
 /// One thing to do. Every one of them may be done again.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
+    /// Change what the site remembers, before anything is built on it.
+    Remember(StateChange),
+    /// Do something with an instance.
+    Instance(InstanceAction),
+    /// Tell an edge something.
+    Edge {
+        /// The edge's name.
+        edge: String,
+        /// What it is told.
+        action: EdgeAction,
+    },
+}
+
+/// A decision that the site remembers over a restart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StateChange {
+    /// From now on an instance is on its way out.
+    Leave {
+        /// Its name.
+        name: String,
+        /// When its connections are cut at the latest, in milliseconds since 1970.
+        deadline_unix_ms: u64,
+    },
+    /// Nothing of a workload is left.
+    Forget(Label),
+}
+
+/// What is done with an instance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum InstanceAction {
     /// Start an instance of a target, or make an interrupted start whole.
     Launch {
         /// Its name.
@@ -34,41 +68,31 @@ pub enum Action {
     },
     /// Start an instance's containers again.
     Restart(String),
-    /// From now on an instance is on its way out: to be remembered before anybody hears of it.
-    Leave {
-        /// Its name.
-        name: String,
-        /// When its connections are cut at the latest, in milliseconds since 1970.
-        deadline_unix_ms: u64,
-    },
     /// End an instance: its agent leaves it, then the runtime removes it.
     Remove(String),
-    /// Have an edge know a service.
-    Declare {
-        /// The edge's name.
-        edge: String,
-        /// The service.
-        service: ServiceSpec,
-    },
-    /// Have an edge forget a service.
-    Withdraw {
-        /// The edge's name.
-        edge: String,
-        /// The service.
-        service: ServiceName,
-    },
-    /// Tell an edge of a backend.
-    Tell {
-        /// The edge's name.
-        edge: String,
-        /// What happened.
-        event: Event,
-    },
-    /// Nothing of a workload is left.
-    Forget(Label),
+}
+
+impl InstanceAction {
+    /// The instance's name.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Launch { name, .. } | Self::Restart(name) | Self::Remove(name) => name,
+        }
+    }
 }
 
 /// What an edge is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EdgeAction {
+    /// It is to have this service.
+    Declare(ServiceSpec),
+    /// It is to forget a service.
+    Withdraw(ServiceName),
+    /// Something happened to a backend.
+    Tell(Event),
+}
+
+/// What happened to a backend, for an edge.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
     /// What happened to the backend.
@@ -105,12 +129,16 @@ pub fn plan(world: &World<'_>) -> Vec<Action> {
     }
     for (name, edge) in world.edges {
         if let Edge::Seen(view) = edge {
-            edges::plan(world, name, view, &mut actions);
+            let to_edge = edges::plan(world, view).into_iter();
+            actions.extend(to_edge.map(|action| Action::Edge {
+                edge: name.clone(),
+                action,
+            }));
         }
     }
     for (slug, wanted) in &world.memory.workloads {
         if wanted.removing && is_gone(world, slug, wanted) {
-            actions.push(Action::Forget(slug.clone()));
+            actions.push(Action::Remember(StateChange::Forget(slug.clone())));
         }
     }
     actions

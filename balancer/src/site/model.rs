@@ -7,9 +7,9 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::ServiceSpec;
+use super::{ServiceSpec, StateChange, services};
 use crate::{
-    model::{Protocol, ServiceName},
+    model::{ServiceKey, ServiceName},
     state::OperationId,
     workload::{City, Label, Target, Workload},
 };
@@ -23,12 +23,73 @@ pub struct Memory {
     /// The instances that are on their way out, and when their connections are cut at the latest, in milliseconds
     /// since 1970.
     pub leaving: BTreeMap<String, u64>,
-    /// How many instances each target that follows its load was last to have, by `SLUG/TARGET`.
+    /// How many instances each target that follows its load is to have; a target that is not here has its `min_replicas`.
     #[serde(default)]
-    pub replicas: BTreeMap<String, u32>,
+    pub replicas: BTreeMap<TargetKey, u32>,
     /// Services that edges may have, and are to forget.
     #[serde(default)]
     pub unwanted: BTreeSet<Declared>,
+}
+
+impl Memory {
+    /// Makes a planned change.
+    pub fn apply(&mut self, change: &StateChange) {
+        match change {
+            StateChange::Leave {
+                name,
+                deadline_unix_ms,
+            } => drop(self.leaving.insert(name.clone(), *deadline_unix_ms)),
+            StateChange::Forget(slug) => drop(self.workloads.remove(slug)),
+        }
+    }
+
+    /// Has a workload run as it is here. The services that the one before it had beyond that are unwanted from now on.
+    pub fn put(&mut self, wanted: Wanted) {
+        let wished: BTreeSet<Declared> = services(&wanted).iter().map(Declared::from).collect();
+        let earlier = self.workloads.insert(wanted.workload.slug.clone(), wanted);
+        let earlier = earlier.iter().flat_map(services);
+        self.unwanted
+            .extend(earlier.map(|service| Declared::from(&service)));
+        self.unwanted.retain(|service| !wished.contains(service));
+    }
+
+    /// The VIPs of every workload but one, and whose they are.
+    pub fn vips_of_others(&self, slug: &Label) -> BTreeMap<IpAddr, &Label> {
+        let others = self.workloads.iter().filter(|(of, _)| *of != slug);
+        others
+            .flat_map(|(of, wanted)| wanted.vips.iter().map(move |vip| (*vip, of)))
+            .collect()
+    }
+}
+
+/// A target of a workload; `SLUG/TARGET` in text.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct TargetKey {
+    /// The workload.
+    pub slug: Label,
+    /// The target's name.
+    pub target: Label,
+}
+
+impl TryFrom<String> for TargetKey {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let (slug, target) = text
+            .split_once('/')
+            .ok_or_else(|| format!("{text:?} is no target: expected SLUG/TARGET"))?;
+        Ok(Self {
+            slug: slug.parse()?,
+            target: target.parse()?,
+        })
+    }
+}
+
+impl From<TargetKey> for String {
+    fn from(key: TargetKey) -> String {
+        format!("{}/{}", key.slug, key.target)
+    }
 }
 
 /// A service as edges tell it from others: its name, and what packets call it.
@@ -36,21 +97,16 @@ pub struct Memory {
 pub struct Declared {
     /// Its name.
     pub name: ServiceName,
-    /// Its VIP.
-    pub vip: IpAddr,
-    /// Its port.
-    pub port: u16,
-    /// Its protocol.
-    pub protocol: Protocol,
+    /// VIP, port and protocol.
+    #[serde(flatten)]
+    pub key: ServiceKey,
 }
 
 impl From<&ServiceSpec> for Declared {
     fn from(service: &ServiceSpec) -> Self {
         Self {
             name: service.name.clone(),
-            vip: service.vip,
-            port: service.port,
-            protocol: service.protocol,
+            key: service.key,
         }
     }
 }
@@ -74,6 +130,16 @@ impl Wanted {
     pub fn targets<'a>(&'a self, city: &'a City) -> impl Iterator<Item = &'a Target> {
         let targets = self.workload.targets.iter();
         targets.filter(move |target| !self.removing && target.cities.contains(city))
+    }
+
+    /// Whether a name is that of one of its instances in a city, whatever the target and number.
+    pub fn names(&self, city: &City, name: &str) -> bool {
+        let number = name.rsplit('-').next().and_then(|last| last.parse().ok());
+        number.is_some_and(|number| {
+            // Another workload's slug may begin with this one's: only the whole name tells.
+            let mut targets = self.workload.targets.iter();
+            targets.any(|target| self.workload.instance_name(target, city, number) == name)
+        })
     }
 }
 
@@ -163,8 +229,6 @@ pub struct World<'a> {
     pub instances: &'a [Instance],
     /// Every edge of the site.
     pub edges: &'a BTreeMap<String, Edge>,
-    /// How many instances there are to be, by workload and target; a target that is not here has its `min_replicas`.
-    pub replicas: &'a BTreeMap<(Label, Label), u32>,
     /// Now, in milliseconds since 1970.
     pub now_unix_ms: u64,
 }
@@ -172,7 +236,11 @@ pub struct World<'a> {
 impl World<'_> {
     /// How many instances of a target there are to be.
     pub fn replicas(&self, slug: &Label, target: &Target) -> u32 {
-        let wished = self.replicas.get(&(slug.clone(), target.name.clone()));
+        let key = TargetKey {
+            slug: slug.clone(),
+            target: target.name.clone(),
+        };
+        let wished = self.memory.replicas.get(&key);
         let wished = wished.copied().unwrap_or(target.min_replicas);
         wished.clamp(target.min_replicas, target.max_replicas)
     }

@@ -101,9 +101,13 @@ fn one_that_ended_is_restarted_after_a_wait_that_doubles() {
     outside.instances[0].restarts = 2;
     outside.instances[0].life = Life::Ended(outside.now);
     let name = outside.instances[0].name.clone();
-    assert!(!outside.plan().contains(&Action::Restart(name.clone())));
+    assert!(!outside.plan().contains(&restart(&name)));
     outside.now += 2_000;
-    assert!(outside.plan().contains(&Action::Restart(name)));
+    assert!(outside.plan().contains(&restart(&name)));
+}
+
+fn restart(name: &str) -> Action {
+    Action::Instance(InstanceAction::Restart(name.to_owned()))
 }
 
 #[test]
@@ -116,7 +120,7 @@ fn one_that_ran_for_ten_minutes_is_restarted_at_once() {
     for (lived, at_once) in [(599_999, false), (600_000, true)] {
         outside.now = begun + lived;
         outside.instances[0].life = Life::Ended(outside.now);
-        let restarted = outside.plan().contains(&Action::Restart(name.clone()));
+        let restarted = outside.plan().contains(&restart(&name));
         assert_eq!(restarted, at_once, "after {lived} ms");
     }
 }
@@ -207,7 +211,11 @@ fn a_service_that_is_no_longer_wished_is_withdrawn_and_one_with_another_port_com
     assert!(outside.with(still_unwanted).is_empty());
     for edge in outside.edges.values() {
         let Edge::Seen(view) = edge else { panic!() };
-        let ports: Vec<u16> = view.services.iter().map(|service| service.port).collect();
+        let ports: Vec<u16> = view
+            .services
+            .iter()
+            .map(|service| service.key.port)
+            .collect();
         assert_eq!(ports, [9000]);
     }
 }
@@ -227,11 +235,25 @@ fn a_replacement_takes_what_does_not_serve_before_what_does() {
     let left: Vec<&String> = leaving
         .iter()
         .filter_map(|action| match action {
-            Action::Leave { name, .. } => Some(name),
+            Action::Remember(StateChange::Leave { name, .. }) => Some(name),
             _ => None,
         })
         .collect();
     assert_eq!(left, [&stale]);
+}
+
+#[test]
+fn a_state_is_written_as_programs_before_this_one_read_it() {
+    let text = serde_json::json!({
+        "workloads": {},
+        "leaving": {"web-global-sea-1": 1_000},
+        "replicas": {"web/global": 3},
+        "unwanted": [{"name": "web-http", "vip": "198.51.100.1", "port": 8000, "protocol": "tcp"}],
+    });
+    let memory: Memory = serde_json::from_value(text.clone()).unwrap();
+    let (target, replicas) = memory.replicas.first_key_value().unwrap();
+    assert_eq!((target.target.as_str(), *replicas), ("global", 3));
+    assert_eq!(serde_json::to_value(&memory).unwrap(), text);
 }
 
 /// What happens to a site.

@@ -11,6 +11,7 @@ use hyper::Method;
 pub(crate) use self::exchange::{Lines, NO_BODY};
 pub use self::{error::ClientError, how::How};
 use super::{
+    agent::AgentInstance,
     replies::{ChangeReply, EventReply, ListReply},
     requests::{BackendBody, DeclarationBody, DesiredBody, ServiceBody, WeightBody},
     token::Token,
@@ -92,6 +93,11 @@ impl Client {
         let seconds = wait.as_secs();
         self.get(&format!("/v1/operations/{id}?wait={seconds}s"))
             .await
+    }
+
+    /// The instances that an agent attends.
+    pub async fn agent_instances(&self) -> Answer<ListReply<AgentInstance>> {
+        self.get("/v1/instances").await
     }
 
     /// How many sockets of a service an agent's instances have.

@@ -1,15 +1,22 @@
 //! `lbd site`: runs a city's instances, and keeps its edges told of them.
 
-mod deeds;
+mod agent;
+mod autoscaling;
+mod controller;
+mod cpu;
 mod dropins;
+mod edge;
 mod edges;
-mod keeper;
-mod measuring;
+mod instances;
+mod messages;
+mod output;
 mod probes;
-mod requests;
-mod scaling;
+mod problems;
+mod state;
+mod tasks;
 mod view;
-mod work;
+mod warning;
+mod workloads;
 
 use std::{
     collections::BTreeMap,
@@ -25,12 +32,8 @@ use tokio::sync::{mpsc, watch};
 use tracing::{info, warn};
 
 use self::{
-    dropins::DropIns,
-    edges::{EdgeLink, Speaker},
-    keeper::Keeper,
-    probes::Probes,
-    scaling::Scaling,
-    work::Work,
+    agent::Agent, autoscaling::Autoscaling, controller::Controller, edges::Edges,
+    messages::Speaker, probes::Probes, state::SiteState,
 };
 use super::{
     Failure,
@@ -41,14 +44,12 @@ use crate::{
     config::{FleetConfig, RuntimeKind, Site, SiteHost},
     model::Endpoint,
     runtime::{Builtin, Docker, Runtime},
-    site::Memory,
     site_api,
-    store::Store,
     workload::City,
 };
 
 /// How long an edge or an agent may take for an answer.
-const PATIENCE: Duration = Duration::from_secs(2);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What `lbd site` is told on the command line.
 #[derive(Clone, Debug)]
@@ -66,41 +67,30 @@ pub struct Options {
 /// Runs until SIGTERM or SIGINT. The instances go on when it returns.
 pub async fn run(options: &Options) -> Result<(), Failure> {
     let site = read(&options.fleet, &options.city)?;
-    let (store, memory) = Store::open(&options.state_dir)?;
-    if let Some(warning) = store.warning() {
-        warn!("{warning}");
-    }
-    let memory: Memory = memory.unwrap_or_default();
+    let state = SiteState::open(&options.state_dir)?;
     let host = host(&site, &options.city);
     let runtime = runtime(host, &options.state_dir)?;
+    let agent = client(&host.agent, host.agent_token_file.as_deref())?;
+    let agent = Agent::open(agent, &host.instance_dir)?;
+    let speaker = Speaker {
+        city: options.city.clone(),
+        agent: host.agent.to_string(),
+    };
     let mut edges = BTreeMap::new();
     for edge in &site.edges {
         let client = client(&edge.api, edge.token_file.as_deref())?;
-        edges.insert(edge.name.clone(), EdgeLink::start(client));
+        edges.insert(edge.name.clone(), client);
     }
     let (probes, reports) = Probes::start();
-    let keeper = Keeper {
-        work: Work::new(
-            Arc::clone(&runtime),
-            Speaker {
-                city: options.city.clone(),
-                agent: host.agent.to_string(),
-            },
-        ),
-        agent: client(&host.agent, host.agent_token_file.as_deref())?,
-        dropins: DropIns::open(&host.instance_dir)?,
-        scaling: Scaling::new(options.scale_down_window_ms, &memory.replicas),
-        city: options.city.clone(),
-        runtime,
-        store,
-        memory,
-        edges,
+    let controller = Controller::new(
+        options.city.clone(),
+        Arc::clone(&runtime),
+        state,
+        agent,
+        Edges::start(speaker, edges),
         probes,
-        observed: Vec::new(),
-        attended: Default::default(),
-        problems: BTreeMap::new(),
-        warnings: BTreeMap::new(),
-    };
+        Autoscaling::new(options.scale_down_window_ms),
+    );
 
     let socket = site_api::server::Listeners::open(&site.api, site.token_file.as_deref()).await?;
     let (commands_in, commands) = mpsc::channel(64);
@@ -109,11 +99,11 @@ pub async fn run(options: &Options) -> Result<(), Failure> {
     info!(
         "running the instances of {} ({}); lbctl: {}",
         options.city,
-        keeper.runtime.kind(),
+        runtime.kind(),
         site.api
     );
     let _ = sd_notify::notify(&[NotifyState::Ready]);
-    keeper.run(commands, reports, terminated()?).await;
+    controller.run(commands, reports, terminated()?).await;
     let _ = sd_notify::notify(&[NotifyState::Stopping]);
     drop(stop);
     if let Ok(Err(error)) = serving.await {
@@ -193,7 +183,7 @@ fn client(endpoint: &Endpoint, token_file: Option<&Path>) -> Result<Client, Fail
     let token = token(token_file)?;
     Ok(Client::new(endpoint.clone())
         .with_token(token)
-        .with_timeout(PATIENCE))
+        .with_timeout(ANSWER_TIMEOUT))
 }
 
 #[cfg(test)]

@@ -10,8 +10,9 @@ use tokio::sync::{mpsc, watch};
 
 use crate::{
     health::{self, Report, Target},
-    model::{Check, CheckKind, Health, HealthState},
-    workload::{Container, Probe, ProbeKind},
+    model::{Check, Health, HealthState},
+    site::site_check,
+    workload::{Container, Probe},
 };
 
 /// What a probe is for.
@@ -70,7 +71,7 @@ impl Probes {
                         index,
                         purpose,
                     );
-                    let check = check(probe);
+                    let check = site_check(probe);
                     let delay = u64::from(probe.initial_delay_seconds) * 1_000;
                     let begun = now_unix_ms >= instance.started_unix_ms.saturating_add(delay);
                     let target = begun.then(|| Target::of(instance.address, &check));
@@ -97,7 +98,7 @@ impl Probes {
     }
 
     /// Takes an answer in.
-    pub(super) fn hear(&mut self, report: Report) {
+    pub(super) fn observe(&mut self, report: Report) {
         for asked in self.asked.values_mut() {
             if asked.target.as_ref() == Some(&*report.target) {
                 asked.health.observe(&asked.check, report.outcome.is_ok());
@@ -140,29 +141,10 @@ fn probes_of(container: &Container) -> impl Iterator<Item = (Purpose, &Probe)> {
     readiness.chain(liveness.map(|probe| (Purpose::Liveness, probe)))
 }
 
-fn check(probe: &Probe) -> Check {
-    let (kind, port) = match &probe.kind {
-        ProbeKind::Tcp { port } => (CheckKind::Tcp, *port),
-        ProbeKind::Http { port, path } => (CheckKind::Http { path: path.clone() }, *port),
-    };
-    let interval_ms = probe.period_seconds.saturating_mul(1_000).max(100);
-    let threshold = |count: u32| u8::try_from(count).unwrap_or(u8::MAX).max(1);
-    Check {
-        kind,
-        port,
-        interval_ms,
-        timeout_ms: probe
-            .timeout_seconds
-            .saturating_mul(1_000)
-            .clamp(100, interval_ms),
-        rise: threshold(probe.success_threshold),
-        fall: threshold(probe.failure_threshold),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::workload::ProbeKind;
 
     fn container(readiness: bool, liveness: bool) -> Container {
         let probe = Probe {
@@ -202,7 +184,7 @@ mod tests {
         let asked = probes.targets.borrow().clone();
         for target in asked.iter().cloned().map(Arc::new) {
             let outcome = if passed { Ok(()) } else { Err("no".to_owned()) };
-            probes.hear(Report { target, outcome });
+            probes.observe(Report { target, outcome });
         }
     }
 

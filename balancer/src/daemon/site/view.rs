@@ -1,50 +1,52 @@
 //! What a site shows of itself.
 
-use super::keeper::Keeper;
+use super::{
+    agent::Agent, autoscaling::Autoscaling, instances::Instances, problems::Problems, tasks::Tasks,
+};
 use crate::{
     runtime::Observed,
-    site::{self, Instance, Phase, Wanted, World},
-    site_api::views::{InstanceView, SiteView, TargetView, WorkloadView},
-    workload::{City, Label},
+    site::{self, Instance, Phase, TargetKey, Wanted, World},
+    site_api::views::{InstanceView, TargetView, WorkloadView},
+    workload::Label,
 };
 
 /// Why one that runs is restarted.
 pub(super) const NOT_ALIVE: &str = "its liveness probe fails";
 
-impl Keeper {
-    /// Everything that the daemon shows, taken now.
-    pub(super) fn view(&self) -> SiteView {
-        let workloads = self.with_world(|world| {
-            let workloads = self.memory.workloads.iter();
-            workloads
-                .map(|(slug, wanted)| self.workload(world, slug, wanted))
-                .collect()
-        });
-        SiteView {
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            city: self.city.clone(),
-            runtime: self.runtime.kind().to_owned(),
-            workloads,
-            warnings: self.warnings.values().cloned().collect(),
-        }
+/// What views are made of.
+pub(super) struct Shown<'a> {
+    pub(super) world: &'a World<'a>,
+    pub(super) instances: &'a Instances,
+    pub(super) agent: &'a Agent,
+    pub(super) autoscaling: &'a Autoscaling,
+    pub(super) tasks: &'a Tasks,
+    pub(super) problems: &'a Problems,
+}
+
+impl Shown<'_> {
+    /// Every workload, in order of slugs.
+    pub(super) fn workloads(&self) -> Vec<WorkloadView> {
+        let workloads = self.world.memory.workloads.iter();
+        workloads
+            .map(|(slug, wanted)| self.workload(slug, wanted))
+            .collect()
     }
 
-    fn workload(&self, world: &World<'_>, slug: &Label, wanted: &Wanted) -> WorkloadView {
-        let targets = wanted.targets(&self.city).map(|target| {
-            let key = (slug.clone(), target.name.clone());
-            TargetView {
-                name: target.name.clone(),
-                min_replicas: target.min_replicas,
-                max_replicas: target.max_replicas,
-                wanted_replicas: world.replicas(slug, target),
-                cpu_percent: self.scaling.cpu_percent.get(&key).copied(),
-            }
+    fn workload(&self, slug: &Label, wanted: &Wanted) -> WorkloadView {
+        let world = self.world;
+        let targets = wanted.targets(world.city).map(|target| TargetView {
+            name: target.name.clone(),
+            min_replicas: target.min_replicas,
+            max_replicas: target.max_replicas,
+            wanted_replicas: world.replicas(slug, target),
+            cpu_percent: self.autoscaling.cpu_percent(&TargetKey {
+                slug: slug.clone(),
+                target: target.name.clone(),
+            }),
         });
         let instances = world.instances.iter().filter(|each| &each.slug == slug);
-        let problem = self
-            .problems
-            .iter()
-            .find(|(name, _)| is_of(wanted, &self.city, name));
+        let mut problems = self.problems.iter();
+        let problem = problems.find(|(name, _)| wanted.names(world.city, name));
         WorkloadView {
             slug: slug.clone(),
             vips: wanted.vips.clone(),
@@ -52,18 +54,18 @@ impl Keeper {
             instance_digest: wanted.workload.instance_digest(),
             removing: wanted.removing,
             converged: site::is_converged(world, slug, wanted),
-            problem: problem.map(|(name, (trouble, _))| format!("{name}: {trouble}")),
+            problem: problem.map(|(name, sentence)| format!("{name}: {sentence}")),
             targets: targets.collect(),
             instances: instances
-                .map(|instance| self.instance(world, instance))
+                .map(|instance| self.instance(wanted, instance))
                 .collect(),
         }
     }
 
-    fn instance(&self, world: &World<'_>, instance: &Instance) -> InstanceView {
-        let seen = self.observed.iter().find(|seen| seen.name == instance.name);
-        let phase = match site::phase(world, instance) {
-            Phase::Draining if self.work.is_busy(&instance.name) => Phase::Stopping,
+    fn instance(&self, wanted: &Wanted, instance: &Instance) -> InstanceView {
+        let seen = self.instances.get(&instance.name);
+        let phase = match site::phase(self.world, instance) {
+            Phase::Draining if self.tasks.is_instance_busy(&instance.name) => Phase::Stopping,
             phase => phase,
         };
         InstanceView {
@@ -72,37 +74,33 @@ impl Keeper {
             addresses: seen.map(|seen| seen.addresses.clone()).unwrap_or_default(),
             phase,
             restarts: instance.restarts,
-            reason: self.reason(instance, seen, phase),
+            reason: self.reason(wanted, instance, seen, phase),
         }
     }
 
     /// Why an instance does not serve.
-    fn reason(&self, instance: &Instance, seen: Option<&Observed>, phase: Phase) -> Option<String> {
-        if let Some((trouble, _)) = self.problems.get(&instance.name) {
-            return Some(trouble.clone());
+    fn reason(
+        &self,
+        wanted: &Wanted,
+        instance: &Instance,
+        seen: Option<&Observed>,
+        phase: Phase,
+    ) -> Option<String> {
+        if let Some(problem) = self.problems.of(&instance.name) {
+            return Some(problem.clone());
         }
         if let Some(ended) = seen.and_then(|seen| seen.state.end()) {
             return Some(ended);
         }
-        match phase {
-            Phase::Failed => Some(NOT_ALIVE.to_owned()),
-            Phase::Starting if !instance.ready => {
-                let attended = self.attended.contains(&instance.name);
-                Some(match attended {
-                    true => "its readiness probe has not passed".to_owned(),
-                    false => "the host's agent does not attend it yet".to_owned(),
-                })
+        let reason = match phase {
+            Phase::Failed => NOT_ALIVE,
+            Phase::Starting if instance.ready => "an edge does not send it packets yet",
+            Phase::Starting if self.agent.attends(&instance.name, &wanted.vips) => {
+                "its readiness probe has not passed"
             }
-            Phase::Starting => Some("an edge does not send it packets yet".to_owned()),
-            _ => None,
-        }
+            Phase::Starting => "the host's agent does not attend it yet",
+            Phase::Serving | Phase::Draining | Phase::Stopping => return None,
+        };
+        Some(reason.to_owned())
     }
-}
-
-/// Whether a name is that of an instance of this workload: of another one with a longer slug it is not.
-pub(super) fn is_of(wanted: &Wanted, city: &City, name: &str) -> bool {
-    wanted.workload.targets.iter().any(|target| {
-        let number = name.rsplit('-').next().and_then(|last| last.parse().ok());
-        number.is_some_and(|number| wanted.workload.instance_name(target, city, number) == name)
-    })
 }

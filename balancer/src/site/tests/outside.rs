@@ -87,13 +87,12 @@ impl Outside {
     }
 
     pub(super) fn with<T>(&self, ask: impl FnOnce(&World<'_>) -> T) -> T {
-        let (city, replicas) = (city(), BTreeMap::new());
+        let city = city();
         ask(&World {
             city: &city,
             memory: &self.memory,
             instances: &self.instances,
             edges: &self.edges,
-            replicas: &replicas,
             now_unix_ms: self.now,
         })
     }
@@ -119,31 +118,31 @@ impl Outside {
 
     pub(super) fn carry_out(&mut self, action: Action) {
         match action {
-            Action::Launch { name, slug, target } => self.launch(name, slug, target),
-            Action::Restart(name) => {
+            Action::Remember(change) => self.memory.apply(&change),
+            Action::Instance(InstanceAction::Launch { name, slug, target }) => {
+                self.launch(name, slug, target);
+            }
+            Action::Instance(InstanceAction::Restart(name)) => {
                 let instance = self.instances.iter_mut().find(|each| each.name == name);
                 let instance = instance.expect("only what is there is restarted");
                 instance.life = Life::Running;
                 instance.incarnation = self.now;
                 instance.restarts += 1;
             }
-            Action::Leave {
-                name,
-                deadline_unix_ms,
-            } => _ = self.memory.leaving.insert(name, deadline_unix_ms),
-            Action::Remove(name) => self.remove(&name),
-            Action::Declare { edge, service } => {
-                let view = self.view(&edge);
-                view.services.insert(Declared::from(&service));
-                view.declared.insert(service.name.clone(), service);
-            }
-            Action::Withdraw { edge, service } => {
-                let view = self.view(&edge);
-                view.services.retain(|has| has.name != service);
-                view.backends.retain(|(of, _), _| *of != service);
-            }
-            Action::Tell { edge, event } => self.hear(&edge, event),
-            Action::Forget(slug) => _ = self.memory.workloads.remove(&slug),
+            Action::Instance(InstanceAction::Remove(name)) => self.remove(&name),
+            Action::Edge { edge, action } => match action {
+                EdgeAction::Declare(service) => {
+                    let view = self.view(&edge);
+                    view.services.insert(Declared::from(&service));
+                    view.declared.insert(service.name.clone(), service);
+                }
+                EdgeAction::Withdraw(service) => {
+                    let view = self.view(&edge);
+                    view.services.retain(|has| has.name != service);
+                    view.backends.retain(|(of, _), _| *of != service);
+                }
+                EdgeAction::Tell(event) => self.hear(&edge, event),
+            },
         }
     }
 

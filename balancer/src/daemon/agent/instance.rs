@@ -1,4 +1,4 @@
-//! Looking after one instance: its VIPs and its programs.
+//! The control loop of one instance: its VIPs and its programs are put where they are missing.
 
 use std::{
     sync::{
@@ -10,47 +10,133 @@ use std::{
 
 use tokio::{
     sync::{mpsc, oneshot, watch},
+    task::JoinHandle,
     time::MissedTickBehavior,
 };
 use tracing::{info, warn};
 
-use super::{Failure, edge::reason_count};
 use crate::{
+    api::agent::AgentInstance,
     config::{AgentConfig, Instance, XdpMode},
+    daemon::{Failure, edge::reason_count},
     dataplane::{AgentPlane, AgentSettings, Attached, PinDir, Present},
     metrics::agent::InstanceCounts,
     netns::{self, Identity},
     nexthop::{self, AttachedMode},
 };
 
-/// How often an instance is looked after.
-const TICK: Duration = Duration::from_secs(1);
+/// How often an instance is looked at.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// A question for what an instance's packets met; `None` while its programs are not attached.
-pub(super) type Question = oneshot::Sender<Option<InstanceCounts>>;
+/// What the first look at an instance lacked rights for; `None` whether the instance is there or not.
+pub(super) type FirstLook = oneshot::Receiver<Option<Failure>>;
 
-/// Looks after one instance.
-pub(super) struct Attendant {
-    pub(super) config: AgentConfig,
-    pub(super) instance: Instance,
-    pub(super) pins: PinDir,
-    /// The namespace that the programs are in, and what holds them.
-    pub(super) plane: Option<(Identity, AgentPlane)>,
-    /// Whether its programs are attached, for others to see.
-    pub(super) attached: Arc<AtomicBool>,
-    /// What was last complained of, so that it is said once.
-    pub(super) trouble: Option<String>,
+/// Asks for what an instance's packets met; the answer is `None` while its programs are not attached.
+type CountsQuestion = oneshot::Sender<Option<InstanceCounts>>;
+
+/// An instance that is attended, and the way to its control loop.
+pub(super) struct AttendedInstance {
+    instance: Instance,
+    questions: mpsc::Sender<CountsQuestion>,
+    attached: Arc<AtomicBool>,
+    /// Dropped, it ends the loop.
+    stop: watch::Sender<()>,
+    task: JoinHandle<()>,
 }
 
-impl Attendant {
-    /// `looked` hears of the first look, whether or not the instance is there, and of the rights that it lacked.
-    pub(super) async fn run(
+/// Asks an instance's control loop for its counts.
+#[derive(Clone)]
+pub(super) struct Counter(mpsc::Sender<CountsQuestion>);
+
+impl AttendedInstance {
+    /// Begins to attend an instance whose programs are pinned in `pins`.
+    pub(super) fn start(
+        instance: Instance,
+        config: AgentConfig,
+        pins: PinDir,
+    ) -> (Self, FirstLook) {
+        let (looked, first_look) = oneshot::channel();
+        let (questions, asked) = mpsc::channel(1);
+        let (stop, stopped) = watch::channel(());
+        let attached = Arc::new(AtomicBool::new(false));
+        let control = InstanceLoop {
+            config,
+            instance: instance.clone(),
+            pins,
+            plane: None,
+            attached: Arc::clone(&attached),
+            trouble: None,
+        };
+        let attended = Self {
+            instance,
+            questions,
+            attached,
+            stop,
+            task: tokio::spawn(control.run(looked, asked, stopped)),
+        };
+        (attended, first_look)
+    }
+
+    /// The instance as it was declared.
+    pub(super) fn instance(&self) -> &Instance {
+        &self.instance
+    }
+
+    /// Whether its programs are attached, so that packets reach it.
+    pub(super) fn is_attached(&self) -> bool {
+        self.attached.load(Ordering::Relaxed)
+    }
+
+    /// What the agent's interface shows of it.
+    pub(super) fn view(&self) -> AgentInstance {
+        AgentInstance {
+            name: self.instance.name.clone(),
+            vips: self.instance.vips.clone(),
+            attached: self.is_attached(),
+        }
+    }
+
+    /// The way to its counts, for somebody who has time to wait for them.
+    pub(super) fn counter(&self) -> Counter {
+        Counter(self.questions.clone())
+    }
+
+    /// Ends the loop, and waits for its end; programs and VIPs stay.
+    pub(super) async fn stop(self) -> Instance {
+        drop(self.stop);
+        let _ = self.task.await;
+        self.instance
+    }
+}
+
+impl Counter {
+    /// What the instance's packets met; `None` while its programs are not attached.
+    pub(super) async fn counts(&self) -> Option<InstanceCounts> {
+        let (question, answer) = oneshot::channel();
+        self.0.send(question).await.ok()?;
+        answer.await.ok()?
+    }
+}
+
+struct InstanceLoop {
+    config: AgentConfig,
+    instance: Instance,
+    pins: PinDir,
+    /// The namespace that the programs are in, and what holds them.
+    plane: Option<(Identity, AgentPlane)>,
+    attached: Arc<AtomicBool>,
+    /// What was last complained of, so that it is said once.
+    trouble: Option<String>,
+}
+
+impl InstanceLoop {
+    async fn run(
         mut self,
         looked: oneshot::Sender<Option<Failure>>,
-        mut asked: mpsc::Receiver<Question>,
+        mut asked: mpsc::Receiver<CountsQuestion>,
         mut stopped: watch::Receiver<()>,
     ) {
-        let mut tick = tokio::time::interval(TICK);
+        let mut tick = tokio::time::interval(LOOK_INTERVAL);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut looked = Some(looked);
         loop {
@@ -88,6 +174,7 @@ impl Attendant {
     fn look(&mut self) -> Option<Failure> {
         match self.attend() {
             Ok(()) => {
+                self.attached.store(true, Ordering::Relaxed);
                 if self.trouble.take().is_some() {
                     info!("{}: attended again", self.instance.name);
                 }
@@ -155,7 +242,6 @@ impl Attendant {
             ),
         }
         self.plane = Some((identity, plane));
-        self.attached.store(true, Ordering::Relaxed);
         Ok(())
     }
 }

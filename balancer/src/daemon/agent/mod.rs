@@ -1,5 +1,9 @@
 //! `lbd agent`: keeps the programs of each instance on a host attached.
 
+mod files;
+mod instance;
+mod instances;
+
 use std::{fs, path::Path, time::Duration};
 
 use sd_notify::NotifyState;
@@ -9,10 +13,10 @@ use tokio::{
 };
 use tracing::info;
 
+use self::instances::Instances;
 use super::{
     Failure,
     edge::{terminated, token},
-    roster::Roster,
 };
 use crate::{
     api,
@@ -22,7 +26,7 @@ use crate::{
 };
 
 /// How often the declared instances are compared with the attended ones.
-const TICK: Duration = Duration::from_secs(1);
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Runs until SIGTERM or SIGINT. The instances' programs go on when it returns.
 pub async fn run(file: &Path) -> Result<(), Failure> {
@@ -46,10 +50,10 @@ pub async fn run(file: &Path) -> Result<(), Failure> {
         fs::create_dir_all(directory)?;
     }
     let (stop, stopped) = watch::channel(());
-    let mut roster = Roster::new(config, pins);
-    roster.follow().await;
-    roster.leave_strangers()?;
-    roster.first_looks().await?;
+    let mut instances = Instances::new(config, pins);
+    instances.follow().await;
+    instances.leave_strangers()?;
+    instances.first_looks().await?;
 
     let over = |mut stopped: watch::Receiver<()>| async move { drop(stopped.changed().await) };
     // The senders stay here, so that a question that nobody can ask is never the end of questions.
@@ -63,23 +67,23 @@ pub async fn run(file: &Path) -> Result<(), Failure> {
         let (questions, over) = (questions_in.clone(), over(stopped.clone()));
         tokio::spawn(api::agent::serve(listener, questions, token, over));
     }
-    info!("attending {} instances", roster.len());
+    info!("attending {} instances", instances.len());
     let _ = sd_notify::notify(&[NotifyState::Ready]);
-    let mut tick = tokio::time::interval(TICK);
+    let mut tick = tokio::time::interval(LOOK_INTERVAL);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let terminated = terminated()?;
     tokio::pin!(terminated);
     loop {
         tokio::select! {
             () = &mut terminated => break,
-            Some(scrape) = scrapes.recv() => roster.scrape(scrape),
-            Some(question) = questions.recv() => roster.count_sockets(question),
-            _ = tick.tick() => roster.follow().await,
+            Some(scrape) = scrapes.recv() => instances.scrape(scrape),
+            Some(question) = questions.recv() => instances.answer(question),
+            _ = tick.tick() => instances.follow().await,
         }
     }
     let _ = sd_notify::notify(&[NotifyState::Stopping]);
     drop(stop);
-    roster.stop().await;
+    instances.stop().await;
     info!("stopped; the instances' programs go on");
     Ok(())
 }
