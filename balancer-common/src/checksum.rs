@@ -36,6 +36,7 @@ mod tests {
     }
 
     /// Its section 4: equation 3 gives 0000 where others give ffff.
+    // Promise: E14
     #[test]
     fn the_example_of_rfc_1624_holds() {
         assert_eq!(replace(0xdd2f, 0x5555, 0x3285), 0x0000);

@@ -162,6 +162,7 @@ mod tests {
         found(&syn_ack(options)).map(|excess| excess.value_at - 54)
     }
 
+    // Promise: A5
     #[test]
     fn an_mss_above_the_limit_is_found() {
         let expected = Excess {
@@ -173,6 +174,7 @@ mod tests {
         assert_eq!(found(&syn_ack(&[2, 4, 5, 0xb4])), Some(expected));
     }
 
+    // Promise: A5
     #[test]
     fn an_mss_at_the_limit_or_below_is_left_alone() {
         assert_eq!(at(&[2, 4, 5, 0x79]), Some(2));
@@ -206,6 +208,7 @@ mod tests {
         }
     }
 
+    // Promise: A5
     #[test]
     fn other_segments_and_other_addresses_are_left_alone() {
         let frame = syn_ack(&[2, 4, 5, 0xb4]);
@@ -247,6 +250,7 @@ mod tests {
     }
 
     /// MTU less outer headers (20 or 40, UDP 8, GUE 8 + 3 addresses), TCP and inner IP.
+    // Promise: A5
     #[test]
     fn the_limits_leave_room_for_the_longest_header() {
         let limits = |mtu, ipv6| {

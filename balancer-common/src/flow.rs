@@ -129,18 +129,21 @@ mod tests {
             .sum()
     }
 
+    // Promise: E2
     #[test]
     fn flows_that_differ_only_in_the_source_port_spread_evenly() {
         let x = chi_square((1024..=u16::MAX).map(|port| flow(0xc000_0201, port)));
         assert!(x < 347.0, "chi-square {x}");
     }
 
+    // Promise: E2
     #[test]
     fn flows_that_differ_only_in_the_client_spread_evenly() {
         let x = chi_square((0..65_536).map(|i| flow(0x0a00_0000 + i, 40_000)));
         assert!(x < 347.0, "chi-square {x}");
     }
 
+    // Promise: E2
     #[test]
     fn ipv6_clients_spread_evenly() {
         let x = chi_square((0..65_536u32).map(|i| Flow {
@@ -178,6 +181,7 @@ mod tests {
         assert_eq!(hash_source(&v6.source, &key), 0xcca9_dab3_8eed_0618);
     }
 
+    // Promise: E1
     #[test]
     fn another_key_gives_another_hash() {
         let flow = flow(1, 1);

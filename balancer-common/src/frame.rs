@@ -131,6 +131,7 @@ mod tests {
         assert_eq!(back, [7, 8, 9, 10, 11, 12, 1, 2, 3, 4, 5, 6]);
     }
 
+    // Promise: E8
     #[test]
     fn a_read_past_the_end_is_none() {
         let frame: &[u8] = &[1, 2, 3];

@@ -38,6 +38,7 @@ pub fn parse(base: u32) -> Option<(u8, usize)> {
 mod tests {
     use super::*;
 
+    // Promise: A2
     #[test]
     fn a_header_is_read_as_it_was_written() {
         assert_eq!(parse(base(4, 0)), Some((4, 4)));
@@ -45,6 +46,7 @@ mod tests {
         assert_eq!(parse(u32::from_ne_bytes([0x1f, 41, 0, 0])), Some((41, 128)));
     }
 
+    // Promise: A2
     #[test]
     fn other_variants_control_messages_and_flags_are_refused() {
         for bytes in [
@@ -57,6 +59,7 @@ mod tests {
         }
     }
 
+    // Promise: A2
     #[test]
     fn the_longest_header_fits_what_hlen_can_say() {
         assert!(longest(16) <= BASE_LENGTH + 31 * 4);

@@ -329,6 +329,7 @@ mod tests {
         refused(put(sample::udp_v6(), 20, &[44]), Reason::Fragment);
     }
 
+    // Promise: E8
     #[test]
     fn a_total_length_that_lies_is_refused() {
         for length in [0_u16, 19, 20, 39, 46, 1_500, 0xffff] {
@@ -341,6 +342,7 @@ mod tests {
         }
     }
 
+    // Promise: E8
     #[test]
     fn a_data_offset_outside_the_segment_is_refused() {
         for words in [0_u8, 1, 4, 7, 15] {
@@ -353,6 +355,7 @@ mod tests {
         assert!(packet(&put(sample::tcp_v4(), 46, &[6 << 4])).is_ok());
     }
 
+    // Promise: E8
     #[test]
     fn a_udp_length_outside_the_datagram_is_refused() {
         for length in [0_u16, 7, 14, 0xffff] {

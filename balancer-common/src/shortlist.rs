@@ -115,6 +115,7 @@ mod tests {
         Address::from_ipv6(octets)
     }
 
+    // Promise: A1
     #[test]
     fn an_address_is_in_a_prefix_of_its_family_or_in_none() {
         let list = list([
@@ -159,6 +160,7 @@ mod tests {
         }
     }
 
+    // Promise: A1
     #[test]
     fn nobody_is_in_an_empty_list_and_more_than_it_holds_is_for_the_map() {
         assert_eq!(list([]).has(&v4([10, 0, 0, 1])), Some(false));

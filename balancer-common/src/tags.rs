@@ -118,6 +118,7 @@ mod tests {
         frame
     }
 
+    // Promise: E12
     #[test]
     fn up_to_two_tags_of_either_kind_are_read() {
         let length = |tags: &[u8]| Tags::read(&tagged(tags)[..]).length;

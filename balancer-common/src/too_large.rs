@@ -199,6 +199,7 @@ pub fn allowed(due: u64, now: u64) -> Option<u64> {
 mod tests {
     use super::*;
 
+    // Promise: E19
     #[test]
     fn a_burst_is_allowed_and_then_one_a_millisecond() {
         let (mut due, mut sent) = (0, 0);
@@ -221,6 +222,7 @@ mod tests {
         assert_eq!(sent, 50);
     }
 
+    // Promise: E19
     #[test]
     fn room_is_left_for_three_alternates() {
         let of = |outer| {

@@ -132,6 +132,7 @@ fn attend(world: &World, scene: &Scene, name: &str) -> Result<std::path::PathBuf
     Ok(file)
 }
 
+// Promise: V2
 #[test]
 fn a_backend_serves_from_its_launch_and_its_drain_ends_with_its_last_connection() -> Result<()> {
     let world = World::new()?;
@@ -227,6 +228,7 @@ fn a_backend_serves_from_its_launch_and_its_drain_ends_with_its_last_connection(
     })
 }
 
+// Promise: V1
 #[test]
 fn no_request_fails_while_one_of_two_backends_is_terminated() -> Result<()> {
     let world = World::new()?;
@@ -285,6 +287,7 @@ fn no_request_fails_while_one_of_two_backends_is_terminated() -> Result<()> {
     scene.requests(100)?.ensure_balanced(&["two"], 100)
 }
 
+// Promise: V3
 #[test]
 fn strangers_and_what_is_no_event_are_refused() -> Result<()> {
     let world = World::new()?;
@@ -320,6 +323,7 @@ fn strangers_and_what_is_no_event_are_refused() -> Result<()> {
     Ok(())
 }
 
+// Promise: V4
 #[test]
 fn an_instance_comes_and_goes_with_its_file() -> Result<()> {
     let world = World::new()?;

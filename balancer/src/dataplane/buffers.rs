@@ -68,6 +68,7 @@ mod tests {
         programs
     }
 
+    // Promise: E20
     #[test]
     fn programs_take_several_buffers_where_the_kernel_knows_of_them() {
         for (bytes, names) in [

@@ -47,6 +47,7 @@ fn changes() -> impl Strategy<Value = Vec<(Change, u64)>> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(96))]
 
+    // Promise: C7
     #[test]
     fn ids_tables_and_drains_fit_the_declared_backends(changes in changes()) {
         let (mut state, mut now) = (State::new(7), NOW);
@@ -62,6 +63,7 @@ proptest! {
         }
     }
 
+    // Promise: T4
     #[test]
     fn the_same_changes_give_the_same_state(changes in changes()) {
         let run = || changes.iter().fold(State::new(7), |state, (change, seconds)| {
