@@ -23,16 +23,16 @@ impl Flow {
     }
 }
 
-/// The secret that keeps clients from choosing their slot; the same on every edge of a fleet.
+/// The secret key of the flow hash, without which clients cannot choose their slot. All edges of a fleet have the same.
 ///
-/// One odd multiplier for each word of a flow, an offset, and the finisher's multiplier.
+/// An offset, one odd multiplier for each of a flow's five words, and the multiplier of the finisher.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HashKey(pub [u64; 7]);
 
 const _: () = assert!(size_of::<HashKey>() == 56);
 
-/// Where the key is, for who needs it only sometimes.
+/// Access to the key, so that code that needs it only sometimes does not load it.
 pub trait Keyed {
     /// The key.
     fn key(&self) -> HashKey;
@@ -76,7 +76,7 @@ pub fn hash(flow: &Flow, key: &HashKey) -> u64 {
     finish(sum, key)
 }
 
-/// The same hash of the source's two words alone.
+/// As [`hash`], of the source address's two words only.
 #[inline(always)]
 pub fn hash_source(source: &Address, key: &HashKey) -> u64 {
     finish(of_source(source, key), key)
