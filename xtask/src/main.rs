@@ -10,6 +10,7 @@ mod kernels;
 mod lint;
 mod mutants;
 mod narrate;
+mod promises;
 mod readme;
 mod setup;
 mod test;
@@ -81,8 +82,10 @@ enum Command {
         #[arg(long)]
         packets: bool,
     },
-    /// Check the rules of the house: imports, aya, unsafe, file length, format
+    /// Check the rules of the house: imports, aya, unsafe, file length, promises, format
     Lint,
+    /// Write docs/promises.md: which tests keep which promise of SPECIFICATION.md
+    Promises,
     /// Run the commands that README.md shows
     Readme,
 }
@@ -101,6 +104,7 @@ fn main() -> ExitCode {
         Command::Fuzz { frames, seed } => fuzz::run(frames, seed),
         Command::Mutants { names, packets } => mutants::run(&names, packets),
         Command::Lint => lint::run(),
+        Command::Promises => promises::run(),
         Command::Readme => readme::run(),
     };
     match done {
