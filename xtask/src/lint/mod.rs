@@ -1,7 +1,7 @@
 //! `cargo xtask lint`: the rules of the house that the compiler does not know.
 
 mod foreign;
-mod length;
+mod impls;
 mod promises;
 mod rings;
 mod source;
@@ -42,8 +42,8 @@ pub(crate) fn run() -> Result<()> {
     for source in &sources {
         breaches.extend(rings::check(source));
         breaches.extend(foreign::check(source));
-        breaches.extend(length::check(source));
     }
+    breaches.extend(impls::check(&sources));
 
     let pages = workspace::pages()?;
     let page = |name: &str| pages.get(Path::new(name)).map_or("", String::as_str);
