@@ -82,7 +82,7 @@ enum Command {
         #[arg(long)]
         packets: bool,
     },
-    /// Check the rules of the house: imports, aya, unsafe, owners of structs, promises, format
+    /// Check the rules of the house: imports, aya, unsafe, owners of structs, promises, reasons, links, format
     Lint,
     /// Write docs/promises.md: which tests keep which promise of SPECIFICATION.md
     Promises,

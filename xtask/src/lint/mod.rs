@@ -2,7 +2,9 @@
 
 mod foreign;
 mod impls;
+mod links;
 mod promises;
+mod reasons;
 mod rings;
 mod source;
 
@@ -48,6 +50,10 @@ pub(crate) fn run() -> Result<()> {
     let pages = workspace::pages()?;
     let page = |name: &str| pages.get(Path::new(name)).map_or("", String::as_str);
     breaches.extend(promises::check(page(SPECIFICATION), page(INDEX), &texts));
+    let code = texts.get(Path::new(reasons::REASONS));
+    let code = code.map_or("", String::as_str);
+    breaches.extend(reasons::check(code, page(reasons::TABLE)));
+    breaches.extend(links::check(&pages, |path| root.join(path).exists()));
 
     for breach in &breaches {
         eprintln!("{breach}");
