@@ -2,7 +2,7 @@
 
 /// An IPv6 address, or an IPv4 address in its IPv4-mapped form (RFC 4291 section 2.5.5.2).
 ///
-/// 16 bytes in wire order, held as the two words that a load from the packet gives, so that the
+/// 16 bytes in wire order, stored as the two words that a load from the packet yields, so that the
 /// packet path never swaps bytes.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -34,13 +34,13 @@ impl Address {
         ])
     }
 
-    /// The four wire-order bytes of the IPv4 address within, as a word to store into a packet.
+    /// The four wire-order bytes of the contained IPv4 address, as a word to store into a packet.
     #[inline(always)]
     pub fn ipv4_word(self) -> u32 {
         (self.0[1] >> 32) as u32
     }
 
-    /// Whether it is an IPv4 address, in its mapped form.
+    /// Whether it is an IPv4 address in IPv4-mapped form.
     #[inline(always)]
     pub fn is_ipv4(self) -> bool {
         self.0[0] == 0 && self.0[1] & 0xffff_ffff == MAPPED

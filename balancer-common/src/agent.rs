@@ -1,4 +1,4 @@
-//! What an agent does with a frame: the decision of the program `decap`, as a pure function.
+//! What an agent does with a frame: the decisions of the programs `decap` and `thorough`, as pure functions.
 
 mod congestion;
 mod hand_on;
@@ -24,17 +24,17 @@ use crate::{
     quoted::Quote,
 };
 
-/// What an instance knows: kernel maps and sockets, or their likeness in user space.
+/// What the decision needs to know of an instance: kernel maps and sockets, or a model of them in user space.
 pub trait Instance<F> {
-    /// Whether `source` may send encapsulated packets: whether it is an edge.
+    /// Whether `source` is an edge, so that it may send encapsulated packets.
     fn is_edge(&self, source: &Address) -> bool;
-    /// Whether `address` is another backend, with whom packets are handed on.
+    /// Whether `address` is a peer: a backend that packets are handed on to and taken from.
     fn is_peer(&self, address: &Address) -> bool;
     /// Whether `address` is a VIP that the instance serves.
     fn is_vip(&self, address: &Address) -> bool;
     /// What the instance's sockets know of a segment's flow.
     fn knows(&self, segment: &Segment<F>) -> Evidence;
-    /// Whether they know it by a connection, which is the most there is to know.
+    /// Whether they have an established connection for it: the strongest evidence.
     fn is_connected(&self, segment: &Segment<F>) -> bool {
         self.knows(segment) == Evidence::Known
     }
@@ -42,38 +42,38 @@ pub trait Instance<F> {
     fn knows_quoted(&self, quote: &Quote) -> Evidence;
 }
 
-/// How a packet leaves its encapsulation.
+/// How to decapsulate a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Opened {
     /// Bytes between the Ethernet header and the inner packet.
     pub outer_length: usize,
-    /// The inner packet's Ethernet type, as a word to store.
+    /// The inner packet's EtherType, as a word to store.
     pub ether_type: u16,
-    /// What the outer header says of congestion, and the inner one does not yet.
+    /// The congestion mark to copy from the outer header to the inner one, if it lacks the mark.
     pub mark: Option<Mark>,
-    /// What it is counted as.
+    /// The reason to count it under.
     pub reason: Reason,
 }
 
-/// What becomes of a packet.
+/// What to do with a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
-    /// It is taken out of its encapsulation and goes up the stack.
+    /// Decapsulate it and pass it to the stack.
     Opened(Opened),
-    /// It goes to another backend as it is, but for its outer header.
+    /// Forward it to another backend, with only its outer header rewritten.
     HandedOn(HandOn),
 }
 
-/// Bytes of a frame in front of the payload of an IPv4 header without options, and of an IPv6 header.
+/// Offset, in the frame, of the payload of an IPv4 header without options, and of an IPv6 header.
 const BEHIND_IPV4: usize = EthHdr::LEN + Ipv4Hdr::LEN;
 const BEHIND_IPV6: usize = EthHdr::LEN + Ipv6Hdr::LEN;
 /// Bytes of UDP and GUE headers without private data.
 const UDP_GUE: usize = UdpHdr::LEN + gue::BASE_LENGTH;
 
-/// outer header -> who sent it -> inner packet -> who knows its flow.
+/// Slow path: outer header -> sender allowed? -> inner packet -> which socket knows its flow?
 ///
-/// Each address family on its own, inside and outside: where their ways met, all that is known of a packet would have to
-/// be kept in memory.
+/// The code for each outer and inner address family is separate. If the branches joined, the compiler would keep all that is
+/// known of a packet on the stack instead of in registers.
 #[inline(always)]
 pub fn open<F: Frame, I: Instance<F>>(frame: F, instance: &I) -> Result<Fate, Reason> {
     match parse::family(frame) {
@@ -93,7 +93,7 @@ pub fn open<F: Frame, I: Instance<F>>(frame: F, instance: &I) -> Result<Fate, Re
     }
 }
 
-/// `AT` bytes stand in front of the outer header's payload.
+/// `AT`: offset of the outer header's payload.
 #[inline(always)]
 fn unwrap<const AT: usize, F: Frame, I: Instance<F>>(
     outer: Network,
@@ -110,7 +110,7 @@ fn unwrap<const AT: usize, F: Frame, I: Instance<F>>(
         }
         (protocol, in_front) = (inside, AT + UDP_GUE + private);
     }
-    // A peer may hand on what an edge has sent, and send nothing of its own.
+    // A peer may hand packets of edges on, but may not send packets of its own.
     if !is_edge && !head.was_handed_on() {
         return Err(Reason::SourceNotAllowed);
     }
@@ -125,7 +125,7 @@ fn unwrap<const AT: usize, F: Frame, I: Instance<F>>(
     }
 }
 
-/// Up the stack, or on to who may know the flow.
+/// Passes the packet to the stack, or hands it on to an alternate that may know its flow.
 #[inline(always)]
 fn decide<F: Frame, I: Instance<F>>(
     frame: F,
@@ -144,7 +144,7 @@ fn decide<F: Frame, I: Instance<F>>(
     }
 }
 
-/// The same behind IPv4 options, as no edge sends them: there are no alternates of ours.
+/// As [`unwrap`], for an outer IPv4 header with options. Edges send no options, so such a packet carries no alternates.
 #[inline(always)]
 fn unwrap_behind_options<F: Frame, I: Instance<F>>(
     outer: Network,
@@ -171,7 +171,7 @@ fn unwrap_behind_options<F: Frame, I: Instance<F>>(
     opened(&inner, in_front, &outer, Reason::Decapsulated)
 }
 
-/// Whether the outer header's payload, at byte `at` of `frame`, is GUE; if not, it is an IP packet.
+/// Whether the outer header's payload, at offset `at` of `frame`, is GUE. `false` means an IP packet.
 #[inline(always)]
 fn is_gue<F: Frame>(outer: &Network, frame: F, at: usize) -> Result<bool, Reason> {
     let is_gue = outer.protocol == IpProto::Udp as u8
@@ -189,7 +189,7 @@ fn carries_ip(protocol: u8) -> bool {
     protocol == IpProto::Ipv4 as u8 || protocol == IpProto::Ipv6 as u8
 }
 
-/// Judges the outer header; gives whether an edge has sent it, rather than a peer.
+/// Validates the outer header. Returns `true` if an edge sent the packet, and `false` if a peer did.
 #[inline(always)]
 fn check<F: Frame, I: Instance<F>>(
     outer: &Network,
@@ -209,7 +209,7 @@ fn check<F: Frame, I: Instance<F>>(
     Ok(is_edge)
 }
 
-/// The inner protocol, and the bytes of private data; the UDP header stands at byte `at` of `frame`.
+/// The inner protocol and the length of the private data. The UDP header is at offset `at` of `frame`.
 #[inline(always)]
 fn behind_gue<F: Frame>(outer: &Network, frame: F, at: usize) -> Result<(u8, usize), Reason> {
     let udp_length = u16::from_be(frame.read(at + 4).ok_or(Reason::BadOuterHeader)?) as usize;
@@ -225,16 +225,16 @@ fn behind_gue<F: Frame>(outer: &Network, frame: F, at: usize) -> Result<(u8, usi
     Ok((protocol, private))
 }
 
-/// A sound inner packet for a VIP.
+/// A valid inner packet for a VIP.
 #[derive(Clone, Copy)]
 struct Inner<F> {
-    /// Begins at its IP header.
+    /// The packet from its IP header on.
     packet: F,
     network: Network,
     ether_type: u16,
 }
 
-/// Judges the inner packet; `in_front` bytes of the frame stand in front of it.
+/// Validates the inner packet, which begins at offset `in_front` of the frame.
 #[inline(always)]
 fn inner<F: Frame, I: Instance<F>>(
     protocol: u8,

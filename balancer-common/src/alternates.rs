@@ -1,27 +1,28 @@
-//! The private data of GUE in which alternates travel.
+//! The GUE private data that carries alternates.
 //!
-//! One word, its bytes: [`VERSION`], how many alternates there are (1 to 3), how many of them were visited, flags.
-//! Behind it the alternates, addresses of the outer family. An agent that hands a packet on writes its own address over
-//! the alternate that it sends it to, so that the packet's length stays, and the first place names whom the edge chose.
-//! `hlen` covers all of it and there are no GUE flags: a receiver that knows only GUE skips it.
+//! The first word has four bytes: [`VERSION`], the number of alternates (1 to 3), the number of those visited, and flags.
+//! The alternates follow as addresses of the outer family. An agent that hands a packet on overwrites the next alternate's
+//! address, which becomes the outer destination, with its own. So the packet's length stays the same, and after the first
+//! hop the first place has the address of the backend that the edge chose. `hlen` covers the private data and no GUE flag
+//! is set, so a receiver that knows only GUE skips it.
 
-/// The most alternates that travel.
+/// The most alternates that a packet carries.
 pub const MOST: usize = 3;
 
-/// Bytes in front of the alternates.
+/// Bytes before the first alternate.
 pub const HEAD_LENGTH: usize = 4;
 
-/// The first byte; private data that begins with another one is not ours, and skipped.
+/// The first byte. Private data that begins with another value is not ours and is skipped.
 const VERSION: u8 = 1;
 
-/// Deliver it, whatever you know of its flow.
+/// Flag: deliver the packet, whether or not a socket knows its flow.
 const FINAL: u8 = 1;
-/// Somebody who was visited has weak evidence of the flow; its place is in the two bits above.
+/// Flag: a visited backend has weak evidence of the flow. Its place is in the two bits above this one.
 const WEAK: u8 = 2;
-/// Where the two bits stand.
+/// Shift of those two bits.
 const WEAK_PLACE: u8 = 2;
 
-/// Bytes of private data with so many alternates, each an address of `address_length` bytes.
+/// Bytes of private data with `count` alternates, each an address of `address_length` bytes.
 pub const fn length(count: usize, address_length: usize) -> usize {
     HEAD_LENGTH + count * address_length
 }
@@ -29,22 +30,22 @@ pub const fn length(count: usize, address_length: usize) -> usize {
 /// The first word of the private data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Head {
-    /// How many alternates there are.
+    /// Number of alternates.
     pub count: u8,
-    /// How many of them were visited.
+    /// Number of alternates that were visited.
     pub visited: u8,
     flags: u8,
 }
 
 impl Head {
-    /// No private data of this form.
+    /// Stands for a packet without private data of this form.
     pub const NOTHING: Self = Self {
         count: 0,
         visited: 0,
         flags: 0,
     };
 
-    /// As an edge sends it.
+    /// The word as an edge sends it.
     #[inline(always)]
     pub fn new(count: u8) -> Self {
         Self {
@@ -60,14 +61,14 @@ impl Head {
         u32::from_ne_bytes([VERSION, self.count, self.visited, self.flags])
     }
 
-    /// Whether a first word, as loaded, begins private data of this form.
+    /// Whether `word`, as loaded, begins private data of this form.
     #[inline(always)]
     pub fn is_ours(word: u32) -> bool {
         word.to_ne_bytes()[0] == VERSION
     }
 
-    /// Takes the first word apart; `length` is that of the private data. `None` when the word contradicts itself or the
-    /// length.
+    /// Parses the first word of `length` bytes of private data. `None` if the word is inconsistent in itself or with
+    /// `length`.
     #[inline(always)]
     pub fn parse(word: u32, length: usize, address_length: usize) -> Option<Self> {
         let [_, count, visited, flags] = word.to_ne_bytes();
@@ -89,31 +90,31 @@ impl Head {
         }
     }
 
-    /// Whether it is to be delivered, whatever is known of its flow.
+    /// Whether the packet must be delivered, whether or not a socket knows its flow.
     #[inline(always)]
     pub fn is_final(self) -> bool {
         self.flags & FINAL != 0
     }
 
-    /// Whether an agent has handed it on.
+    /// Whether an agent has handed the packet on.
     #[inline(always)]
     pub fn was_handed_on(self) -> bool {
         self.visited != 0
     }
 
-    /// Whether an alternate is left.
+    /// Whether an alternate is left to visit.
     #[inline(always)]
     pub fn has_more(self) -> bool {
         self.visited < self.count
     }
 
-    /// The place of the first one who has weak evidence of the flow.
+    /// The place of the first backend with weak evidence of the flow.
     #[inline(always)]
     pub fn weak(self) -> Option<u8> {
         (self.flags & WEAK != 0).then_some(self.flags >> WEAK_PLACE & 3)
     }
 
-    /// As it goes to the next alternate; `weak` says whether the sender has weak evidence.
+    /// The word for the next alternate. `weak`: whether the backend that hands the packet on has weak evidence.
     #[inline(always)]
     pub fn handed_on(self, weak: bool) -> Self {
         let flags = if weak && self.flags & WEAK == 0 {
@@ -128,7 +129,7 @@ impl Head {
         }
     }
 
-    /// As it goes back, to be delivered.
+    /// The word for a packet that is sent back to be delivered.
     #[inline(always)]
     pub fn returned(self) -> Self {
         Self {

@@ -1,24 +1,24 @@
-//! What the bench drives through a program: the flows, their order, and what its driver is told.
+//! The bench's workload: the flows, their order, and the parameters of its driver.
 //!
-//! The driver in the kernel and the reference in user space write frames with this one code.
+//! The driver in the kernel and the reference in user space share this code to write frames.
 
 use crate::FrameMut;
 
-/// Bytes at a frame's start that a driver may write.
+/// Bytes at a frame's start that a driver may write to.
 pub const REACH: usize = 62;
 
-/// One flow, always the same.
+/// A number of flows: always the same flow.
 pub const ONE_FLOW: u32 = 1;
-/// A new flow each packet, in place of a number of flows.
+/// In place of a number of flows: a new flow for each packet.
 pub const NEW_FLOWS: u32 = 0;
 
-/// Which flow comes next.
+/// Chooses the next flow.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Generator {
     /// The state of xorshift64 (Marsaglia 2003); not 0.
     random: u64,
-    /// Packets so far that were a new flow each.
+    /// Packets so far with a new flow each.
     counter: u64,
 }
 
@@ -50,15 +50,15 @@ impl Generator {
     }
 }
 
-/// What a driver is told before a run, and what it keeps meanwhile: one element of its map.
+/// A driver's parameters and counters for a run: the one element of its map.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Drive {
-    /// Where the flows stand.
+    /// The state of the choice of flows.
     pub generator: Generator,
-    /// Packets that were driven.
+    /// Number of packets driven.
     pub packets: u64,
-    /// Packets whose frame did not grow by `growth`; the last one is for whoever ran the driver to judge.
+    /// Number of packets whose frame did not grow by `growth`, without the last one, which the caller checks.
     pub violations: u64,
     /// The first 12 bytes of an IPv6 VIP, as words to store, and four of zero; all zero for IPv4.
     pub vip_prefix: [u64; 2],
@@ -66,17 +66,17 @@ pub struct Drive {
     pub ethernet: [u64; 2],
     /// The last four bytes of the first service's VIP, host order. Service `n` has the VIP `n` further.
     pub vip: u32,
-    /// Bytes of the frame as it is given to the program.
+    /// Length of the frame that the program gets.
     pub length: u32,
-    /// Bytes by which the program has to lengthen it; negative for a shorter one.
+    /// Bytes by which the program must lengthen it; negative if it must shorten it.
     pub growth: i32,
-    /// How many flows there are: a number, [`ONE_FLOW`], or [`NEW_FLOWS`].
+    /// The number of flows, [`ONE_FLOW`], or [`NEW_FLOWS`].
     pub flows: u32,
-    /// One less than the number of services, which is a power of two: flow `n` is of service `n` modulo it.
+    /// The number of services, a power of two, minus one. Flow `n` belongs to service `n` modulo that number.
     pub services_mask: u32,
     /// The destination port, wire order, in the high half.
     pub port: u32,
-    /// What stands behind it, as words to store.
+    /// The bytes behind it, as words to store.
     pub outer: [u32; 12],
 }
 
@@ -112,10 +112,10 @@ impl Drive {
         frame.write(12, (second >> 32) as u16);
     }
 
-    /// Makes a frame one of flow `index`, of IPv4.
+    /// Writes an IPv4 flow, that of `index`, to a frame.
     ///
-    /// Words are as wide as those that the programs load: a load across two stores would wait for both, as no load does
-    /// of what a network card wrote.
+    /// Stores are as wide as the programs' loads. A load that spans two stores would stall until both retire, which never
+    /// happens with a frame that a NIC wrote.
     #[inline(always)]
     pub fn write_ipv4(&self, index: u32, frame: &mut (impl FrameMut + ?Sized)) {
         let (client, ports, vip) = self.flow(index);
@@ -125,7 +125,7 @@ impl Drive {
         frame.write(34, ports);
     }
 
-    /// The same of IPv6.
+    /// The same for IPv6.
     #[inline(always)]
     pub fn write_ipv6(&self, index: u32, frame: &mut (impl FrameMut + ?Sized)) {
         let (client, ports, vip) = self.flow(index);
@@ -138,7 +138,7 @@ impl Drive {
         frame.write(54, ports);
     }
 
-    /// Puts `WORDS` words of outer headers back, which the program has removed.
+    /// Restores `WORDS` words of outer headers that the program removed.
     #[inline(always)]
     pub fn write_outer<const WORDS: usize>(&self, frame: &mut (impl FrameMut + ?Sized)) {
         self.write_ethernet(frame);

@@ -1,8 +1,8 @@
 //! The Internet checksum (RFC 1071).
 
-/// Folds a sum of 16-bit words, in host order, and complements it: the value of a checksum field.
+/// Folds a sum of 16-bit words in host order and complements it, which gives the value of a checksum field.
 ///
-/// `sum` holds at most 65,536 words, so that two folds are enough.
+/// `sum` is of at most 65,536 words, so two folds suffice.
 #[inline(always)]
 pub fn finish(sum: u32) -> u16 {
     let sum = (sum & 0xffff) + (sum >> 16);
@@ -10,13 +10,13 @@ pub fn finish(sum: u32) -> u16 {
     !(sum as u16)
 }
 
-/// A checksum once a word that it covers is replaced, all in host order (RFC 1624, equation 3).
+/// The checksum after one word that it covers has changed from `old` to `new`; all in host order (RFC 1624, equation 3).
 #[inline(always)]
 pub fn replace(checksum: u16, old: u16, new: u16) -> u16 {
     finish(u32::from(!checksum) + u32::from(!old) + u32::from(new))
 }
 
-/// The sum of `bytes` as 16-bit big-endian words; an odd last byte is padded with zero.
+/// The sum of `bytes` as 16-bit big-endian words. An odd last byte is padded with zero.
 pub fn sum(bytes: &[u8]) -> u32 {
     bytes
         .chunks(2)
@@ -36,6 +36,7 @@ mod tests {
     }
 
     /// Its section 4: equation 3 gives 0000 where others give ffff.
+    // Promise: E14
     #[test]
     fn the_example_of_rfc_1624_holds() {
         assert_eq!(replace(0xdd2f, 0x5555, 0x3285), 0x0000);

@@ -1,5 +1,5 @@
-//! The MSS that an instance's SYN-ACKs may announce, so that a client's segments fit the fabric
-//! once an edge has put the longest outer header in front of them.
+//! The MSS clamp: finds the MSS option of a SYN-ACK and the largest value that it may have, so that the
+//! client's segments fit the fabric behind the longest outer header.
 
 use network_types::{
     eth::EthHdr,
@@ -9,28 +9,28 @@ use network_types::{
 
 use crate::{Address, Frame, gue, outer::Outer, parse};
 
-/// The flags byte of a SYN-ACK, among the flags that matter: SYN and ACK set, FIN and RST not.
+/// The flags of a SYN-ACK under the mask [`FLAGS`]: SYN and ACK set, FIN and RST clear.
 const SYN_ACK: u8 = 0x12;
 /// FIN, SYN, RST, ACK.
 const FLAGS: u8 = 0x17;
 
-/// Options that are looked at: three times what any stack sends in a SYN-ACK. Each costs the
-/// verifier time whenever an instance starts; a header that hides its MSS behind more is left as it is.
+/// TCP options to look at: three times as many as any stack sends in a SYN-ACK. Each one costs verifier
+/// time whenever an instance starts. If the MSS comes after more options, it is not clamped.
 const MOST_OPTIONS: usize = 16;
 
 /// The largest MSS for each inner family.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Behind an IPv4 header.
+    /// For IPv4 packets.
     pub ipv4: u16,
-    /// Behind an IPv6 header.
+    /// For IPv6 packets.
     pub ipv6: u16,
 }
 
 impl Limits {
-    /// For a fabric whose IP packets have at most `mtu` bytes, and edges whose outer headers are
-    /// IPv6 (`outer_ipv6`) or IPv4. The room is for three alternates from the first packet on.
+    /// For a fabric with MTU `mtu`, and edges whose outer headers are IPv6 (`outer_ipv6`) or IPv4. The limits
+    /// leave room for three alternates, because a connection's slot may move later.
     pub fn new(mtu: u32, outer_ipv6: bool) -> Self {
         let outer = if outer_ipv6 {
             crate::outer::GueIpv6::LENGTH - gue::BASE_LENGTH + gue::longest(16)
@@ -50,23 +50,23 @@ impl Limits {
 /// An MSS to lower. Offsets are in bytes from the Ethernet header's start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Excess {
-    /// Where the option's value stands.
+    /// Offset of the option's value.
     pub value_at: usize,
-    /// Where the TCP checksum stands.
+    /// Offset of the TCP checksum.
     pub checksum_at: usize,
-    /// What it says, host order.
+    /// The value, host order.
     pub value: u16,
-    /// What it may say, host order.
+    /// The largest value allowed, host order.
     pub limit: u16,
 }
 
 impl Excess {
-    /// What the checksum loses and what it gains, as words in wire order. At an odd offset the value
-    /// straddles two words of the segment, and counts with its bytes swapped (RFC 1071 section 2).
+    /// The word that the checksum loses and the one that it gains, in wire order. At an odd offset the value
+    /// straddles two words of the segment and counts with its bytes swapped (RFC 1071 section 2).
     #[inline(always)]
     pub fn checksum_words(&self) -> (u16, u16) {
         let (old, new) = (self.value.to_be(), self.limit.to_be());
-        // Segments begin at an even offset.
+        // Segments begin at an even offset, so the parity of `value_at` is that within the segment.
         match self.value_at & 1 {
             0 => (old, new),
             _ => (old.swap_bytes(), new.swap_bytes()),
@@ -74,7 +74,7 @@ impl Excess {
     }
 }
 
-/// Finds the MSS option of a SYN-ACK from a VIP that says more than its limit.
+/// Finds the MSS option of a SYN-ACK from a VIP if its value exceeds the limit.
 #[inline(always)]
 pub fn excess<F: Frame>(
     frame: F,
@@ -106,7 +106,7 @@ pub fn excess<F: Frame>(
     })
 }
 
-/// Where the MSS option's value stands among the options from `at` to `end` (RFC 9293 section 3.1).
+/// The offset of the MSS option's value among the options from `at` to `end` (RFC 9293 section 3.1).
 #[inline(always)]
 fn mss<F: Frame>(frame: F, mut at: usize, end: usize) -> Option<usize> {
     for _ in 0..MOST_OPTIONS {
@@ -162,6 +162,7 @@ mod tests {
         found(&syn_ack(options)).map(|excess| excess.value_at - 54)
     }
 
+    // Promise: A5
     #[test]
     fn an_mss_above_the_limit_is_found() {
         let expected = Excess {
@@ -173,6 +174,7 @@ mod tests {
         assert_eq!(found(&syn_ack(&[2, 4, 5, 0xb4])), Some(expected));
     }
 
+    // Promise: A5
     #[test]
     fn an_mss_at_the_limit_or_below_is_left_alone() {
         assert_eq!(at(&[2, 4, 5, 0x79]), Some(2));
@@ -206,6 +208,7 @@ mod tests {
         }
     }
 
+    // Promise: A5
     #[test]
     fn other_segments_and_other_addresses_are_left_alone() {
         let frame = syn_ack(&[2, 4, 5, 0xb4]);
@@ -247,6 +250,7 @@ mod tests {
     }
 
     /// MTU less outer headers (20 or 40, UDP 8, GUE 8 + 3 addresses), TCP and inner IP.
+    // Promise: A5
     #[test]
     fn the_limits_leave_room_for_the_longest_header() {
         let limits = |mtu, ipv6| {

@@ -1,4 +1,4 @@
-//! ICMP and ICMPv6 echo to a VIP (RFC 792, RFC 4443), which the edge answers in the VIP's name.
+//! ICMP and ICMPv6 echo requests to a VIP (RFC 792, RFC 4443), which the edge answers itself.
 
 use network_types::{
     eth::EthHdr,
@@ -7,7 +7,7 @@ use network_types::{
 
 use crate::{Address, Frame, FrameMut, Reason, checksum, parse::Network};
 
-/// Bytes of a message's header.
+/// Bytes of an ICMP message's header.
 pub(crate) const HEADER: usize = 8;
 
 /// Type and code of a request and of its reply, as a 16-bit word in host order.
@@ -19,10 +19,10 @@ const REPLY_V6: u16 = 0x8100;
 /// TTL or hop limit of a reply.
 const TTL: u8 = 64;
 
-/// What changes of a request to make it its reply.
+/// The changes that turn an echo request into its reply.
 #[derive(Clone, Copy, Debug)]
 pub struct Reply {
-    /// Whether it is IPv4.
+    /// IPv4, or else IPv6.
     pub ipv4: bool,
     source: Address,
     destination: Address,
@@ -32,17 +32,17 @@ pub struct Reply {
 }
 
 impl Reply {
-    /// Bytes of a frame without tags that [`Self::write`] may write to, IPv4.
+    /// Bytes of an untagged frame that [`Self::write`] may write to, for IPv4.
     pub const IPV4_REACH: usize = EthHdr::LEN + Ipv4Hdr::LEN + HEADER;
-    /// The same, IPv6.
+    /// The same for IPv6.
     pub const IPV6_REACH: usize = EthHdr::LEN + Ipv6Hdr::LEN + HEADER;
 
-    /// The reply to a message, if it is a request. `frame` begins at its Ethernet header, without tags.
+    /// The reply to an echo request. `frame` begins at its Ethernet header and has no tags.
     ///
     /// # Errors
     ///
-    /// [`Reason::UnsupportedProtocol`] for a request that is not answered: with options or extension headers, which would have
-    /// to be obeyed, or from an address that is nobody's alone.
+    /// [`Reason::UnsupportedProtocol`] if the message is no echo request, or is one that the edge does not answer: one with
+    /// options or extension headers, which a reply would have to honour, or one whose source is not the address of one host.
     #[inline(always)]
     pub fn to<F: Frame>(frame: F, network: &Network) -> Result<Self, Reason> {
         let ipv4 = network.version_protocol == IpProto::Ipv4 as u8;
@@ -64,7 +64,7 @@ impl Reply {
         if word(at)? != request {
             return Err(Reason::UnsupportedProtocol);
         }
-        // The last of what [`Self::write`] may write to.
+        // Checks that the whole header is there, which [`Self::write`] writes to.
         word(at + HEADER - 2)?;
         let header_checksum = if ipv4 {
             let [_, protocol] = word(EthHdr::LEN + 8)?.to_be_bytes();
@@ -78,12 +78,13 @@ impl Reply {
             source: network.destination,
             destination: network.source,
             header_checksum,
-            // Swapped addresses leave the sum of a pseudo-header as it is.
+            // Swapping source and destination does not change the sum of the pseudo-header.
             checksum: checksum::replace(word(at + 2)?, request, reply),
         })
     }
 
-    /// Makes the request the reply. `frame` begins at the Ethernet header, without tags; its addresses are not touched.
+    /// Turns the request into the reply. `frame` begins at the Ethernet header, without tags. The caller swaps the MAC
+    /// addresses.
     #[inline(always)]
     pub fn write<M: FrameMut + ?Sized>(&self, frame: &mut M) {
         let ip = EthHdr::LEN;
@@ -106,7 +107,7 @@ impl Reply {
     }
 }
 
-/// Whether an address may be one host's: not unspecified, not the sender's own loopback, not a group's.
+/// Whether `address` may belong to one host: it is not unspecified, loopback, multicast or broadcast.
 #[inline(always)]
 fn is_one_host(address: &Address, ipv4: bool) -> bool {
     if ipv4 {

@@ -1,11 +1,11 @@
-//! IPv6 extension headers (RFC 8200 section 4) between the header and layer 4.
+//! IPv6 extension headers (RFC 8200 section 4) between the IPv6 header and layer 4.
 
 use network_types::ip::Ipv6Hdr;
 
 use crate::{Frame, Reason, parse::Network};
 
-/// Headers that are stepped over; behind more, a packet's protocol counts as unknown. A packet has each kind at most once,
-/// destination options twice.
+/// The most extension headers to step over. With more, the packet's protocol counts as unknown. A packet should have each kind
+/// at most once, and destination options at most twice.
 pub const MOST: usize = 6;
 
 const HOP_BY_HOP: u8 = 0;
@@ -13,17 +13,18 @@ const ROUTING: u8 = 43;
 const FRAGMENT: u8 = 44;
 const DESTINATION: u8 = 60;
 
-/// The offset of a fragment, and whether more follow, of the word in its header, as loaded.
+/// Fragment offset and more-fragments flag in the second 16-bit word of a fragment header, as loaded.
 const OFFSET: u16 = 0xfff8_u16.to_be();
 const MORE: u16 = 0x0001_u16.to_be();
 
-/// The header as if the extension headers were part of it: its length, what follows, and whether it is a fragment.
-/// `packet` begins at the IPv6 header. A later fragment is not looked into.
+/// Returns `network` with the extension headers counted as part of the IPv6 header: its length, the protocol behind it, and
+/// whether the packet is a fragment. `packet` begins at the IPv6 header. Nothing behind the fragment header of a later fragment
+/// is read.
 ///
 /// # Errors
 ///
-/// [`Reason::UnsupportedProtocol`] for a packet that has not arrived: segments of its route are left. The same for a second
-/// fragment header.
+/// [`Reason::UnsupportedProtocol`] if a routing header has segments left, so that the VIP is not the final destination, and if
+/// there is a second fragment header.
 #[inline(always)]
 pub fn behind<F: Frame>(packet: F, network: Network) -> Result<Network, Reason> {
     let mut network = network;
@@ -34,7 +35,7 @@ pub fn behind<F: Frame>(packet: F, network: Network) -> Result<Network, Reason> 
         if kind != HOP_BY_HOP && kind != ROUTING && kind != FRAGMENT && kind != DESTINATION {
             break;
         }
-        // It stands first, or nobody takes the packet.
+        // Hop-by-hop options are valid only as the first extension header.
         if kind == HOP_BY_HOP && network.header_length != Ipv6Hdr::LEN {
             break;
         }

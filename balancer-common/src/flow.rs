@@ -23,16 +23,16 @@ impl Flow {
     }
 }
 
-/// The secret that keeps clients from choosing their slot; the same on every edge of a fleet.
+/// The secret key of the flow hash, without which clients cannot choose their slot. All edges of a fleet have the same.
 ///
-/// One odd multiplier for each word of a flow, an offset, and the finisher's multiplier.
+/// An offset, one odd multiplier for each of a flow's five words, and the multiplier of the finisher.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HashKey(pub [u64; 7]);
 
 const _: () = assert!(size_of::<HashKey>() == 56);
 
-/// Where the key is, for who needs it only sometimes.
+/// Access to the key, so that code that needs it only sometimes does not load it.
 pub trait Keyed {
     /// The key.
     fn key(&self) -> HashKey;
@@ -76,7 +76,7 @@ pub fn hash(flow: &Flow, key: &HashKey) -> u64 {
     finish(sum, key)
 }
 
-/// The same hash of the source's two words alone.
+/// As [`hash`], of the source address's two words only.
 #[inline(always)]
 pub fn hash_source(source: &Address, key: &HashKey) -> u64 {
     finish(of_source(source, key), key)
@@ -129,18 +129,21 @@ mod tests {
             .sum()
     }
 
+    // Promise: E2
     #[test]
     fn flows_that_differ_only_in_the_source_port_spread_evenly() {
         let x = chi_square((1024..=u16::MAX).map(|port| flow(0xc000_0201, port)));
         assert!(x < 347.0, "chi-square {x}");
     }
 
+    // Promise: E2
     #[test]
     fn flows_that_differ_only_in_the_client_spread_evenly() {
         let x = chi_square((0..65_536).map(|i| flow(0x0a00_0000 + i, 40_000)));
         assert!(x < 347.0, "chi-square {x}");
     }
 
+    // Promise: E2
     #[test]
     fn ipv6_clients_spread_evenly() {
         let x = chi_square((0..65_536u32).map(|i| Flow {
@@ -178,6 +181,7 @@ mod tests {
         assert_eq!(hash_source(&v6.source, &key), 0xcca9_dab3_8eed_0618);
     }
 
+    // Promise: E1
     #[test]
     fn another_key_gives_another_hash() {
         let flow = flow(1, 1);

@@ -1,4 +1,4 @@
-//! Fragments: only the first one of a packet has ports, and the others follow it.
+//! IP fragments. Only the first fragment of a packet has the ports, so the edge remembers it for the others.
 
 use crate::{
     Address,
@@ -6,10 +6,10 @@ use crate::{
     parse::{Network, Packet},
 };
 
-/// Packets whose first fragment is remembered, the least recently used of which is forgotten first.
+/// Number of packets whose first fragment is remembered. The least recently used one is evicted first.
 pub const MOST: u32 = 16_384;
 
-/// What the fragments of a packet have in common.
+/// What identifies the packet that a fragment belongs to.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Datagram {
@@ -17,18 +17,18 @@ pub struct Datagram {
     destination: Address,
     /// As a word loaded from the packet.
     identification: u32,
-    /// Of IPv4 the protocol; of IPv6 nothing, because fragments need not agree about it (RFC 8200 section 4.5).
+    /// The IPv4 protocol. 0 for IPv6, because fragments of one packet need not agree on it (RFC 8200 section 4.5).
     protocol: u8,
     padding: [u8; 3],
 }
 
 const _: () = assert!(size_of::<Datagram>() == 40);
 
-/// What the first fragment tells the others.
+/// What is remembered of a first fragment.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct First {
-    /// The flow's hash, so that the slot is the same whatever became of the table.
+    /// The flow's hash. The slot follows from it even if the table has grown meanwhile.
     pub hash: u64,
     /// The destination port, wire order, as loaded from the packet.
     pub port: u16,
@@ -40,19 +40,19 @@ pub struct First {
 
 const _: () = assert!(size_of::<First>() == 16);
 
-/// First fragments that came by: a kernel map, or its likeness in user space.
+/// The first fragments seen: a kernel map, or a model of it in user space.
 pub trait Fragments {
     /// Remembers a first fragment.
     fn remember(&self, datagram: &Datagram, first: First);
-    /// The port, as loaded from a packet, of the only service that a VIP has of an IP protocol, if that hashes by source;
+    /// The port, as loaded from a packet, of the VIP's only service for `protocol`, if that service hashes by source;
     /// otherwise 0.
     fn only_by_source(&self, vip: &Address, protocol: u8) -> u16;
-    /// What the first fragment told.
+    /// What was remembered of the packet's first fragment.
     fn recall(&self, datagram: &Datagram) -> Option<First>;
 }
 
 impl Datagram {
-    /// Of one of its fragments.
+    /// From the header of any fragment of the packet.
     #[inline(always)]
     pub fn of(network: &Network, ipv4: bool) -> Self {
         Self {
@@ -66,7 +66,7 @@ impl Datagram {
 }
 
 impl First {
-    /// What a first fragment tells.
+    /// From a first fragment and its flow's hash.
     #[inline(always)]
     pub fn new(packet: &Packet, hash: u64) -> Self {
         Self {
@@ -78,7 +78,7 @@ impl First {
     }
 }
 
-/// A later fragment as a packet to this port, as loaded from a packet; the source port is not known, nor needed.
+/// A later fragment as a packet to `port` (as loaded from a packet). The source port is unknown, and not needed.
 #[inline(always)]
 pub fn later(network: &Network, port: u16, protocol: u8) -> Packet {
     Packet {

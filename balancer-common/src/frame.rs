@@ -1,6 +1,6 @@
-//! A frame's bytes, however they are reached: packet memory in the kernel, a slice in user space.
+//! Access to a frame's bytes: packet memory in the kernel, a slice in user space.
 
-/// The integers that a frame is read and written in.
+/// The integer types in which frames are read and written.
 pub trait Word: Copy + sealed::Sealed {
     /// From bytes in memory order; `bytes` is as long as the word.
     fn from_memory(bytes: &[u8]) -> Self;
@@ -30,30 +30,30 @@ macro_rules! words {
 
 words!(u8, u16, u32, u64);
 
-/// A frame to read, or what is left of one behind some offset. Words come as they stand in memory:
-/// wire order seen through host integers.
+/// A readable frame, or the rest of one from some offset on. A word is returned as it is in memory: wire order in
+/// a host integer, without a byte swap.
 pub trait Frame: Copy {
-    /// The word at `offset` bytes from the start; `None` past the end.
+    /// The word at `offset` bytes from the start. `None` past the end of the first buffer.
     fn read<T: Word>(self, offset: usize) -> Option<T>;
 
-    /// Whether so many bytes from the start are there, even if some stand in later buffers, where they cannot be read.
+    /// Whether the frame has `bytes` bytes from its start. Bytes in later buffers count, although they cannot be read.
     fn holds(self, bytes: usize) -> bool;
 
-    /// The same frame if its first `bytes` can be read: one check for all that is read of them.
+    /// The same frame, if its first `bytes` can be read: one bounds check for all reads within them.
     fn checked(self, bytes: usize) -> Option<Self>;
 
-    /// The frame without its first `bytes`, nothing if it has fewer. An offset that is read from
-    /// the packet is skipped first: the verifier follows one variable offset, not two that are equal.
+    /// The frame without its first `bytes`; empty if it has fewer. Use it for any offset that comes from the packet:
+    /// the verifier tracks one pointer with a variable offset, but not that two computed pointers are equal.
     fn skip(self, bytes: usize) -> Self;
 }
 
-/// A part of a frame that is known to be there, to write.
+/// A part of a frame that is known to be writable.
 pub trait FrameMut {
-    /// Stores `word` at `offset` bytes from the part's start, which lies within it.
+    /// Stores `word` at `offset` bytes from the part's start. The word must be within the part.
     fn write<T: Word>(&mut self, offset: usize, word: T);
 }
 
-/// The first twelve bytes of a frame, Ethernet's addresses, for its way back: as they were read, and as they are to be written.
+/// Swaps the two MAC addresses, given as the first twelve bytes of the frame, so that it returns to its sender.
 #[inline(always)]
 pub fn turned((first, second): (u64, u32)) -> (u64, u32) {
     let own = first & 0xffff_ffff_ffff;
@@ -80,12 +80,12 @@ impl Frame for &[u8] {
     }
 }
 
-/// A frame in several buffers, of which only the first can be read.
+/// A multi-buffer frame, of which only the first buffer can be read.
 #[derive(Clone, Copy, Debug)]
 pub struct Buffers<'a> {
-    /// The bytes of the first one.
+    /// The bytes of the first buffer.
     pub first: &'a [u8],
-    /// How many bytes the others have.
+    /// Number of bytes in the other buffers.
     pub later: usize,
 }
 
@@ -131,6 +131,7 @@ mod tests {
         assert_eq!(back, [7, 8, 9, 10, 11, 12, 1, 2, 3, 4, 5, 6]);
     }
 
+    // Promise: E8
     #[test]
     fn a_read_past_the_end_is_none() {
         let frame: &[u8] = &[1, 2, 3];

@@ -1,8 +1,8 @@
 //! Generic UDP encapsulation, variant 0 (draft-ietf-intarea-gue-09): the header between UDP and the inner packet.
 //!
 //! Byte 0: variant (2 bits), control bit, `hlen` (5 bits: length of what follows the base header, in
-//! 32-bit words). Byte 1: IP protocol of the inner packet. Bytes 2 and 3: flags. The edge sends no
-//! flags; what `hlen` covers is private data, which a plain receiver skips: [`crate::alternates`], if any.
+//! 32-bit words). Byte 1: IP protocol of the inner packet. Bytes 2 and 3: flags. An edge sets no flags,
+//! so `hlen` covers only private data, which other receivers skip: [`crate::alternates`], if any.
 
 use crate::alternates;
 
@@ -12,19 +12,19 @@ pub const PORT: u16 = 6080;
 /// Bytes of the base header.
 pub const BASE_LENGTH: usize = 4;
 
-/// Bytes of the longest header that an edge sends: with three alternates, each an address of the outer family.
+/// Bytes of the longest header that an edge sends: with three alternates of `address_length` bytes each.
 pub const fn longest(address_length: usize) -> usize {
     BASE_LENGTH + alternates::length(alternates::MOST, address_length)
 }
 
-/// The base header of a packet with so many bytes of private data, whole words, as a word to store.
+/// The base header, as a word to store. `private`: bytes of private data, a multiple of 4.
 #[inline(always)]
 pub fn base(inner_protocol: u8, private: usize) -> u32 {
     u32::from_ne_bytes([(private / 4) as u8, inner_protocol, 0, 0])
 }
 
-/// Takes the base header apart: (inner protocol, bytes of the whole header). `None` for another
-/// variant, a control message, or flags, none of which an edge sends.
+/// Parses the base header: (inner protocol, bytes of the whole header). `None` for another variant, a
+/// control message, or flags, none of which an edge sends.
 #[inline(always)]
 pub fn parse(base: u32) -> Option<(u8, usize)> {
     let [first, protocol, flags_high, flags_low] = base.to_ne_bytes();
@@ -38,6 +38,7 @@ pub fn parse(base: u32) -> Option<(u8, usize)> {
 mod tests {
     use super::*;
 
+    // Promise: A2
     #[test]
     fn a_header_is_read_as_it_was_written() {
         assert_eq!(parse(base(4, 0)), Some((4, 4)));
@@ -45,6 +46,7 @@ mod tests {
         assert_eq!(parse(u32::from_ne_bytes([0x1f, 41, 0, 0])), Some((41, 128)));
     }
 
+    // Promise: A2
     #[test]
     fn other_variants_control_messages_and_flags_are_refused() {
         for bytes in [
@@ -57,6 +59,7 @@ mod tests {
         }
     }
 
+    // Promise: A2
     #[test]
     fn the_longest_header_fits_what_hlen_can_say() {
         assert!(longest(16) <= BASE_LENGTH + 31 * 4);

@@ -1,7 +1,7 @@
-//! The ABI between kernel and user space, and the pure packet logic that both sides and the tests compile.
+//! The ABI between kernel and user space, and the pure packet logic, which both sides and the tests compile.
 //!
-//! Byte order by type: byte arrays are wire order, integers are host order; [`Address`] says its own.
-//! A frame's story on the edge is told in [`edge`], on a backend's side in [`agent`].
+//! Byte order by type: byte arrays are in wire order, integers in host order; [`Address`] documents its own.
+//! The edge's decisions start in [`edge`], the agent's in [`agent`].
 
 #![cfg_attr(not(test), no_std)]
 

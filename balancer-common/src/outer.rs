@@ -1,4 +1,4 @@
-//! The outer headers that an edge puts in front of a packet, Ethernet header included.
+//! The outer headers that an edge puts in front of a packet, including the Ethernet header.
 
 use network_types::{
     eth::{EthHdr, EtherType},
@@ -13,22 +13,22 @@ use crate::{
     checksum, gue,
 };
 
-/// What an outer header needs to know of the packet inside.
+/// The properties of the inner packet that its outer header depends on.
 #[derive(Clone, Copy, Debug)]
 pub struct Inner {
     /// Bytes of the inner IP packet.
     pub length: usize,
-    /// Its type of service or traffic class, copied outside (RFC 6040 section 4.1, normal mode).
+    /// Its type of service or traffic class, which is copied to the outer header (RFC 6040 section 4.1, normal mode).
     pub tos: u8,
     /// 4 for IPv4, 41 for IPv6.
     pub protocol: u8,
-    /// The flow's hash, whose low bits spread the fabric's paths.
+    /// The flow's hash. Its low bits spread flows over the fabric's paths.
     pub hash: u64,
 }
 
 /// One kind of outer header.
 pub trait Outer {
-    /// Bytes that a packet grows by.
+    /// Bytes by which a packet grows.
     const LENGTH: usize;
 
     /// Writes the Ethernet header and the outer header: `frame` begins at the Ethernet header and
@@ -119,12 +119,12 @@ impl Outer for GueIpv6 {
     }
 }
 
-/// An outer header in which `N` alternates travel, beside the form without.
+/// An outer header that can carry `N` alternates.
 pub trait Carrying<const N: usize>: Outer {
-    /// Bytes that a packet grows by.
+    /// Bytes by which a packet grows.
     const GROWTH: usize;
 
-    /// As [`Outer::write`], with [`Self::GROWTH`]. The alternates are of the family of `backend`.
+    /// As [`Outer::write`], for [`Self::GROWTH`]. The alternates have the address family of `backend`.
     fn write_carrying<M: FrameMut + ?Sized>(
         frame: &mut M,
         backend: &Backend,
@@ -189,14 +189,14 @@ fn write_ethernet<M: FrameMut + ?Sized>(frame: &mut M, backend: &Backend, ether_
     frame.write(12, ether_type as u16);
 }
 
-/// The source's last 16 bits, as far as they are the flow's: without a port, what a receiver spreads its load by.
+/// The flow's part of the outer source's last 16 bits. A receiver spreads load by it where the outer header has no port.
 #[inline(always)]
 fn varied(backend: &Backend, inner: &Inner) -> u16 {
     inner.hash as u16 & backend.varying
 }
 
-/// Identification 0 with don't-fragment: an atomic datagram (RFC 6864), which no fabric may split. `host` is what stands in the
-/// last 16 bits of the source besides the record's.
+/// Writes identification 0 with don't-fragment: an atomic datagram (RFC 6864), which the fabric must not fragment. `host` is
+/// added to the record's source in the last 16 bits.
 #[inline(always)]
 fn write_ipv4<M: FrameMut + ?Sized>(
     frame: &mut M,
@@ -234,7 +234,7 @@ fn write_ipv6<M: FrameMut + ?Sized>(
     host: u16,
 ) {
     let at = EthHdr::LEN;
-    // The source port's bits are left out of the flow label, so that either spreads on its own.
+    // The flow label and the source port use different bits of the hash, so that each spreads flows independently.
     let label = (inner.hash >> 14) as u32 & 0x000f_ffff;
     let first = 6 << 28 | u32::from(inner.tos) << 20 | label;
     frame.write(at, first.to_be());
@@ -247,8 +247,8 @@ fn write_ipv6<M: FrameMut + ?Sized>(
     frame.write(at + 32, backend.destination.0[1]);
 }
 
-/// UDP and GUE, with so many bytes of private data to follow. The source port is the flow's, from the dynamic range (RFC 6335); the checksum is
-/// zero, which tunnels over IPv6 may send where the receiver consents (RFC 6935, RFC 6936).
+/// Writes the UDP and GUE headers for `private` bytes of private data. The source port varies with the flow, within the dynamic
+/// range (RFC 6335). The checksum is zero, which RFC 6935 and RFC 6936 allow for tunnels over IPv6 if the receiver accepts it.
 #[inline(always)]
 fn write_gue<M: FrameMut + ?Sized>(frame: &mut M, at: usize, inner: &Inner, private: usize) {
     let source_port = 0xc000 | inner.hash as u16 & 0x3fff;

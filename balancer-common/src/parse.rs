@@ -1,6 +1,6 @@
-//! From a frame to its flow, in two steps: who it is for, then whether it is sound.
+//! From a frame to its flow, in two steps: read the destination, then validate the packet.
 //!
-//! Only a packet for a VIP is judged; anything else must pass as it is.
+//! Only packets for a VIP are validated. All others must pass unchanged.
 
 use network_types::{
     eth::{EthHdr, EtherType},
@@ -17,7 +17,7 @@ const OFFSET: u16 = 0x1fff_u16.to_be();
 /// The fragment-offset bits and the more-fragments flag of an IPv4 header, as loaded from it.
 const FRAGMENT: u16 = 0x3fff_u16.to_be();
 
-/// An IP header as it stands, not yet judged.
+/// An IP header as read, not yet validated.
 #[derive(Clone, Copy, Debug)]
 pub struct Network {
     /// Source address.
@@ -26,45 +26,45 @@ pub struct Network {
     pub destination: Address,
     /// IP protocol number, or IPv6 next header.
     pub protocol: u8,
-    /// The protocol number of this header's own version inside another: 4 for IPv4, 41 for IPv6.
+    /// The protocol number that another header uses for this IP version: 4 for IPv4, 41 for IPv6.
     pub version_protocol: u8,
     /// Type of service, or traffic class.
     pub tos: u8,
-    /// Bytes of the IP header, options included, as it claims.
+    /// Bytes of the IP header with its options, as the header claims.
     pub header_length: usize,
-    /// Bytes of the whole IP packet, as it claims.
+    /// Bytes of the whole IP packet, as the header claims.
     pub length: usize,
-    /// What its fragments have in common, as a word loaded from the packet; of IPv6 it stands behind the header.
+    /// The identification of fragments, as a word loaded from the packet. 0 for IPv6, where it is in the fragment header.
     pub identification: u32,
-    /// Whether it is a fragment.
+    /// Whether the packet is a fragment.
     pub fragment: bool,
-    /// Whether it is a fragment other than the first, so that no header follows.
+    /// Whether it is a fragment other than the first, so that no layer 4 header follows.
     pub later_fragment: bool,
-    /// Whether version and header length are possible at all.
+    /// Whether version and header length are valid.
     pub sound: bool,
 }
 
-/// A sound TCP or UDP packet.
+/// A valid TCP or UDP packet.
 #[derive(Clone, Copy, Debug)]
 pub struct Packet {
     /// Its 5-tuple.
     pub flow: Flow,
-    /// The protocol number of its IP version inside another header: 4 or 41.
+    /// The protocol number that an outer header uses for its IP version: 4 or 41.
     pub version_protocol: u8,
     /// Type of service, or traffic class.
     pub tos: u8,
     /// Bytes of the IP packet.
     pub length: usize,
-    /// Whether it may belong to a connection that exists: TCP, and not the SYN that opens one.
+    /// Whether it may belong to an existing connection: TCP, and not the SYN that opens one.
     pub continues: bool,
 }
 
 /// SYN and ACK among TCP's flags.
 const SYN_OR_ACK: u8 = 0x12;
-/// SYN alone: what opens a connection.
+/// SYN alone, which opens a connection.
 const SYN: u8 = 0x02;
 
-/// Whether TCP's flags are not those that open a connection.
+/// Whether TCP flags are other than those that open a connection.
 #[inline(always)]
 pub fn continues(flags: u8) -> bool {
     flags & SYN_OR_ACK != SYN
@@ -79,7 +79,7 @@ pub enum Family {
     Ipv6,
 }
 
-/// The version that an Ethernet header says to stand behind it.
+/// The IP version that the Ethernet header announces.
 #[inline(always)]
 pub fn family<F: Frame>(frame: F) -> Result<Family, Reason> {
     let ether_type: u16 = frame.read(12).ok_or(Reason::ShortFrame)?;
@@ -102,19 +102,19 @@ pub fn network<F: Frame>(frame: F) -> Result<Network, Reason> {
     .ok_or(Reason::ShortFrame)
 }
 
-/// The destination of the IPv4 header at byte `at`; `None` when the frame ends within its 20 fixed bytes.
+/// The destination of the IPv4 header at offset `at`. `None` if the frame ends within its 20 fixed bytes.
 #[inline(always)]
 pub fn ipv4_destination<F: Frame>(frame: F, at: usize) -> Option<Address> {
     frame.read(at + 16).map(Address::from_ipv4_word)
 }
 
-/// The destination of the IPv6 header at byte `at`; `None` when the frame ends within it.
+/// The destination of the IPv6 header at offset `at`. `None` if the frame ends within the header.
 #[inline(always)]
 pub fn ipv6_destination<F: Frame>(frame: F, at: usize) -> Option<Address> {
     Some(Address([frame.read(at + 24)?, frame.read(at + 32)?]))
 }
 
-/// Reads the IPv4 header (RFC 791) at byte `at`, which the program knows beforehand; `None` when the frame ends within its 20 fixed bytes.
+/// Reads the IPv4 header (RFC 791) at offset `at`, a constant. `None` if the frame ends within its 20 fixed bytes.
 #[inline(always)]
 pub fn ipv4<F: Frame>(frame: F, at: usize) -> Option<Network> {
     let destination = ipv4_destination(frame, at)?;
@@ -136,7 +136,7 @@ pub fn ipv4<F: Frame>(frame: F, at: usize) -> Option<Network> {
     })
 }
 
-/// Reads the IPv6 header (RFC 8200) at byte `at`, which the program knows beforehand; `None` when the frame ends within it.
+/// Reads the IPv6 header (RFC 8200) at offset `at`, a constant. `None` if the frame ends within the header.
 #[inline(always)]
 pub fn ipv6<F: Frame>(frame: F, at: usize) -> Option<Network> {
     let destination = ipv6_destination(frame, at)?;
@@ -158,14 +158,14 @@ pub fn ipv6<F: Frame>(frame: F, at: usize) -> Option<Network> {
 }
 
 impl Network {
-    /// Whether one of its addresses is an IPv4 address within an IPv6 header, where none may stand
-    /// (RFC 6890 section 2.2.3). It would compare equal to the same address in an IPv4 header.
+    /// Whether `address`, one of the header's, is an IPv4-mapped address in an IPv6 header, where it is not
+    /// allowed (RFC 6890 section 2.2.3). It would compare equal to the same address in an IPv4 header.
     #[inline(always)]
     pub fn is_misplaced(&self, address: &Address) -> bool {
         self.version_protocol == IpProto::Ipv6 as u8 && address.is_ipv4()
     }
 
-    /// Judges the header and the packet's length; the header stands at byte 14.
+    /// Validates the header and the packet's length. The header is at offset 14.
     #[inline(always)]
     pub fn check<F: Frame>(&self, frame: F) -> Result<(), Reason> {
         if !self.sound {
@@ -177,7 +177,7 @@ impl Network {
         Ok(())
     }
 
-    /// Judges the packet behind the header and reads its ports; the header stands at byte 14.
+    /// Validates the packet behind the header and reads its ports. The header is at offset 14. Refuses fragments.
     #[inline(always)]
     pub fn transport<F: Frame>(&self, frame: F) -> Result<Packet, Reason> {
         if !self.sound {
@@ -189,7 +189,7 @@ impl Network {
         self.segment(frame)
     }
 
-    /// The same for a packet of which this may be the first fragment only. A sound header is taken for granted.
+    /// As [`Self::transport`], but accepts a first fragment. The caller has validated the header.
     #[inline(always)]
     pub fn segment<F: Frame>(&self, frame: F) -> Result<Packet, Reason> {
         if self.length < self.header_length || !frame.holds(EthHdr::LEN + self.length) {
@@ -329,6 +329,7 @@ mod tests {
         refused(put(sample::udp_v6(), 20, &[44]), Reason::Fragment);
     }
 
+    // Promise: E8
     #[test]
     fn a_total_length_that_lies_is_refused() {
         for length in [0_u16, 19, 20, 39, 46, 1_500, 0xffff] {
@@ -341,6 +342,7 @@ mod tests {
         }
     }
 
+    // Promise: E8
     #[test]
     fn a_data_offset_outside_the_segment_is_refused() {
         for words in [0_u8, 1, 4, 7, 15] {
@@ -353,6 +355,7 @@ mod tests {
         assert!(packet(&put(sample::tcp_v4(), 46, &[6 << 4])).is_ok());
     }
 
+    // Promise: E8
     #[test]
     fn a_udp_length_outside_the_datagram_is_refused() {
         for length in [0_u16, 7, 14, 0xffff] {

@@ -1,4 +1,4 @@
-//! ICMP and ICMPv6 errors about a packet of a VIP (RFC 792, RFC 4443): what they quote tells whose flow they are about.
+//! ICMP and ICMPv6 errors about a packet that a VIP sent (RFC 792, RFC 4443). The quoted headers tell the flow.
 
 use network_types::{
     eth::EthHdr,
@@ -12,14 +12,14 @@ use crate::{
     parse::{self, Network, Packet},
 };
 
-/// Bytes of layer 4 that any error quotes, and more need not be there: the ports are among them.
+/// Bytes of layer 4 that every error quotes at least. They include the ports.
 const QUOTED: usize = 8;
 
 /// Bytes of an IPv6 fragment header.
 const FRAGMENT_HEADER: usize = 8;
 
-/// Whether a message of this type is an error: of ICMP unreachable, time exceeded and parameter problem; of ICMPv6 these
-/// and packet too big. Redirects are about the way to whoever sent the packet, and its host did not.
+/// Whether an ICMP type is an error to forward: unreachable, time exceeded, parameter problem, and packet too big for ICMPv6.
+/// Redirects are not: they are for the host that sent the packet on this link, which is not the backend.
 #[inline(always)]
 pub(crate) fn is_error(kind: u8, ipv4: bool) -> bool {
     if ipv4 {
@@ -29,23 +29,23 @@ pub(crate) fn is_error(kind: u8, ipv4: bool) -> bool {
     }
 }
 
-/// What an error quotes: the head of a TCP or UDP packet that the VIP has sent.
+/// What an error quotes: the beginning of a TCP or UDP packet that the VIP sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quote {
-    /// Its flow, as the client's packets have it.
+    /// The flow, in the direction of the client's packets.
     pub flow: Flow,
     /// TCP's sequence number, host order.
     pub sequence: u32,
-    /// Whether it is IPv4.
+    /// IPv4, or else IPv6.
     pub ipv4: bool,
 }
 
-/// The error as a packet of the flow that it quotes: it goes where the client's packets go, and may have to be handed
-/// on like them.
+/// The error as a packet of the flow that it quotes. So it goes to the backend of the client's packets, and can be handed on
+/// like them.
 ///
 /// # Errors
 ///
-/// [`Reason::BadQuote`] when it quotes no first piece of a TCP or UDP packet of the VIP.
+/// [`Reason::BadQuote`] if it does not quote the beginning of a TCP or UDP packet of the VIP.
 #[inline(always)]
 pub(crate) fn packet<F: Frame>(frame: F, network: &Network) -> Result<Packet, Reason> {
     let message = frame.skip(EthHdr::LEN + network.header_length);
@@ -59,7 +59,7 @@ pub(crate) fn packet<F: Frame>(frame: F, network: &Network) -> Result<Packet, Re
     })
 }
 
-/// What the error that begins at `message` quotes; `network` is the header in front of it.
+/// What the ICMP error at the start of `message` quotes. `network` is the IP header in front of it.
 #[inline(always)]
 pub(crate) fn quote<F: Frame>(message: F, network: &Network) -> Option<Quote> {
     let quote = message.skip(HEADER);
@@ -95,7 +95,7 @@ pub(crate) fn quote<F: Frame>(message: F, network: &Network) -> Option<Quote> {
     })
 }
 
-/// An IPv6 header with the fragment header behind it, if there is one: of extension headers a VIP's own answers have no other.
+/// The quoted IPv6 header together with its fragment header, if it has one. A VIP's answers have no other extension header.
 #[inline(always)]
 fn behind_fragment<F: Frame>(quote: F, quoted: Network) -> Network {
     let mut quoted = quoted;

@@ -111,6 +111,7 @@ pub const ROWS: u32 = 32;
 mod tests {
     use super::*;
 
+    // Promise: E4
     #[test]
     fn numbers_fit_the_counter_rows_and_names_differ() {
         let mut names: Vec<_> = Reason::ALL.iter().map(|r| r.name()).collect();
@@ -120,6 +121,7 @@ mod tests {
         assert!(Reason::ALL.iter().all(|&r| (r as u32) < ROWS));
     }
 
+    // Promise: E4
     #[test]
     fn an_explanation_is_a_trimmed_sentence() {
         for reason in Reason::ALL {

@@ -1,4 +1,4 @@
-//! Frames for this crate's tests, made by a library that the packet logic does not use.
+//! Frames for this crate's tests, built by a library that the packet logic does not use.
 
 use etherparse::{IpHeaders, IpNumber, PacketBuilder};
 

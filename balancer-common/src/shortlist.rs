@@ -1,23 +1,23 @@
-//! Few prefixes that a program is loaded with, so that it need not look them up.
+//! Short lists of prefixes as constants of a program, in place of a map look-up.
 //!
-//! The words are constants of the program: comparing an address to four prefixes costs less than one call of a
-//! helper. More prefixes than a list holds, and the program asks its map as if there were no list.
+//! Comparing an address with four prefixes costs less than one helper call. If there are more prefixes than a list holds, the
+//! program uses its map instead.
 
 use crate::Address;
 
-/// Prefixes of each family that a list holds.
+/// The most prefixes of each family in a list.
 pub const MOST: usize = 4;
 
-/// Words of a list: whether it is whole; IPv4 prefixes, address and mask in one word; IPv6 prefixes, two words of
-/// address and two of mask.
+/// Words of a list: whether it is complete; the IPv4 prefixes, with address and mask in one word; the IPv6 prefixes, with two
+/// words of address and two of mask.
 pub const WORDS: usize = 1 + MOST + 4 * MOST;
 
-/// A list, as a program reads it: word by word.
+/// A list that is read word by word.
 pub trait Shortlist {
-    /// One of [`WORDS`].
+    /// The word at index `at`, below [`WORDS`].
     fn word(&self, at: usize) -> u64;
 
-    /// Whether a prefix of the list has an address; `None` when the list is not whole, and the map knows.
+    /// Whether a prefix of the list contains `address`. `None` if the list is not complete, so that the map must be asked.
     #[inline(always)]
     fn has(&self, address: &Address) -> Option<bool> {
         if self.word(0) == 0 {
@@ -49,10 +49,10 @@ impl Shortlist for [u64; WORDS] {
     }
 }
 
-/// A prefix that no address has.
+/// A prefix that matches no address: it has a bit outside its mask.
 const NOBODY: u64 = 1;
 
-/// The list of prefixes, each an address of whatever host bits and its length: of an IPv4 one up to 32.
+/// Makes a list of prefixes, each an address and a length (up to 32 for IPv4). Host bits are ignored.
 pub fn list(prefixes: impl IntoIterator<Item = (Address, u32)>) -> [u64; WORDS] {
     let mut words = [0; WORDS];
     words[0] = 1;
@@ -115,6 +115,7 @@ mod tests {
         Address::from_ipv6(octets)
     }
 
+    // Promise: A1
     #[test]
     fn an_address_is_in_a_prefix_of_its_family_or_in_none() {
         let list = list([
@@ -159,6 +160,7 @@ mod tests {
         }
     }
 
+    // Promise: A1
     #[test]
     fn nobody_is_in_an_empty_list_and_more_than_it_holds_is_for_the_map() {
         assert_eq!(list([]).has(&v4([10, 0, 0, 1])), Some(false));

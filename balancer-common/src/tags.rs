@@ -1,4 +1,4 @@
-//! VLAN tags (IEEE 802.1Q, 802.1ad) between the Ethernet addresses and the type of what follows.
+//! VLAN tags (IEEE 802.1Q, 802.1ad) between the Ethernet addresses and the EtherType.
 
 use network_types::eth::EtherType;
 
@@ -10,14 +10,14 @@ use crate::{
 /// Bytes of one tag.
 const LENGTH: usize = 4;
 
-/// Bytes of the most tags that are looked behind: two.
+/// Bytes of the most tags that are parsed: two.
 pub const LONGEST: usize = 2 * LENGTH;
 
-/// The tags of a frame, as they stand in it.
+/// The tags of a frame, as loaded from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tags {
     words: [u32; 2],
-    /// Bytes of them: 0, 4 or 8.
+    /// Their length in bytes: 0, 4 or 8.
     pub length: usize,
 }
 
@@ -28,7 +28,7 @@ impl Tags {
         length: 0,
     };
 
-    /// Reads up to two tags. The frame without so many bytes reads like one that never had them, but for its addresses.
+    /// Reads up to two tags. Behind [`Self::length`] bytes, the frame reads like an untagged one, except for its addresses.
     #[inline(always)]
     pub fn read<F: Frame>(frame: F) -> Self {
         let mut tags = Self::NONE;
@@ -47,7 +47,7 @@ impl Tags {
         tags
     }
 
-    /// Those that a backend's record asks for, whatever a frame came with; `None` when it asks for none.
+    /// The tags that a backend's record demands, whatever tags the frame arrived with. `None` if it demands none.
     #[inline(always)]
     pub fn of(backend: &Backend) -> Option<Self> {
         if backend.outer & outer::TAGGED == 0 {
@@ -68,8 +68,8 @@ impl Tags {
         })
     }
 
-    /// Puts Ethernet's addresses, two words of them, and the tags in front of what was written as if the frame began
-    /// [`Self::length`] bytes later. `frame` has at least 12 + [`LONGEST`] bytes.
+    /// Writes the Ethernet addresses (two words) and the tags at the start of `frame`. Everything else was written as if the
+    /// frame began [`Self::length`] bytes later. `frame` has at least 12 + [`LONGEST`] bytes.
     #[inline(always)]
     pub fn write<M: FrameMut + ?Sized>(&self, frame: &mut M, (first, second): (u64, u32)) {
         frame.write(0, first);
@@ -82,14 +82,14 @@ impl Tags {
         }
     }
 
-    /// What is left of them when the frame leaves: a tag means something on the wire that it came by, and nothing on another.
+    /// The tags that stay when the frame leaves by `egress`: all or none, because a tag is valid on its ingress wire only.
     #[inline(always)]
     pub fn leaving_by(self, egress: u32, ingress: u32) -> Self {
         if egress == ingress { self } else { Self::NONE }
     }
 }
 
-/// The protocol of a tag, as loaded from a frame.
+/// The TPID of a tag, as loaded from a frame.
 #[inline(always)]
 fn protocol(backend: &Backend, of_ad: u8) -> u32 {
     if backend.outer & of_ad == 0 {
@@ -99,7 +99,7 @@ fn protocol(backend: &Backend, of_ad: u8) -> u32 {
     }
 }
 
-/// Whether a tag stands behind the addresses and `at` bytes of tags.
+/// Whether a tag follows the Ethernet addresses and `at` bytes of tags.
 #[inline(always)]
 pub fn is_tagged<F: Frame>(frame: F, at: usize) -> bool {
     frame.read(12 + at).is_some_and(|ether_type: u16| {
@@ -118,6 +118,7 @@ mod tests {
         frame
     }
 
+    // Promise: E12
     #[test]
     fn up_to_two_tags_of_either_kind_are_read() {
         let length = |tags: &[u8]| Tags::read(&tagged(tags)[..]).length;

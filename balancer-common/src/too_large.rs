@@ -1,4 +1,5 @@
-//! Telling a client that its packet does not fit the way to its backend (RFC 792 with RFC 1191, RFC 4443 with RFC 8201).
+//! The ICMP error that tells a client that its packet is too large for the path to its backend (RFC 792 with RFC 1191, RFC 4443
+//! with RFC 8201).
 
 use network_types::{
     eth::{EthHdr, EtherType},
@@ -16,22 +17,22 @@ use crate::{
     tags::Tags,
 };
 
-/// Bytes of the packet that are quoted: more than any headers, and a message that is shorter than 576 bytes.
+/// Bytes of the packet that the message quotes: enough for all headers, and few enough for a message below 576 bytes.
 pub const QUOTE: usize = 512;
 
-/// Messages that a CPU sends in a second, and at once; the kernel's own limits for a host.
+/// Rate limit of messages for each CPU: a rate and a burst. Both are the kernel's own limits for a host.
 const PER_SECOND: u64 = 1_000;
 const BURST: u64 = 50;
 
 /// The don't-fragment flag of an IPv4 header, as loaded from it.
 const DONT_FRAGMENT: u16 = 0x4000_u16.to_be();
 
-/// What is said to whom.
+/// An ICMP error about a packet that is too large.
 #[derive(Clone, Copy, Debug)]
 pub struct Notice {
-    /// Whether it is IPv4.
+    /// IPv4, or else IPv6.
     pub ipv4: bool,
-    /// The longest packet that fits, whatever alternates travel, bytes.
+    /// The longest packet that fits with any number of alternates, in bytes.
     pub mtu: u16,
     vip: Address,
     client: Address,
@@ -41,8 +42,8 @@ pub struct Notice {
 ///
 /// # Errors
 ///
-/// [`Reason::TooLarge`] when there is nobody to tell: IPv4 without don't-fragment, a fragment, an ICMP message, or a packet
-/// too short to be quoted.
+/// [`Reason::TooLarge`] if no message may be sent: for IPv4 without don't-fragment, a fragment, an ICMP message, or a packet
+/// that is too short to quote.
 #[inline(always)]
 pub fn notice<F: Frame, T: Tables>(
     frame: F,
@@ -66,7 +67,7 @@ pub fn notice<F: Frame, T: Tables>(
     if network.fragment || !known || network.length < QUOTE {
         return Err(Reason::TooLarge);
     }
-    // What is quoted must be in the first buffer.
+    // The quoted bytes must be in the first buffer.
     if frame.read::<u8>(EthHdr::LEN + QUOTE - 1).is_none() {
         return Err(Reason::TooLarge);
     }
@@ -87,7 +88,7 @@ pub fn notice<F: Frame, T: Tables>(
     })
 }
 
-/// The longest packet that fits with as many alternates as may travel, bytes.
+/// The longest packet that fits with the most alternates, in bytes.
 #[inline(always)]
 fn fits(backend: &Backend) -> u16 {
     let room = match backend.kind() {
@@ -99,12 +100,12 @@ fn fits(backend: &Backend) -> u16 {
 }
 
 impl Notice {
-    /// Bytes in front of the quote, Ethernet's header included, without tags: IPv4.
+    /// Bytes before the quote, with the Ethernet header and without tags, for IPv4.
     pub const IPV4: usize = EthHdr::LEN + Ipv4Hdr::LEN + HEADER;
-    /// The same, IPv6.
+    /// The same for IPv6.
     pub const IPV6: usize = EthHdr::LEN + Ipv6Hdr::LEN + HEADER;
 
-    /// Writes everything in front of the quote but Ethernet's addresses: `frame` begins at these, without tags, and has at
+    /// Writes everything before the quote except the Ethernet addresses. `frame` begins at these, without tags, and has at
     /// least [`Self::IPV4`] or [`Self::IPV6`] bytes. `quote` is the sum of the quote's 16-bit words as loaded.
     #[inline(always)]
     pub fn write<M: FrameMut + ?Sized>(&self, frame: &mut M, quote: u32) {
@@ -119,7 +120,7 @@ impl Notice {
     fn write_ipv4<M: FrameMut + ?Sized>(&self, frame: &mut M, quote: u32) {
         let length = ((Ipv4Hdr::LEN + HEADER + QUOTE) as u16).to_be();
         let (vip, client) = (self.vip.ipv4_word(), self.client.ipv4_word());
-        // All sums are of words as loaded: the Internet checksum is the same in either byte order.
+        // All sums are of words as loaded, because the Internet checksum does not depend on byte order.
         let first = 0x4500_u16.to_be();
         let ttl = 0x4001_u16.to_be();
         let sum = first as u32
@@ -186,8 +187,8 @@ fn halves(word: u64) -> u32 {
     ((word & 0xffff) + (word >> 16 & 0xffff) + (word >> 32 & 0xffff) + (word >> 48)) as u32
 }
 
-/// Whether a message may be sent at `now`, in nanoseconds of a clock that never goes back; `due` is when the messages so far
-/// are paid for. Gives what `due` is then.
+/// A token bucket that is kept as one time: `due` is when the messages sent so far are paid for. Returns the new `due` if a
+/// message may be sent at `now`. Both are nanoseconds of a monotonic clock.
 #[inline(always)]
 pub fn allowed(due: u64, now: u64) -> Option<u64> {
     const EACH: u64 = 1_000_000_000 / PER_SECOND;
@@ -199,6 +200,7 @@ pub fn allowed(due: u64, now: u64) -> Option<u64> {
 mod tests {
     use super::*;
 
+    // Promise: E19
     #[test]
     fn a_burst_is_allowed_and_then_one_a_millisecond() {
         let (mut due, mut sent) = (0, 0);
@@ -221,6 +223,7 @@ mod tests {
         assert_eq!(sent, 50);
     }
 
+    // Promise: E19
     #[test]
     fn room_is_left_for_three_alternates() {
         let of = |outer| {

@@ -1,5 +1,5 @@
-//! What an edge does with a frame that is none of the plain ones: the decision of the program `unusual`, as a pure
-//! function. `balance` hands such frames on, so that they cost the others nothing.
+//! The edge's slow path: the decision of the program `unusual`, as a pure function. `balance` tail-calls it for frames that the
+//! fast path does not parse, so that they cost the fast path nothing.
 
 use network_types::{eth::EthHdr, ip::IpProto};
 
@@ -15,16 +15,16 @@ use crate::{
     tags::{self, Tags},
 };
 
-/// What becomes of it.
+/// What to do with the frame.
 #[derive(Clone, Copy, Debug)]
 pub enum Fate<'a> {
-    /// It goes to a backend.
+    /// Send it to a backend.
     Sent(Choice<'a>),
-    /// It is answered.
+    /// Answer it.
     Answered(Reply),
 }
 
-/// Whether a reason that a frame met on the main path may not be the last word.
+/// Whether the slow path may decide differently about a frame for which the fast path found `reason`.
 #[inline(always)]
 pub fn is_unusual<F: Frame>(frame: F, reason: Reason) -> bool {
     match reason {
@@ -34,7 +34,7 @@ pub fn is_unusual<F: Frame>(frame: F, reason: Reason) -> bool {
     }
 }
 
-/// tags -> VIP? -> what follows -> who takes it.
+/// tags -> VIP? -> fragment, ICMP or segment -> backend.
 #[inline(always)]
 pub fn judge<'a, F: Frame, T: Tables + Fragments>(
     frame: F,
@@ -62,8 +62,8 @@ pub fn judge<'a, F: Frame, T: Tables + Fragments>(
     edge::owner(tables, key, &packet).map(Fate::Sent)
 }
 
-/// The first one has what the flow is known by; the others go where it went. Of a service that hashes by source, and
-/// has no other of its protocol beside it, each goes by itself.
+/// A first fragment has the ports, and is remembered; the later ones go to the same backend. If the VIP's only service for the
+/// protocol hashes by source, no fragment needs the first one.
 #[inline(always)]
 fn fragment<'a, F: Frame, T: Tables + Fragments>(
     frame: F,
@@ -74,7 +74,7 @@ fn fragment<'a, F: Frame, T: Tables + Fragments>(
     let ipv4 = network.version_protocol == IpProto::Ipv4 as u8;
     let datagram = Datagram::of(network, ipv4);
     let only = tables.only_by_source(&network.destination, network.protocol);
-    // No layer 4 follows a later one that would be judged: padding must not be taken for a fragment header.
+    // The length of a later fragment is not validated with layer 4, so do it here: padding must not pass for a fragment header.
     if network.later_fragment && network.length < network.header_length {
         return Err(Reason::BadTotalLength);
     }
@@ -89,7 +89,7 @@ fn fragment<'a, F: Frame, T: Tables + Fragments>(
             return Err(Reason::Fragment);
         }
         let packet = network.segment(frame)?;
-        // The others could not be handed on with it.
+        // The later fragments could not be handed on together with it, so it carries no alternates.
         let packet = Packet {
             continues: false,
             ..packet
@@ -101,14 +101,14 @@ fn fragment<'a, F: Frame, T: Tables + Fragments>(
         Some(hash) => hash,
         None => edge::hash(service, &packet.flow, key),
     };
-    // Later ones of IPv6 may name another header than this one.
+    // Always for IPv6: later fragments may name another next header than this one, and would then not be found by source.
     if !network.later_fragment && (only == 0 || !ipv4) {
         tables.remember(&datagram, First::new(&packet, hash));
     }
     edge::place(tables, service, hash, &packet)
 }
 
-/// Whether an ICMP message of the header's own family follows.
+/// Whether ICMP of the header's own address family follows.
 #[inline(always)]
 fn is_icmp(network: &Network) -> bool {
     let icmp = if network.version_protocol == IpProto::Ipv4 as u8 {
@@ -119,11 +119,11 @@ fn is_icmp(network: &Network) -> bool {
     network.protocol == icmp as u8
 }
 
-/// What an ICMP message is.
+/// An ICMP message to a VIP.
 enum Message {
     /// An echo request, and the reply to it.
     Request(Reply),
-    /// An error, as a packet of the flow that it is about.
+    /// An error, as a packet of the flow that it quotes.
     Error(Packet),
 }
 

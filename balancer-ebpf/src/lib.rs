@@ -1,6 +1,6 @@
-//! What the kernel programs are made of: packet memory, sockets, marks, and counting.
+//! Building blocks of the kernel programs: packet access, socket look-up, marks, counters and tail calls.
 //!
-//! The programs are thin: they reach packet memory and maps, and call `balancer-common` to decide.
+//! The programs are thin: they access packet memory and maps, and call `balancer-common` for every decision.
 
 #![no_std]
 #![feature(asm_experimental_arch)]
@@ -11,7 +11,7 @@ pub mod packet;
 pub mod sockets;
 pub mod tail;
 
-/// A program has no way to panic that the verifier would accept, and so never does.
+/// Never reached: the verifier would reject a program that could panic.
 #[cfg(not(test))]
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {

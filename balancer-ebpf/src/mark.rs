@@ -1,19 +1,19 @@
-//! The mark that `decap` puts in front of a frame which is to go on, for `hand_on` behind it.
+//! The mark by which the XDP side tells the tc program `hand_on` to forward a frame to another backend.
 //!
-//! XDP metadata: the kernel carries it along with the frame, and forgets it when the frame leaves.
+//! The mark is XDP metadata. The kernel carries it from XDP to tc, and drops it when the frame leaves the host.
 
 use aya_ebpf::{
     helpers::generated::bpf_xdp_adjust_meta,
     programs::{TcContext, XdpContext},
 };
 
-/// What no other program would write by chance.
+/// A value that other users of the metadata are unlikely to write.
 const MARK: u32 = u32::from_ne_bytes(*b"lbho");
 
-/// Marks the frame. `false`: the driver has no room for metadata.
+/// Marks the frame. Returns `false` if the driver has no room for metadata.
 #[inline(always)]
 pub fn put(ctx: &XdpContext) -> bool {
-    // SAFETY: the context is the one that the kernel gave this program; pointers are read afresh below, as the helper asks.
+    // SAFETY: `ctx` is the context that the kernel passed in. The helper invalidates packet pointers; they are reloaded below.
     if unsafe { bpf_xdp_adjust_meta(ctx.ctx, -(size_of::<u32>() as i32)) } != 0 {
         return false;
     }
@@ -21,7 +21,7 @@ pub fn put(ctx: &XdpContext) -> bool {
     if start + size_of::<u32>() > end {
         return false;
     }
-    // SAFETY: within the metadata by the check above, which the verifier repeats.
+    // SAFETY: the bounds check above, which the verifier verifies, keeps the access within the metadata.
     unsafe { *(start as *mut u32) = MARK };
     true
 }
@@ -29,7 +29,7 @@ pub fn put(ctx: &XdpContext) -> bool {
 /// Whether the frame is marked.
 #[inline(always)]
 pub fn is_on(ctx: &TcContext) -> bool {
-    // SAFETY: the context is the one that the kernel gave this program.
+    // SAFETY: `ctx` is the context that the kernel passed in.
     let (start, end) = unsafe {
         let skb = &*ctx.skb.skb;
         (skb.data_meta as usize, skb.data as usize)
@@ -37,6 +37,6 @@ pub fn is_on(ctx: &TcContext) -> bool {
     if start + size_of::<u32>() > end {
         return false;
     }
-    // SAFETY: within the metadata by the check above, which the verifier repeats.
+    // SAFETY: the bounds check above, which the verifier verifies, keeps the access within the metadata.
     unsafe { *(start as *const u32) == MARK }
 }

@@ -1,23 +1,23 @@
-//! Packet memory, as the verifier lets it be reached.
+//! Packet memory, accessed in the way that the verifier accepts.
 
 use core::arch::asm;
 
 use aya_ebpf::{bindings::xdp_md, helpers::generated::bpf_xdp_get_buff_len, programs::XdpContext};
 use balancer_common::{Frame, FrameMut, frame::Word};
 
-/// A packet: each read is checked against the end of its first buffer, which is what the verifier asks for.
+/// A packet. Each read is checked against the end of the first buffer, as the verifier requires.
 #[derive(Clone, Copy)]
 pub struct Packet {
     start: usize,
     end: usize,
-    /// Null where only the first buffer counts.
+    /// Null if only the first buffer is considered.
     context: *mut xdp_md,
-    /// So many bytes were checked to be there; a constant wherever it is asked, so that it costs nothing.
+    /// Bytes from the start that are known to be readable. A constant at every use, so it costs nothing at run time.
     checked: usize,
 }
 
 impl Packet {
-    /// The packet between a context's `data` and `data_end`, which are taken for all of it.
+    /// The packet between a context's `data` and `data_end`. Later buffers are ignored.
     #[inline(always)]
     pub fn new(start: usize, end: usize) -> Self {
         Self {
@@ -28,7 +28,7 @@ impl Packet {
         }
     }
 
-    /// A frame in as many buffers as it came in.
+    /// The packet of an XDP context, with all its buffers.
     #[inline(always)]
     pub fn of(ctx: &XdpContext) -> Self {
         Self {
@@ -39,51 +39,51 @@ impl Packet {
         }
     }
 
-    /// Bytes of the first buffer.
+    /// Bytes in the first buffer.
     #[inline(always)]
     pub fn length(self) -> usize {
         self.end - self.start
     }
 
-    /// Whether it has more than one buffer.
+    /// Whether the packet has more than one buffer.
     #[inline(always)]
     pub fn has_later_buffers(self) -> bool {
         self.length() < self.whole_length()
     }
 
-    /// Bytes of all buffers; asked of frames out of the ordinary only, because it is a call.
+    /// Bytes in all buffers. Costs a helper call with multi-buffer support, so only the slow path uses it.
     #[inline(always)]
     pub fn whole_length(self) -> usize {
         if self.context.is_null() {
             return self.length();
         }
-        // SAFETY: the context is the one that the kernel gave this program.
+        // SAFETY: `context` is the context that the kernel passed in.
         unsafe { bpf_xdp_get_buff_len(self.context) as usize }
     }
 
-    /// Whether so many bytes from the start are there, if later buffers count.
+    /// Whether the packet has `bytes` bytes from its start, later buffers included.
     #[inline(always)]
     fn holds_later(self, bytes: usize) -> bool {
         if self.context.is_null() {
             return false;
         }
-        // SAFETY: the context is the one that the kernel gave this program.
+        // SAFETY: `context` is the context that the kernel passed in.
         let mut skipped = self.start - unsafe { (*self.context).data as usize };
-        // SAFETY: does nothing; it keeps the compiler from adding `bytes` to the packet's start first. A length that was
-        // turned to this machine's byte order has no bounds for the verifier of Linux 6.12, which takes no such sum.
+        // SAFETY: an empty barrier. Without it the compiler may add `bytes` to the packet pointer first. The verifier of
+        // Linux 6.12 does not track bounds through a byte swap, so it rejects that sum if `bytes` was read from the packet.
         unsafe {
             asm!("{0} = {0}", inout(reg) skipped, options(nomem, nostack, preserves_flags));
         }
         skipped + bytes <= self.whole_length()
     }
 
-    /// Where its first `LENGTH` bytes are, for a helper to read.
+    /// The address of the first `LENGTH` bytes, for a helper to read.
     #[inline(always)]
     pub fn bytes<const LENGTH: usize>(self) -> Option<usize> {
         (self.start + LENGTH <= self.end).then_some(self.start)
     }
 
-    /// Its first `LENGTH` bytes, to write.
+    /// The first `LENGTH` bytes, for writing.
     #[inline(always)]
     pub fn head<const LENGTH: usize>(self) -> Option<Head> {
         (self.start + LENGTH <= self.end).then_some(Head { start: self.start })
@@ -97,8 +97,8 @@ impl Frame for Packet {
         if offset + size_of::<T>() > self.checked && at + size_of::<T>() > self.end {
             return None;
         }
-        // SAFETY: within the packet by the check above or an earlier one, which the verifier repeats. BPF loads have
-        // no alignment; `read_unaligned` would be split into single bytes on this target.
+        // SAFETY: the bounds check above, or an earlier one (`checked`), keeps the load within the packet; the verifier
+        // verifies it. BPF loads need no alignment. `read_unaligned` would compile to single-byte loads on this target.
         Some(unsafe { *(at as *const T) })
     }
 
@@ -118,8 +118,8 @@ impl Frame for Packet {
     #[inline(always)]
     fn skip(self, bytes: usize) -> Self {
         let mut start = self.start + bytes;
-        // SAFETY: does nothing; it keeps the compiler from computing the same start a second time,
-        // of which the verifier would not know that it was checked.
+        // SAFETY: an empty barrier. Without it the compiler may compute the same pointer a second time, and the verifier
+        // would not know that the second copy was bounds-checked.
         unsafe { asm!("{0} = {0}", inout(reg) start, options(nomem, nostack, preserves_flags)) };
         Self {
             start,
@@ -129,7 +129,7 @@ impl Frame for Packet {
     }
 }
 
-/// Bytes of a packet that were checked to be there.
+/// Bytes at a packet's start that are known to be writable.
 pub struct Head {
     start: usize,
 }
@@ -137,8 +137,8 @@ pub struct Head {
 impl FrameMut for Head {
     #[inline(always)]
     fn write<T: Word>(&mut self, offset: usize, word: T) {
-        // SAFETY: callers write within the bytes that `head` checked, and the verifier refuses the
-        // program otherwise. BPF stores have no alignment.
+        // SAFETY: callers write within the bytes that `head` checked; otherwise the verifier rejects the
+        // program. BPF stores need no alignment.
         unsafe { *((self.start + offset) as *mut T) = word }
     }
 }

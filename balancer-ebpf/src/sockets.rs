@@ -1,4 +1,4 @@
-//! What the sockets of a network namespace know of a TCP segment's flow.
+//! Socket look-up: whether a network namespace has a socket for a TCP segment's flow.
 
 use core::ptr;
 
@@ -22,15 +22,15 @@ use balancer_common::{
 
 use crate::packet::Packet;
 
-/// Bytes of an IPv4 header's, an IPv6 header's and a TCP header's fixed part.
+/// Bytes of the fixed part of an IPv4, an IPv6 and a TCP header.
 const IPV4: usize = 20;
 const IPV6: usize = 40;
 const TCP: usize = 20;
 /// TCP's protocol number.
 const TCP_PROTOCOL: u8 = 6;
 
-/// Asks the namespace of the interface that the frame came in by. `snt_isn` is where the kernel's `tcp_request_sock` keeps
-/// the sequence number of its SYN-ACK, in bytes; 0 if that is not known.
+/// Looks the segment's flow up in the namespace of the ingress interface. `snt_isn` is the byte offset of the field of that
+/// name, the sequence number of the SYN-ACK, in the kernel's `tcp_request_sock`; 0 if the offset is unknown.
 #[inline(always)]
 pub fn knows(ctx: &XdpContext, segment: &Segment<Packet>, snt_isn: u32) -> Evidence {
     let Some(socket) = Socket::find(ctx, &flow(segment), segment.ipv4) else {
@@ -39,7 +39,7 @@ pub fn knows(ctx: &XdpContext, segment: &Segment<Packet>, snt_isn: u32) -> Evide
     let evidence = match socket.state() {
         BPF_TCP_LISTEN => socket.cookie(segment),
         BPF_TCP_NEW_SYN_RECV => {
-            // What acknowledges its own SYN-ACK, and not that of another backend.
+            // The segment must acknowledge this socket's SYN-ACK, and not that of another backend.
             let acknowledged = segment.segment.read(8).map(u32::from_be);
             socket.request(acknowledged.map(|it| it.wrapping_sub(1)), snt_isn)
         }
@@ -50,7 +50,7 @@ pub fn knows(ctx: &XdpContext, segment: &Segment<Packet>, snt_isn: u32) -> Evide
     evidence
 }
 
-/// Whether the flow is a connection there; asked of the packets that most are, so nothing else is told apart.
+/// Whether the namespace has an established connection for the segment. For the fast path, which needs no finer evidence.
 #[inline(always)]
 pub fn is_connected(ctx: &XdpContext, segment: &Segment<Packet>) -> bool {
     let Some(socket) = Socket::find(ctx, &flow(segment), segment.ipv4) else {
@@ -64,7 +64,7 @@ pub fn is_connected(ctx: &XdpContext, segment: &Segment<Packet>) -> bool {
     )
 }
 
-/// The same of the flow that an ICMP error quotes. A listener knows nothing of it.
+/// As [`knows`], for the flow that an ICMP error quotes. A listener is no evidence.
 #[inline(always)]
 pub fn knows_quoted(ctx: &XdpContext, quote: &Quote, snt_isn: u32) -> Evidence {
     let Some(socket) = Socket::find(ctx, &quote.flow, quote.ipv4) else {
@@ -90,7 +90,7 @@ fn flow(segment: &Segment<Packet>) -> Flow {
     }
 }
 
-/// A reference to a socket, which must be released.
+/// A counted reference to a socket. It must be released.
 struct Socket(*mut bpf_sock);
 
 impl Socket {
@@ -122,7 +122,7 @@ impl Socket {
                 __bindgen_anon_1: bpf_sock_tuple__bindgen_ty_1 { ipv6 },
             };
         }
-        // SAFETY: the context is the one that the kernel gave this program; the tuple is on the stack, and as long as said.
+        // SAFETY: `ctx` is the context that the kernel passed in. The tuple is on the stack and has `length` bytes.
         let socket = unsafe {
             bpf_skc_lookup_tcp(
                 ctx.ctx.cast(),
@@ -137,11 +137,11 @@ impl Socket {
 
     #[inline(always)]
     fn state(&self) -> u32 {
-        // SAFETY: the kernel keeps a referenced socket.
+        // SAFETY: the reference keeps the socket alive.
         unsafe { (*self.0).state }
     }
 
-    /// A listener knows the flow if the segment answers a SYN cookie of its own.
+    /// For a listener: it knows the flow if the segment carries a valid SYN cookie of its own.
     #[inline(always)]
     fn cookie(&self, segment: &Segment<Packet>) -> Evidence {
         let header = match segment.ipv4 {
@@ -152,7 +152,7 @@ impl Socket {
             return Evidence::Nothing;
         };
         let length = if segment.ipv4 { IPV4 } else { IPV6 };
-        // SAFETY: both headers were checked to be within the packet, with these lengths.
+        // SAFETY: `bytes` checked that both headers, with these lengths, are within the packet.
         let answer = unsafe {
             bpf_tcp_check_syncookie(
                 self.0.cast(),
@@ -168,18 +168,18 @@ impl Socket {
         }
     }
 
-    /// A request knows the flow if its own SYN-ACK has the sequence number that is spoken of.
+    /// For a request socket: it knows the flow if `sequence` is that of its own SYN-ACK.
     #[inline(always)]
     fn request(&self, sequence: Option<u32>, snt_isn: u32) -> Evidence {
         if snt_isn == 0 {
             return Evidence::Known;
         }
-        // SAFETY: takes a referenced socket.
+        // SAFETY: the helper takes a referenced socket.
         let request = unsafe { bpf_skc_to_tcp_request_sock(self.0.cast()) };
         if request.is_null() {
             return Evidence::Weak;
         }
-        // SAFETY: the kernel's own type information has the field there, and the verifier checks it.
+        // SAFETY: the offset comes from the kernel's BTF, and the verifier checks the load against it.
         let sent = unsafe { *(request.cast::<u8>().add(snt_isn as usize).cast::<u32>()) };
         if sequence == Some(sent) {
             Evidence::Known
@@ -190,12 +190,12 @@ impl Socket {
 
     #[inline(always)]
     fn release(self) {
-        // SAFETY: the reference is not used after this.
+        // SAFETY: the reference is not used afterwards.
         unsafe { bpf_sk_release(self.0.cast()) };
     }
 }
 
-/// The two ports, in wire order, of a word loaded from a segment.
+/// Source and destination port, in wire order, from the word that was loaded from the segment.
 #[inline(always)]
 fn halves(ports: u32) -> [u16; 2] {
     [ports as u16, (ports >> 16) as u16]

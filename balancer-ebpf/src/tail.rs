@@ -1,17 +1,17 @@
-//! Going on to another program.
+//! Tail calls.
 
 use core::arch::asm;
 
 use aya_ebpf::{maps::ProgramArray, programs::XdpContext};
 
-/// Goes on to the program at `PLACE`, and comes back only if there is none.
+/// Tail-calls the program at index `PLACE`. Returns only if there is none.
 ///
-/// LLVM would merge all sites into one with a variable index, which the kernel can't turn into a jump: so it gets one
-/// piece of assembly a site, with a constant.
+/// Each call site is inline assembly with a constant index. LLVM would merge calls of the helper into one site with a
+/// variable index, and the kernel can patch a direct jump in only for a constant one.
 #[inline(always)]
 pub fn call<const PLACE: u32>(ctx: &XdpContext, programs: &ProgramArray) {
-    // SAFETY: helper 12 is `bpf_tail_call(context, map, index)`; the context is the one that the kernel gave this program,
-    // and everything that a helper may change is named.
+    // SAFETY: helper 12 is `bpf_tail_call(context, map, index)`. `ctx` is the context that the kernel passed in, and all
+    // registers that a helper may clobber are declared.
     unsafe {
         asm!(
             "r3 = {place}",

@@ -54,6 +54,7 @@ fn ask_through(sender: &Namespace, topology: &Topology, vip: Ipv4Addr) -> Result
         .map(|length| String::from_utf8_lossy(&answer[..length]).into_owned()))
 }
 
+// Promise: A1
 #[test]
 fn only_edges_may_send_encapsulated_packets() -> Result<()> {
     let world = World::new()?;
@@ -88,6 +89,7 @@ fn only_edges_may_send_encapsulated_packets() -> Result<()> {
     Ok(())
 }
 
+// Promise: A7
 #[test]
 fn an_instance_in_a_new_namespace_of_the_same_path_is_attended_again() -> Result<()> {
     let world = World::new()?;
@@ -118,6 +120,7 @@ fn an_instance_in_a_new_namespace_of_the_same_path_is_attended_again() -> Result
     site.balanced(&NAMES)
 }
 
+// Promise: K1
 #[test]
 fn a_killed_agent_is_nothing_to_the_traffic_and_its_successor_takes_over() -> Result<()> {
     let world = World::new()?;

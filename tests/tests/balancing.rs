@@ -26,36 +26,43 @@ fn by(encapsulation: &str, vip: impl Into<IpAddr>, protocol: Protocol) -> Worklo
     workload
 }
 
+// Promise: E3, K1
 #[test]
 fn tcp_over_ipv4_reaches_all_three() -> Result<()> {
     reaches_all_three(by("gue", Topology::vip_v4(10), Protocol::Tcp))
 }
 
+// Promise: E3
 #[test]
 fn udp_over_ipv4_reaches_all_three() -> Result<()> {
     reaches_all_three(by("gue", Topology::vip_v4(10), Protocol::Udp))
 }
 
+// Promise: E3
 #[test]
 fn tcp_over_ipv6_reaches_all_three() -> Result<()> {
     reaches_all_three(by("gue", Topology::vip_v6(0x10), Protocol::Tcp))
 }
 
+// Promise: E3
 #[test]
 fn udp_over_ipv6_reaches_all_three() -> Result<()> {
     reaches_all_three(by("gue", Topology::vip_v6(0x10), Protocol::Udp))
 }
 
+// Promise: E3
 #[test]
 fn ipip_reaches_all_three() -> Result<()> {
     reaches_all_three(by("ipip", Topology::vip_v4(10), Protocol::Tcp))
 }
 
+// Promise: E3
 #[test]
 fn ip6ip6_reaches_all_three() -> Result<()> {
     reaches_all_three(by("ip6ip6", Topology::vip_v6(0x10), Protocol::Tcp))
 }
 
+// Promise: E3
 #[test]
 fn ipv4_in_ipv6_reaches_all_three() -> Result<()> {
     reaches_all_three(by("ip4in6", Topology::vip_v4(10), Protocol::Tcp))
@@ -92,11 +99,13 @@ fn pass_both_ways(world: &World, site: &Site) -> Result<()> {
     Ok(())
 }
 
+// Promise: E3
 #[test]
 fn large_bodies_pass_both_ways_over_ipv4() -> Result<()> {
     large_bodies_pass_both_ways(Topology::vip_v4(10))
 }
 
+// Promise: E3
 #[test]
 fn large_bodies_pass_both_ways_over_ipv6() -> Result<()> {
     large_bodies_pass_both_ways(Topology::vip_v6(0x10))
@@ -124,11 +133,13 @@ fn jumbo_segments_pass(vip: impl Into<IpAddr>) -> Result<()> {
     anyhow::bail!("no jumbo frame came to an instance")
 }
 
+// Promise: E20
 #[test]
 fn jumbo_segments_pass_over_ipv4() -> Result<()> {
     jumbo_segments_pass(Topology::vip_v4(10))
 }
 
+// Promise: E20
 #[test]
 fn jumbo_segments_pass_over_ipv6() -> Result<()> {
     jumbo_segments_pass(Topology::vip_v6(0x10))

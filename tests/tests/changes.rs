@@ -23,26 +23,31 @@ fn a_backend_comes_and_goes(vip: impl Into<IpAddr>, protocol: Protocol) -> Resul
     site.balanced(&NAMES)
 }
 
+// Promise: C3
 #[test]
 fn a_backend_comes_and_goes_tcp_ipv4() -> Result<()> {
     a_backend_comes_and_goes(Topology::vip_v4(10), Protocol::Tcp)
 }
 
+// Promise: C3
 #[test]
 fn a_backend_comes_and_goes_udp_ipv4() -> Result<()> {
     a_backend_comes_and_goes(Topology::vip_v4(10), Protocol::Udp)
 }
 
+// Promise: C3
 #[test]
 fn a_backend_comes_and_goes_tcp_ipv6() -> Result<()> {
     a_backend_comes_and_goes(Topology::vip_v6(0x10), Protocol::Tcp)
 }
 
+// Promise: C3
 #[test]
 fn a_backend_comes_and_goes_udp_ipv6() -> Result<()> {
     a_backend_comes_and_goes(Topology::vip_v6(0x10), Protocol::Udp)
 }
 
+// Promise: C3
 #[test]
 fn a_weight_of_two_gets_twice_the_requests() -> Result<()> {
     let world = World::new()?;
@@ -64,6 +69,7 @@ fn a_weight_of_two_gets_twice_the_requests() -> Result<()> {
     Ok(())
 }
 
+// Promise: C3
 #[test]
 fn a_weight_of_nothing_gets_nothing() -> Result<()> {
     let world = World::new()?;
@@ -78,6 +84,7 @@ fn a_weight_of_nothing_gets_nothing() -> Result<()> {
     site.balanced(&["two", "three"])
 }
 
+// Promise: C2
 #[test]
 fn two_hundred_writers_at_once_lose_nothing() -> Result<()> {
     let world = World::new()?;

@@ -127,6 +127,7 @@ fn cut(site: &Site<'_>, member: usize) -> Result<()> {
     })
 }
 
+// Promise: K2
 #[test]
 #[ignore = "needs a bond: cargo xtask test --kernels"]
 fn a_bond_goes_on_balancing_when_its_active_member_is_cut() -> Result<()> {
@@ -176,12 +177,14 @@ fn both_members_carry(mode: &str) -> Result<()> {
     assert_native_xdp(&site.topology.edge, "eth0").map(drop)
 }
 
+// Promise: K2
 #[test]
 #[ignore = "needs a bond: cargo xtask test --kernels"]
 fn flows_that_a_hash_spreads_over_a_bond_are_balanced_and_survive_a_cut() -> Result<()> {
     both_members_carry("mode balance-xor xmit_hash_policy layer3+4")
 }
 
+// Promise: K2
 #[test]
 #[ignore = "needs a bond: cargo xtask test --kernels"]
 fn a_bond_by_lacp_carries_on_both_members_and_survives_a_cut() -> Result<()> {
@@ -204,6 +207,7 @@ fn trunk(world: &World, topology: &Topology, device: &str) -> Result<()> {
     topology.edge.ip(&format!("link set {device} up\n"))
 }
 
+// Promise: K3
 #[test]
 #[ignore = "needs a VLAN device: cargo xtask test --kernels"]
 fn tagged_flows_reach_backends_that_are_behind_the_same_tag() -> Result<()> {
@@ -243,6 +247,7 @@ fn refused(world: &World, topology: &Topology) -> Result<()> {
     Ok(())
 }
 
+// Promise: K3
 #[test]
 #[ignore = "needs a VLAN device: cargo xtask test --kernels"]
 fn a_vlan_device_is_refused_and_taken_in_generic_mode() -> Result<()> {

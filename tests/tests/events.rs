@@ -133,6 +133,7 @@ fn attend(world: &World, scene: &Scene, name: &str) -> Result<std::path::PathBuf
     Ok(file)
 }
 
+// Promise: V2
 #[test]
 fn a_backend_serves_from_its_launch_and_its_drain_ends_with_its_last_connection() -> Result<()> {
     let world = World::new()?;
@@ -228,6 +229,7 @@ fn a_backend_serves_from_its_launch_and_its_drain_ends_with_its_last_connection(
     })
 }
 
+// Promise: V1
 #[test]
 fn no_request_fails_while_one_of_two_backends_is_terminated() -> Result<()> {
     let world = World::new()?;
@@ -286,6 +288,7 @@ fn no_request_fails_while_one_of_two_backends_is_terminated() -> Result<()> {
     scene.requests(100)?.ensure_balanced(&["two"], 100)
 }
 
+// Promise: V3
 #[test]
 fn strangers_and_what_is_no_event_are_refused() -> Result<()> {
     let world = World::new()?;
@@ -321,6 +324,7 @@ fn strangers_and_what_is_no_event_are_refused() -> Result<()> {
     Ok(())
 }
 
+// Promise: A7, V4
 #[test]
 fn the_agent_tells_which_instances_packets_reach_and_so_after_trouble() -> Result<()> {
     let world = World::new()?;
@@ -355,6 +359,7 @@ fn the_agent_tells_which_instances_packets_reach_and_so_after_trouble() -> Resul
     told(&one(true))
 }
 
+// Promise: V4
 #[test]
 fn an_instance_comes_and_goes_with_its_file() -> Result<()> {
     let world = World::new()?;

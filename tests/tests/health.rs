@@ -37,26 +37,31 @@ fn a_dead_instance_goes_and_comes_back(vip: impl Into<IpAddr>, protocol: Protoco
     site.balanced(&NAMES)
 }
 
+// Promise: H2
 #[test]
 fn a_dead_instance_goes_and_comes_back_tcp_ipv4() -> Result<()> {
     a_dead_instance_goes_and_comes_back(Topology::vip_v4(10), Protocol::Tcp)
 }
 
+// Promise: H2
 #[test]
 fn a_dead_instance_goes_and_comes_back_udp_ipv4() -> Result<()> {
     a_dead_instance_goes_and_comes_back(Topology::vip_v4(10), Protocol::Udp)
 }
 
+// Promise: H2
 #[test]
 fn a_dead_instance_goes_and_comes_back_tcp_ipv6() -> Result<()> {
     a_dead_instance_goes_and_comes_back(Topology::vip_v6(0x10), Protocol::Tcp)
 }
 
+// Promise: H2
 #[test]
 fn a_dead_instance_goes_and_comes_back_udp_ipv6() -> Result<()> {
     a_dead_instance_goes_and_comes_back(Topology::vip_v6(0x10), Protocol::Udp)
 }
 
+// Promise: H6
 #[test]
 fn when_all_are_dead_all_get_packets_and_lbctl_says_so() -> Result<()> {
     let world = World::new()?;

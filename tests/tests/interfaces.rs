@@ -147,6 +147,7 @@ fn connect(world: &World, topology: &Topology) -> Result<()> {
     attach_pass(world, &topology.router, "edge.eth1")
 }
 
+// Promise: O6
 #[test]
 fn packets_come_in_by_every_interface_and_leave_by_the_backends() -> Result<()> {
     let world = World::new()?;
@@ -173,6 +174,7 @@ fn packets_come_in_by_every_interface_and_leave_by_the_backends() -> Result<()> 
     Ok(())
 }
 
+// Promise: O6
 #[test]
 fn one_that_goes_or_is_down_leaves_the_other_alone_and_is_taken_up_when_it_is_back() -> Result<()> {
     let world = World::new()?;
@@ -226,6 +228,7 @@ fn one_that_goes_or_is_down_leaves_the_other_alone_and_is_taken_up_when_it_is_ba
     Ok(())
 }
 
+// Promise: O6
 #[test]
 fn another_list_is_taken_up_by_a_restart_without_a_failed_request() -> Result<()> {
     let world = World::new()?;
@@ -259,6 +262,7 @@ fn another_list_is_taken_up_by_a_restart_without_a_failed_request() -> Result<()
 }
 
 /// Then one interface has the new program, and the other that of the daemon before, for as long as it takes.
+// Promise: O6
 #[test]
 fn a_daemon_that_is_killed_between_two_interfaces_leaves_both_working() -> Result<()> {
     let world = World::new()?;
@@ -298,6 +302,7 @@ fn a_daemon_that_is_killed_between_two_interfaces_leaves_both_working() -> Resul
     Ok(())
 }
 
+// Promise: O6
 #[test]
 fn detaching_leaves_nothing_on_any_interface() -> Result<()> {
     let world = World::new()?;
@@ -322,6 +327,7 @@ fn detaching_leaves_nothing_on_any_interface() -> Result<()> {
     gone(&bed)
 }
 
+// Promise: O6
 #[test]
 fn one_that_must_not_be_used_keeps_the_program_off_all_of_them() -> Result<()> {
     let world = World::new()?;

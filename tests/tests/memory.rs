@@ -46,6 +46,7 @@ fn with(
     Ok(bytes)
 }
 
+// Promise: T8
 #[test]
 fn five_hundred_services_take_less_than_16_mb_and_65536_slots_less_than_0_8_mb() -> Result<()> {
     let world = World::new()?;

@@ -86,11 +86,13 @@ fn a_backend_that_changes_its_mac_is_followed(vip: IpAddr) -> Result<()> {
     site.balanced(&NAMES)
 }
 
+// Promise: N2
 #[test]
 fn a_backend_that_changes_its_mac_is_followed_over_ipv4() -> Result<()> {
     a_backend_that_changes_its_mac_is_followed(Topology::vip_v4(10).into())
 }
 
+// Promise: N2
 #[test]
 fn a_backend_that_changes_its_mac_is_followed_over_ipv6() -> Result<()> {
     a_backend_that_changes_its_mac_is_followed(Topology::vip_v6(0x10).into())
@@ -106,6 +108,7 @@ fn add_gateway(world: &World, topology: &Topology, name: &str, host: u8) -> Resu
     Ok(gateway)
 }
 
+// Promise: N2
 #[test]
 fn a_route_that_moves_to_another_gateway_is_followed() -> Result<()> {
     let world = World::new()?;

@@ -25,6 +25,7 @@ fn silence(vip: impl Into<IpAddr>, declared: Protocol, port: u16, sent: Protocol
     Ok(())
 }
 
+// Promise: E6
 #[test]
 fn an_undeclared_tcp_port_over_ipv4_is_dropped_and_counted() -> Result<()> {
     silence(
@@ -35,6 +36,7 @@ fn an_undeclared_tcp_port_over_ipv4_is_dropped_and_counted() -> Result<()> {
     )
 }
 
+// Promise: E6
 #[test]
 fn an_undeclared_udp_port_over_ipv6_is_dropped_and_counted() -> Result<()> {
     silence(
@@ -45,6 +47,7 @@ fn an_undeclared_udp_port_over_ipv6_is_dropped_and_counted() -> Result<()> {
     )
 }
 
+// Promise: E6
 #[test]
 fn the_same_port_of_the_other_protocol_is_dropped_and_counted() -> Result<()> {
     silence(
@@ -55,6 +58,7 @@ fn the_same_port_of_the_other_protocol_is_dropped_and_counted() -> Result<()> {
     )
 }
 
+// Promise: E5
 #[test]
 fn what_is_for_no_vip_passes_untouched() -> Result<()> {
     let world = World::new()?;

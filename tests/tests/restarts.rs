@@ -50,26 +50,31 @@ fn nothing_fails_while_the_edge_restarts(
     Ok(())
 }
 
+// Promise: S3
 #[test]
 fn nothing_fails_while_the_edge_is_killed_tcp_ipv4() -> Result<()> {
     nothing_fails_while_the_edge_restarts(Topology::vip_v4(10), Protocol::Tcp, End::Killed)
 }
 
+// Promise: S3
 #[test]
 fn nothing_fails_while_the_edge_is_killed_udp_ipv6() -> Result<()> {
     nothing_fails_while_the_edge_restarts(Topology::vip_v6(0x10), Protocol::Udp, End::Killed)
 }
 
+// Promise: S3
 #[test]
 fn nothing_fails_while_the_edge_is_killed_tcp_ipv6() -> Result<()> {
     nothing_fails_while_the_edge_restarts(Topology::vip_v6(0x10), Protocol::Tcp, End::Killed)
 }
 
+// Promise: S3
 #[test]
 fn nothing_fails_while_the_edge_stops_and_starts() -> Result<()> {
     nothing_fails_while_the_edge_restarts(Topology::vip_v4(10), Protocol::Tcp, End::Stopped)
 }
 
+// Promise: S3
 #[test]
 fn nothing_fails_while_the_agent_is_killed_and_starts() -> Result<()> {
     let world = World::new()?;
@@ -98,6 +103,7 @@ fn nothing_fails_while_the_agent_is_killed_and_starts() -> Result<()> {
     Ok(())
 }
 
+// Promise: S3
 #[test]
 fn what_lbctl_changed_survives_the_daemon() -> Result<()> {
     let world = World::new()?;
@@ -117,6 +123,7 @@ fn what_lbctl_changed_survives_the_daemon() -> Result<()> {
     site.balanced(&["one", "two"])
 }
 
+// Promise: S4
 #[test]
 fn detach_takes_the_program_off() -> Result<()> {
     let world = World::new()?;

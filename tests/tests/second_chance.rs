@@ -52,11 +52,13 @@ fn a_new_backend_breaks_no_connection(vip: impl Into<IpAddr>) -> Result<()> {
     ensure_some_moved(&site)
 }
 
+// Promise: M1
 #[test]
 fn a_new_backend_breaks_no_connection_over_ipv4() -> Result<()> {
     a_new_backend_breaks_no_connection(Topology::vip_v4(10))
 }
 
+// Promise: M1
 #[test]
 fn a_new_backend_breaks_no_connection_over_ipv6() -> Result<()> {
     a_new_backend_breaks_no_connection(Topology::vip_v6(0x10))
@@ -78,11 +80,13 @@ fn a_drained_backend_keeps_its_connections(vip: impl Into<IpAddr>) -> Result<()>
     site.balanced(&["one", "three"])
 }
 
+// Promise: M1
 #[test]
 fn a_drained_backend_keeps_its_connections_over_ipv4() -> Result<()> {
     a_drained_backend_keeps_its_connections(Topology::vip_v4(10))
 }
 
+// Promise: M1
 #[test]
 fn a_drained_backend_keeps_its_connections_over_ipv6() -> Result<()> {
     a_drained_backend_keeps_its_connections(Topology::vip_v6(0x10))
@@ -118,11 +122,13 @@ fn several_changes_at_once_break_no_connection(vip: impl Into<IpAddr>) -> Result
     ensure_some_moved(&site)
 }
 
+// Promise: M1
 #[test]
 fn several_changes_at_once_break_no_connection_over_ipv4() -> Result<()> {
     several_changes_at_once_break_no_connection(Topology::vip_v4(10))
 }
 
+// Promise: M1
 #[test]
 fn several_changes_at_once_break_no_connection_over_ipv6() -> Result<()> {
     several_changes_at_once_break_no_connection(Topology::vip_v6(0x10))
@@ -147,11 +153,13 @@ fn a_backend_that_comes_back_breaks_no_connection(vip: impl Into<IpAddr>) -> Res
     ensure_alive(&mut connections)
 }
 
+// Promise: M1
 #[test]
 fn a_backend_that_comes_back_breaks_no_connection_over_ipv4() -> Result<()> {
     a_backend_that_comes_back_breaks_no_connection(Topology::vip_v4(10))
 }
 
+// Promise: M1
 #[test]
 fn a_backend_that_comes_back_breaks_no_connection_over_ipv6() -> Result<()> {
     a_backend_that_comes_back_breaks_no_connection(Topology::vip_v6(0x10))
@@ -196,21 +204,25 @@ fn no_request_fails_while_backends_come_and_go(
     ensure_some_moved(&site)
 }
 
+// Promise: M1
 #[test]
 fn no_request_fails_while_backends_come_and_go_over_ipv4() -> Result<()> {
     no_request_fails_while_backends_come_and_go(Topology::vip_v4(10), "1")
 }
 
+// Promise: M1
 #[test]
 fn no_request_fails_while_backends_come_and_go_over_ipv6() -> Result<()> {
     no_request_fails_while_backends_come_and_go(Topology::vip_v6(0x10), "1")
 }
 
+// Promise: M1
 #[test]
 fn no_request_fails_with_syn_cookies_over_ipv4() -> Result<()> {
     no_request_fails_while_backends_come_and_go(Topology::vip_v4(10), "2")
 }
 
+// Promise: M1
 #[test]
 fn no_request_fails_with_syn_cookies_over_ipv6() -> Result<()> {
     no_request_fails_while_backends_come_and_go(Topology::vip_v6(0x10), "2")

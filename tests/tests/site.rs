@@ -234,16 +234,19 @@ fn a_workload_lives(runs: Runs) -> Result<()> {
     Ok(())
 }
 
+// Promise: F1
 #[test]
 fn a_workload_lives_in_containers() -> Result<()> {
     a_workload_lives(Runs::Docker)
 }
 
+// Promise: F1
 #[test]
 fn a_workload_lives_without_a_container_engine() -> Result<()> {
     a_workload_lives(Runs::Builtin)
 }
 
+// Promise: F4
 #[test]
 fn an_instance_that_ends_is_restarted_and_serves_again() -> Result<()> {
     let world = World::new()?;
@@ -265,6 +268,7 @@ fn an_instance_that_ends_is_restarted_and_serves_again() -> Result<()> {
     stage.answered(200, &names)
 }
 
+// Promise: F4
 #[test]
 fn an_image_that_does_not_exist_is_a_problem_with_a_sentence() -> Result<()> {
     let world = World::new()?;

@@ -118,6 +118,7 @@ fn vlans(namespace: &Namespace, device: &str, host: u8) -> Result<()> {
     ))
 }
 
+// Promise: K3
 #[test]
 #[ignore = "needs VLAN devices: cargo xtask test --kernels"]
 fn backends_behind_one_vlan_and_behind_two_are_reached() -> Result<()> {
@@ -126,6 +127,7 @@ fn backends_behind_one_vlan_and_behind_two_are_reached() -> Result<()> {
     bed.answered()
 }
 
+// Promise: K3
 #[test]
 #[ignore = "needs VLAN devices: cargo xtask test --kernels"]
 fn a_route_that_moves_to_another_vlan_is_followed() -> Result<()> {

@@ -9,6 +9,7 @@ use testbed::{Deployment, Runs, World, wait_for};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
+// Promise: F5
 #[test]
 fn what_is_wrong_is_named_with_line_and_column_and_nothing_is_started() -> Result<()> {
     let world = World::new()?;
@@ -80,6 +81,7 @@ fn what_is_wrong_is_named_with_line_and_column_and_nothing_is_started() -> Resul
     two.nothing_started()
 }
 
+// Promise: F5
 #[test]
 fn an_image_that_is_nowhere_is_named_with_line_and_column_and_nothing_is_started() -> Result<()> {
     let world = World::new()?;
@@ -96,6 +98,7 @@ fn an_image_that_is_nowhere_is_named_with_line_and_column_and_nothing_is_started
     two.nothing_started()
 }
 
+// Promise: F5
 #[test]
 fn a_workload_is_applied_once_by_one_at_a_time_and_destroyed() -> Result<()> {
     let world = World::new()?;

@@ -10,6 +10,7 @@ mod kernels;
 mod lint;
 mod mutants;
 mod narrate;
+mod promises;
 mod properties;
 mod readme;
 mod setup;
@@ -93,8 +94,10 @@ enum Command {
         #[arg(long)]
         packets: bool,
     },
-    /// Check the rules of the house: imports, aya, unsafe, file length, format
+    /// Check the rules of the house: imports, aya, unsafe, owners of structs, promises, reasons, links, format
     Lint,
+    /// Write docs/promises.md: which tests keep which promise of SPECIFICATION.md
+    Promises,
     /// Run the commands that README.md shows
     Readme,
 }
@@ -114,6 +117,7 @@ fn main() -> ExitCode {
         Command::Properties { cases, seed, names } => properties::run(cases, seed, &names),
         Command::Mutants { names, packets } => mutants::run(&names, packets),
         Command::Lint => lint::run(),
+        Command::Promises => promises::run(),
         Command::Readme => readme::run(),
     };
     match done {

@@ -4,7 +4,6 @@
 //! alike. Here the seed is another one each time, and said.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -12,7 +11,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result, ensure};
 
 use crate::count::Count;
-use crate::{lint, setup, workspace};
+use crate::{setup, workspace};
 
 /// What a block of properties begins with, and the end of the line before its own.
 const BLOCK: &str = "proptest! {";
@@ -21,10 +20,8 @@ const BLOCK: &str = "proptest! {";
 pub(crate) fn run(cases: u32, seed: Option<u64>, names: &[String]) -> Result<()> {
     ensure!(cases > 0, "no cases: say how many, like --cases 20000");
     let mut properties = BTreeSet::new();
-    for file in lint::files()? {
-        let text =
-            fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
-        properties.extend(named(&text));
+    for text in workspace::sources()?.values() {
+        properties.extend(named(text));
     }
     if !names.is_empty() {
         properties.retain(|property| names.iter().any(|name| property.contains(name)));

@@ -1,30 +1,30 @@
-//! Congestion that the fabric met, from the outer header into the inner one (RFC 6040 section 4.2).
+//! Copies the ECN congestion mark of the outer header to the inner one (RFC 6040 section 4.2).
 
 use network_types::ip::IpProto;
 
 use crate::{Frame, FrameMut, Reason, checksum, parse::Network};
 
-/// The two bits of a type of service or traffic class (RFC 3168 section 5).
+/// The ECN bits of a type of service or traffic class (RFC 3168 section 5).
 const BITS: u8 = 3;
-/// Not capable of it, capable (two values), and met.
+/// Not ECN-capable, ECN-capable (ECT(1) and ECT(0)), and congestion experienced.
 const NOT_CAPABLE: u8 = 0;
 const CAPABLE_1: u8 = 1;
 const CAPABLE_0: u8 = 2;
 const MET: u8 = 3;
 
-/// The inner header's first two bytes, with the class in them, and its checksum: as they are to be from now on, host order.
+/// The new value of the inner header's first two bytes, which contain the ECN bits, and of its checksum; host order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mark {
     word: u16,
-    /// Of IPv6 nothing.
+    /// `None` for IPv6.
     checksum: Option<u16>,
 }
 
-/// The mark that the inner header lacks, which stands at byte `at` of `frame`.
+/// The mark to write to the inner header, at offset `at` of `frame`; `None` if nothing changes.
 ///
 /// # Errors
 ///
-/// [`Reason::CongestionLost`] when the sender could not be told: dropping is the only sign that it understands.
+/// [`Reason::CongestionLost`] if the inner packet is not ECN-capable: a drop is the only congestion signal for its sender.
 #[inline(always)]
 pub(super) fn mark<F: Frame>(
     outer: &Network,
@@ -49,17 +49,17 @@ pub(super) fn mark<F: Frame>(
         let new = old & !u16::from(BITS) | u16::from(bits);
         (new, Some(checksum::replace(word(10)?, old, new)))
     } else {
-        // The class stands four bits further left.
+        // The traffic class is four bits further left than the type of service.
         (old & !(u16::from(BITS) << 4) | u16::from(bits) << 4, None)
     };
     Ok(Some(Mark { word, checksum }))
 }
 
 impl Mark {
-    /// Bytes of the packet that [`Self::write`] may write to.
+    /// Bytes of the inner packet that [`Self::write`] may write to.
     pub const REACH: usize = 12;
 
-    /// Writes it into the header at byte `at` of `frame`, which has [`Self::REACH`] bytes behind.
+    /// Writes the mark to the header at offset `at` of `frame`, which has at least [`Self::REACH`] bytes from there on.
     #[inline(always)]
     pub fn write<M: FrameMut + ?Sized>(&self, frame: &mut M, at: usize) {
         frame.write(at, self.word.to_be());

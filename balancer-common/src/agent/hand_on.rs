@@ -1,4 +1,4 @@
-//! A packet on its way to another backend: the outer header is rewritten where it stands.
+//! Hands a packet on to another backend: rewrites its outer header in place.
 
 use network_types::{
     eth::EthHdr,
@@ -15,32 +15,32 @@ use crate::{
 /// Bytes of UDP and GUE headers.
 const UDP_GUE: usize = UdpHdr::LEN + gue::BASE_LENGTH;
 
-/// Where a packet goes, and what its outer header says there.
+/// The next backend for a packet, and the new values of its outer header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HandOn {
-    /// The outer destination from now on.
+    /// The new outer destination.
     pub next: Address,
-    /// The outer source from now on: the outer destination that it had. A fabric that checks sources drops any other.
+    /// The new outer source: the old outer destination, because a fabric that checks sources would drop any other.
     pub own: Address,
-    /// The alternate's place that the own address takes.
+    /// The place in the alternates that the own address overwrites.
     pub own_place: Option<u8>,
-    /// The first word of the private data.
+    /// The new first word of the private data.
     pub head: Head,
     /// Bytes of the outer packet.
     pub length: usize,
     /// The outer type of service.
     pub tos: u8,
-    /// What it is counted as.
+    /// The reason to count it under.
     pub reason: Reason,
 }
 
 impl HandOn {
-    /// Where the private data stands over IPv4, in bytes from the Ethernet header's start.
+    /// Offset of the private data over IPv4, from the start of the Ethernet header.
     pub const IPV4_HEAD: usize = EthHdr::LEN + Ipv4Hdr::LEN + UDP_GUE;
-    /// Where it stands over IPv6.
+    /// The same over IPv6.
     pub const IPV6_HEAD: usize = EthHdr::LEN + Ipv6Hdr::LEN + UDP_GUE;
-    /// Bytes from the Ethernet header's start to the end of the last alternate there may be, over IPv4. A packet with
-    /// fewer alternates is longer than that too, for a TCP segment follows.
+    /// Bytes from the start of the Ethernet header to the end of the last possible alternate, over IPv4. A packet with fewer
+    /// alternates has as many bytes, because a TCP segment follows.
     pub const IPV4_REACH: usize = Self::IPV4_HEAD + alternates::length(alternates::MOST, 4);
     /// The same over IPv6.
     pub const IPV6_REACH: usize = Self::IPV6_HEAD + alternates::length(alternates::MOST, 16);
@@ -64,7 +64,7 @@ impl HandOn {
         frame.write(at + 10, checksum::finish(sum).to_be());
         frame.write(at + 12, own);
         frame.write(at + 16, next);
-        // The checksum covers the addresses; zero is none.
+        // The UDP checksum covers the addresses, so clear it: zero means none.
         frame.write(at + Ipv4Hdr::LEN + 6, 0_u16);
         frame.write(Self::IPV4_HEAD, self.head.word());
         let mut put = |place| frame.write(Self::IPV4_HEAD + alternates::length(place, 4), own);

@@ -1,8 +1,8 @@
-//! The packets that most are, each part of them where the program knows beforehand: an outer header without options or
-//! extensions, from an edge; and alternates only if the segment inside, behind an IP header as plain, is of a connection
-//! of the instance.
+//! Fast path: packets from an edge whose headers are all at constant offsets. The outer header has no options or extension
+//! headers. If the packet carries alternates, neither has the inner one, and the segment must belong to an established
+//! connection of the instance.
 //!
-//! Anything else, and whatever is to be refused, is for [`super::open`], which decides the same of these packets.
+//! Anything else, and every refusal, goes to [`super::open`], which decides alike for these packets.
 
 use network_types::{
     eth::{EthHdr, EtherType},
@@ -19,7 +19,7 @@ use crate::{
     parse::{self, Family, Network},
 };
 
-/// How such a packet leaves its encapsulation; `None` for any other.
+/// How to decapsulate a packet of the fast path. `None` for any other.
 #[inline(always)]
 pub fn plain<F: Frame, I: Instance<F>>(frame: F, instance: &I) -> Option<Opened> {
     match parse::family(frame).ok()? {
@@ -39,7 +39,7 @@ pub fn plain<F: Frame, I: Instance<F>>(frame: F, instance: &I) -> Option<Opened>
     }
 }
 
-/// `AT` bytes stand in front of the outer header's payload; its addresses have `ADDRESS` bytes.
+/// `AT`: offset of the outer header's payload. `ADDRESS`: bytes of an outer address.
 #[inline(always)]
 fn behind<const AT: usize, const ADDRESS: usize, F: Frame, I: Instance<F>>(
     outer: &Network,
@@ -56,7 +56,7 @@ fn behind<const AT: usize, const ADDRESS: usize, F: Frame, I: Instance<F>>(
             check_gue::<AT, _, _>(outer, frame, instance)?;
             inner(protocol, AT + UDP_GUE, outer, frame, instance)
         }
-        // As often as a slot has moved.
+        // With one, two or three alternates.
         private if private == alternates::length(1, ADDRESS) => {
             carried::<AT, ADDRESS, 1, _, _>(protocol, outer, frame, instance)
         }
@@ -70,7 +70,7 @@ fn behind<const AT: usize, const ADDRESS: usize, F: Frame, I: Instance<F>>(
     }
 }
 
-/// A sound outer header, and an edge's.
+/// Checks that the outer header is valid and comes from an edge.
 #[inline(always)]
 fn check<F: Frame, I: Instance<F>>(outer: &Network, frame: F, instance: &I) -> Option<()> {
     let is_whole = outer.sound && !outer.fragment && frame.holds(EthHdr::LEN + outer.length);
@@ -78,7 +78,7 @@ fn check<F: Frame, I: Instance<F>>(outer: &Network, frame: F, instance: &I) -> O
         .then_some(())
 }
 
-/// The same, and a UDP header in front of GUE's.
+/// As [`check`], and checks the UDP header in front of GUE.
 #[inline(always)]
 fn check_gue<const AT: usize, F: Frame, I: Instance<F>>(
     outer: &Network,
@@ -91,7 +91,7 @@ fn check_gue<const AT: usize, F: Frame, I: Instance<F>>(
         .then_some(())
 }
 
-/// `at` bytes stand in front of the inner packet.
+/// `at`: offset of the inner packet.
 #[inline(always)]
 fn inner<F: Frame, I: Instance<F>>(
     protocol: u8,
@@ -113,7 +113,7 @@ fn inner<F: Frame, I: Instance<F>>(
     }
 }
 
-/// With `COUNT` alternates, as an edge sends it.
+/// A packet with `COUNT` alternates, as an edge sends it.
 #[inline(always)]
 fn carried<const AT: usize, const ADDRESS: usize, const COUNT: usize, F: Frame, I: Instance<F>>(
     protocol: u8,
@@ -149,7 +149,7 @@ fn carried<const AT: usize, const ADDRESS: usize, const COUNT: usize, F: Frame, 
     }
 }
 
-/// An address of so many bytes.
+/// The address of `BYTES` bytes at offset `at`.
 #[inline(always)]
 fn address<const BYTES: usize, F: Frame>(frame: F, at: usize) -> Option<Address> {
     if BYTES == 4 {
@@ -159,7 +159,8 @@ fn address<const BYTES: usize, F: Frame>(frame: F, at: usize) -> Option<Address>
     }
 }
 
-/// Whether the packet at byte `at`, with a header of so many bytes, is a segment of a connection of the instance.
+/// Whether the packet at offset `at`, with a header of `header_length` bytes, belongs to an established connection of the
+/// instance.
 #[inline(always)]
 fn is_connected<F: Frame, I: Instance<F>>(
     inner: &Network,
@@ -179,7 +180,7 @@ fn is_connected<F: Frame, I: Instance<F>>(
     let Some(ports) = frame.read(segment_at) else {
         return false;
     };
-    // What opens a connection, too, is delivered either way.
+    // A SYN need not be told apart: the slow path delivers it, too.
     instance.is_connected(&Segment {
         packet: frame.skip(at),
         segment: frame.skip(segment_at),

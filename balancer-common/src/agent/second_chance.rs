@@ -1,4 +1,4 @@
-//! Whether a packet stays where it is, or goes to somebody who may know its flow.
+//! Second chance: whether the agent delivers a packet here or hands it on to an alternate that may know its flow.
 
 use network_types::{ip::IpProto, tcp::TcpHdr, udp::UdpHdr};
 
@@ -11,23 +11,23 @@ use crate::{
     quoted::{self, Quote},
 };
 
-/// What an instance's sockets know of a flow.
+/// What an instance's sockets tell about a flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Evidence {
-    /// The flow is theirs: a connection, or a packet that answers their own SYN-ACK.
+    /// The flow is here: an established connection, or a packet that answers this host's own SYN-ACK.
     Known,
-    /// It was theirs or may become so: a socket in time-wait, or one that has sent another SYN-ACK.
+    /// The flow was here or may come to be: a socket in TIME_WAIT, or a request socket that sent another SYN-ACK.
     Weak,
-    /// Nothing.
+    /// No socket knows the flow.
     Nothing,
 }
 
-/// A TCP segment whose flow is asked for; its fixed headers are within the frame.
+/// A TCP segment whose flow is looked up. Its fixed headers are within the frame.
 #[derive(Clone, Copy, Debug)]
 pub struct Segment<F> {
-    /// Begins at the IP header.
+    /// The packet from its IP header on.
     pub packet: F,
-    /// Begins at the TCP header.
+    /// The packet from its TCP header on.
     pub segment: F,
     /// The client.
     pub source: Address,
@@ -35,12 +35,12 @@ pub struct Segment<F> {
     pub destination: Address,
     /// Source and destination port, as a word loaded from the segment.
     pub ports: u32,
-    /// Whether it is IPv4.
+    /// IPv4, or else IPv6.
     pub ipv4: bool,
 }
 
-/// Reads the first word of `private` bytes of private data behind a GUE header, which stands behind an outer header
-/// without options; [`Head::NOTHING`] when it is none of ours.
+/// Reads the first word of the GUE header's private data, of `private` bytes. The outer header has no options. Returns
+/// [`Head::NOTHING`] if the private data is not ours.
 #[inline(always)]
 pub(super) fn carried<F: Frame>(frame: F, outer: &Network, private: usize) -> Result<Head, Reason> {
     let places = Places::of(outer);
@@ -50,7 +50,7 @@ pub(super) fn carried<F: Frame>(frame: F, outer: &Network, private: usize) -> Re
     }
     let head = Head::parse(word, private, places.address_length()).ok_or(Reason::BadAlternates)?;
     let is_own = |place| places.read(frame, place).map(|it| it == outer.destination);
-    // The last place first, which is within the frame, for a segment follows: so the others are, too.
+    // The last place first: one bounds check then covers all three. It is within the frame, because a segment follows.
     let third = is_own(2)? && head.count > 2;
     let second = is_own(1)? && head.count > 1;
     let names_itself = third || second || is_own(0)?;
@@ -60,14 +60,14 @@ pub(super) fn carried<F: Frame>(frame: F, outer: &Network, private: usize) -> Re
     Ok(head)
 }
 
-/// Whether the private data of a GUE header is ours; `udp` begins at the UDP header.
+/// Whether the GUE header's private data is ours. `udp` begins at the UDP header.
 #[inline(always)]
 pub(super) fn is_carried<F: Frame>(udp: F) -> Result<bool, Reason> {
     let word = udp.read(UdpHdr::LEN + gue::BASE_LENGTH);
     word.map(Head::is_ours).ok_or(Reason::BadGueHeader)
 }
 
-/// Where the alternates stand in a frame.
+/// The offsets of the alternates in a frame.
 #[derive(Clone, Copy)]
 struct Places {
     ipv4: bool,
@@ -81,7 +81,7 @@ impl Places {
         }
     }
 
-    /// Where the first word stands.
+    /// Offset of the first word.
     #[inline(always)]
     fn head(self) -> usize {
         if self.ipv4 {
@@ -97,7 +97,7 @@ impl Places {
         if self.ipv4 { 4 } else { 16 }
     }
 
-    /// The alternate at a place.
+    /// The alternate at `place`.
     #[inline(always)]
     fn read<F: Frame>(self, frame: F, place: u8) -> Result<Address, Reason> {
         match place {
@@ -120,7 +120,7 @@ impl Places {
     }
 }
 
-/// Gives where the packet goes; or, as an error, why it is delivered here.
+/// Returns where to hand the packet on to, or, as the error, the reason why it is delivered here.
 #[inline(always)]
 pub(super) fn judge<F: Frame, I: Instance<F>>(
     frame: F,
@@ -129,7 +129,7 @@ pub(super) fn judge<F: Frame, I: Instance<F>>(
     head: Head,
     inner: &Inner<F>,
 ) -> Result<HandOn, Reason> {
-    // Each asked on its own way: segments are many, and errors few.
+    // Separate branches for segments and errors, so that the many segments do not pay for the few errors.
     let evidence = if let Some(segment) = segment(inner) {
         if head.is_final() {
             return Err(Reason::NoAlternateLeft);
@@ -158,11 +158,11 @@ pub(super) fn judge<F: Frame, I: Instance<F>>(
     } else if weak && head.weak().is_none() {
         return Err(Reason::NoAlternateLeft);
     } else {
-        // To whom has weak evidence, or else home.
+        // Back to the backend with weak evidence, or else home.
         let next = places.read(frame, head.weak().unwrap_or(0))?;
         (next, Reason::ReturnedHome, head.returned(), None)
     };
-    // An alternate that would not take it is none.
+    // An address that is no peer would not accept the packet.
     if !instance.is_peer(&next) {
         return Err(Reason::NoAlternateLeft);
     }
@@ -177,7 +177,7 @@ pub(super) fn judge<F: Frame, I: Instance<F>>(
     })
 }
 
-/// The segment inside, if it is one that an established connection may have sent.
+/// The inner TCP segment, if an established connection may have sent it.
 #[inline(always)]
 fn segment<F: Frame>(inner: &Inner<F>) -> Option<Segment<F>> {
     let network = &inner.network;
@@ -188,7 +188,7 @@ fn segment<F: Frame>(inner: &Inner<F>) -> Option<Segment<F>> {
         return None;
     }
     let segment = inner.packet.skip(network.header_length);
-    // The last byte of the fixed header, so that all of it is there.
+    // Reads the end of the fixed header, so that all of it is known to be there.
     segment.read::<u32>(TcpHdr::LEN - 4)?;
     if !parse::continues(segment.read(13)?) {
         return None;
@@ -203,7 +203,7 @@ fn segment<F: Frame>(inner: &Inner<F>) -> Option<Segment<F>> {
     })
 }
 
-/// What the packet inside quotes of a TCP connection, if it is an ICMP error.
+/// What the inner packet quotes of a TCP connection, if it is an ICMP error.
 #[inline(always)]
 fn quote<F: Frame>(inner: &Inner<F>) -> Option<Quote> {
     let network = &inner.network;

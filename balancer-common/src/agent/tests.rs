@@ -72,6 +72,7 @@ fn encapsulated() -> Vec<(Vec<u8>, usize, u16)> {
     ]
 }
 
+// Promise: A2
 #[test]
 fn each_encapsulation_is_opened() {
     for (frame, outer_length, ether_type) in encapsulated() {
@@ -101,6 +102,7 @@ fn padding_behind_the_outer_packet_changes_nothing() {
     }
 }
 
+// Promise: A2
 #[test]
 fn private_data_of_gue_is_skipped() {
     // Two words of it, in the lengths of IPv4 and of UDP too.
@@ -123,6 +125,7 @@ fn options_of_the_outer_header_are_skipped() {
     assert_eq!(meets(&frame).unwrap().outer_length, 24);
 }
 
+// Promise: A4
 #[test]
 fn a_frame_that_is_cut_short_is_never_opened() {
     for (whole, _, _) in encapsulated() {
@@ -141,6 +144,7 @@ fn a_frame_that_is_cut_short_is_never_opened() {
     }
 }
 
+// Promise: A1
 #[test]
 fn only_edges_may_send() {
     refused(
@@ -154,6 +158,7 @@ fn only_edges_may_send() {
 }
 
 /// `::ffff:10.1.0.2` in an IPv6 header is nobody's IPv4 address.
+// Promise: A1
 #[test]
 fn a_mapped_address_is_no_edge_and_no_vip() {
     let edge = Address::from_ipv4(sample::EDGE_V4).octets();
@@ -168,6 +173,7 @@ fn a_mapped_address_is_no_edge_and_no_vip() {
     );
 }
 
+// Promise: A2
 #[test]
 fn what_is_not_encapsulated_is_left_alone() {
     for frame in [sample::tcp_v4(), sample::udp_v6()] {
@@ -181,6 +187,7 @@ fn what_is_not_encapsulated_is_left_alone() {
     refused(&impossible, Reason::NotEncapsulated);
 }
 
+// Promise: A4
 #[test]
 fn an_outer_fragment_or_a_lying_outer_length_is_refused() {
     let plain = sample::in_ipv4(&sample::tcp_v4());
@@ -209,6 +216,7 @@ fn an_outer_header_longer_than_its_packet_is_refused() {
     refused(&put(frame, 16, &[0, 40]), Reason::BadOuterHeader);
 }
 
+// Promise: A4
 #[test]
 fn gue_that_no_edge_sends_is_refused() {
     let gue = sample::in_gue_ipv4(&sample::tcp_v4());
@@ -227,6 +235,7 @@ fn gue_that_no_edge_sends_is_refused() {
     }
 }
 
+// Promise: A4
 #[test]
 fn an_inner_packet_that_is_not_what_the_outer_header_says_is_refused() {
     let plain = sample::in_ipv4(&sample::tcp_v4());
@@ -253,6 +262,7 @@ fn an_inner_header_longer_than_its_packet_is_refused() {
     refused(&frame, Reason::BadInnerHeader);
 }
 
+// Promise: A1
 #[test]
 fn an_inner_packet_for_another_address_is_refused() {
     let frame = put(sample::in_ipv4(&sample::tcp_v4()), 53, &[11]);

@@ -59,6 +59,7 @@ fn an_empty_line_knows_nobody() {
     }
 }
 
+// Promise: E7
 #[test]
 fn what_a_line_cannot_hold_is_elsewhere() {
     for (vip, most) in [(vip4(1), OF_IPV4 as u16), (vip6(1), OF_IPV6 as u16)] {
@@ -80,6 +81,7 @@ fn what_a_line_cannot_hold_is_elsewhere() {
 }
 
 /// Whoever reads between two steps sees the line before or after, nothing else.
+// Promise: E7
 #[test]
 fn each_step_is_the_line_before_or_after() {
     for vip in [vip4(1), vip6(1)] {

@@ -134,6 +134,7 @@ fn packets_of_one_flow_have_one_hash() {
 }
 
 /// Whatever the length, a cut frame is either left alone or dropped, never sent on.
+// Promise: E8
 #[test]
 fn a_frame_that_is_cut_short_is_never_sent_on() {
     for whole in samples() {
@@ -154,6 +155,7 @@ fn a_frame_that_is_cut_short_is_never_sent_on() {
     }
 }
 
+// Promise: E5
 #[test]
 fn a_packet_for_another_address_is_left_alone_however_broken() {
     let other = put(sample::tcp_v4(), 30, &[198, 51, 100, 11]);
@@ -165,6 +167,7 @@ fn a_packet_for_another_address_is_left_alone_however_broken() {
 }
 
 /// `::ffff:198.51.100.10` in an IPv6 header is another address than 198.51.100.10 in an IPv4 one.
+// Promise: E5
 #[test]
 fn an_ipv6_packet_for_a_mapped_address_is_for_no_vip() {
     let mapped = Address::from_ipv4(sample::VIP_V4).octets();
@@ -174,6 +177,7 @@ fn an_ipv6_packet_for_a_mapped_address_is_for_no_vip() {
     assert_eq!(unusual.err(), Some(Reason::NotForVip));
 }
 
+// Promise: E6
 #[test]
 fn a_port_that_is_not_declared_is_told_from_a_protocol_that_cannot_be() {
     let port = put(sample::tcp_v4(), 36, &[0, 22]);
@@ -211,6 +215,7 @@ fn a_backend_without_a_next_hop_gets_nothing() {
     assert_eq!(one.meets(&sample::tcp_v4()), Err(Reason::NoNextHop));
 }
 
+// Promise: E11
 #[test]
 fn the_longest_packet_that_fits_is_sent_and_the_next_is_not() {
     let mut one = One::new();

@@ -63,6 +63,7 @@ fn check_gue(frame: &[u8], inner: &Inner) {
 }
 
 proptest! {
+    // Promise: E9
     #[test]
     fn every_header_is_what_another_parser_expects(
         length in 20..=LONGEST,
@@ -82,6 +83,7 @@ proptest! {
     }
 
     /// Any addresses, and sums around the values at which a fold carries.
+    // Promise: E21
     #[test]
     fn the_header_checksum_is_right_between_any_addresses(
         source: [u8; 4],
@@ -122,6 +124,7 @@ proptest! {
         );
     }
 
+    // Promise: E10
     #[test]
     fn the_flow_label_leaves_out_the_bits_of_the_source_port(low in 0_u64..1 << 14, high: u64) {
         let label = |hash| {

@@ -1,5 +1,5 @@
-//! The agent's programs, inside an instance's network namespace: `decap` takes packets out of
-//! their encapsulation, `hand_on` sends those on that belong to another backend, `clamp` lowers the MSS of SYN-ACKs that leave.
+//! The agent's programs, in an instance's network namespace. `decap` (with `thorough`) decapsulates packets, `hand_on`
+//! forwards those that belong to another backend, and `clamp` lowers the MSS of outgoing SYN-ACKs.
 
 #![no_std]
 #![no_main]
@@ -24,7 +24,7 @@ use balancer_common::{
 };
 use balancer_ebpf::{counter::count_reason, mark, packet::Packet, sockets, tail::call};
 
-/// Source prefixes of edges; IPv4 ones in mapped form, 96 bits longer.
+/// Source prefixes of edges. IPv4 prefixes are in IPv4-mapped form, so 96 bits longer.
 #[map]
 static EDGES: LpmTrie<[u8; 16], u32> =
     LpmTrie::with_max_entries(1_024, aya_ebpf::bindings::BPF_F_NO_PREALLOC);
@@ -36,7 +36,7 @@ static PEERS: LpmTrie<[u8; 16], u32> =
 static VIPS: HashMap<Address, u32> = HashMap::with_max_entries(1_024, 0);
 #[map]
 static REASONS: PerCpuArray<Traffic> = PerCpuArray::with_max_entries(reason::ROWS, 0);
-/// The programs that take over from `decap`, which the agent puts there.
+/// The programs that `decap` tail-calls. The agent fills the map.
 #[map]
 static PROGRAMS: ProgramArray = ProgramArray::with_max_entries(program::PLACES, 0);
 
@@ -44,11 +44,11 @@ static PROGRAMS: ProgramArray = ProgramArray::with_max_entries(program::PLACES, 
 #[unsafe(no_mangle)]
 static LIMITS: Global<Limits> = Global::new(Limits { ipv4: 0, ipv6: 0 });
 
-/// Set by the agent when it loads the programs: where the kernel keeps a request socket's initial sequence number.
+/// Set by the agent when it loads the programs: the offset of `snt_isn` in the kernel's `tcp_request_sock`.
 #[unsafe(no_mangle)]
 static SNT_ISN: Global<u32> = Global::new(0);
 
-/// What the maps hold, if it is little; set by the agent when it loads the programs.
+/// The contents of the maps as constants, if they are few enough. Set by the agent when it loads the programs.
 #[unsafe(no_mangle)]
 static EDGE_LIST: Global<[u64; shortlist::WORDS]> = Global::new([0; shortlist::WORDS]);
 #[unsafe(no_mangle)]
@@ -56,19 +56,20 @@ static PEER_LIST: Global<[u64; shortlist::WORDS]> = Global::new([0; shortlist::W
 #[unsafe(no_mangle)]
 static VIP_LIST: Global<[u64; shortlist::WORDS]> = Global::new([0; shortlist::WORDS]);
 
-/// A list among the program's constants.
+/// A list in the program's read-only data.
 struct Constants(&'static Global<[u64; shortlist::WORDS]>);
 
 impl Shortlist for Constants {
     #[inline(always)]
     fn word(&self, at: usize) -> u64 {
         let words = core::ptr::from_ref(self.0).cast::<u64>();
-        // SAFETY: a `Global` is its value, of so many words; read as one that the agent may have set, not as it was compiled.
+        // SAFETY: a `Global` has the layout of its value, [`shortlist::WORDS`] words. The volatile read keeps the compiler from
+        // using the initial value instead of the one that the agent sets.
         unsafe { words.add(at).read_volatile() }
     }
 }
 
-/// The maps, and the sockets of the namespace that a frame came into.
+/// The maps, and the sockets of the namespace in which the frame arrived.
 struct Here<'a>(&'a XdpContext);
 
 impl Instance<Packet> for Here<'_> {
@@ -111,31 +112,31 @@ impl Instance<Packet> for Here<'_> {
 
 #[inline(always)]
 fn is_vip(address: &Address) -> bool {
-    // A copy of its own: what is given to a helper stands in memory, and with it all that it is a part of.
+    // The copy keeps the rest of the caller's struct in registers: only what a helper gets a pointer to must be on the stack.
     let Address([high, low]) = *address;
     let there = || VIPS.get_ptr(Address([high, low])).is_some();
     Constants(&VIP_LIST).has(address).unwrap_or_else(there)
 }
 
-/// Takes packets from edges out of their encapsulation and passes them up the stack.
+/// Fast path: decapsulates packets from edges and passes them to the stack. Tail-calls [`thorough`] for all others.
 #[xdp(frags)]
 #[inline(always)]
 pub fn decap(ctx: XdpContext) -> u32 {
-    // Of its first buffer alone: a frame of several is none of the plain ones.
+    // First buffer only: multi-buffer frames take the slow path.
     let packet = Packet::new(ctx.data(), ctx.data_end());
     let met = match agent::plain(packet, &Here(&ctx)) {
         Some(opened) => met(pop(&ctx, packet, opened)),
         None => {
             call::<{ program::THOROUGH }>(&ctx, &PROGRAMS);
-            // Without it, all is left to the stack: the instance has other traffic, too.
+            // The tail call failed: leave the packet to the stack, because the instance has other traffic, too.
             met(Reason::NotEncapsulated)
         }
     };
     end(packet, met)
 }
 
-/// The same for any packet, and on to who may know their flow: with so much to keep in mind that it would slow down
-/// the plain ones.
+/// Slow path: decapsulates any valid packet, or forwards it to an alternate that may know its flow. A separate program, so
+/// that its register pressure does not slow down the fast path.
 #[xdp(frags)]
 #[inline(always)]
 pub fn thorough(ctx: XdpContext) -> u32 {
@@ -163,14 +164,14 @@ fn met(reason: Reason) -> (Reason, u32) {
     }
 }
 
-/// Removes the outer header and puts the Ethernet header in front of the inner packet.
+/// Removes the outer header and moves the Ethernet header in front of the inner packet.
 #[inline(always)]
 fn pop(ctx: &XdpContext, packet: Packet, opened: Opened) -> Reason {
     let (Some(first), Some(second)) = (packet.read::<u64>(0), packet.read::<u32>(8)) else {
         return Reason::BadOuterHeader;
     };
-    // SAFETY: the context is the one that the kernel gave this program; packet pointers are read
-    // afresh below, as the helper asks.
+    // SAFETY: `ctx` is the context that the kernel passed in. The helper invalidates packet pointers; they
+    // are reloaded below.
     if unsafe { bpf_xdp_adjust_head(ctx.ctx, opened.outer_length as i32) } != 0 {
         return Reason::BadOuterHeader;
     }
@@ -187,7 +188,8 @@ fn pop(ctx: &XdpContext, packet: Packet, opened: Opened) -> Reason {
     opened.reason
 }
 
-/// Rewrites the outer header, and marks the frame for `hand_on`, which knows the way: the kernel's routes and neighbours.
+/// Rewrites the outer header for the next alternate and marks the frame. `hand_on` then sends it by the kernel's routes and
+/// neighbours.
 #[inline(always)]
 fn readdress(ctx: &XdpContext, packet: Packet, hand_on: &HandOn) -> (Reason, u32) {
     if hand_on.next.is_ipv4() {
@@ -204,7 +206,7 @@ fn readdress(ctx: &XdpContext, packet: Packet, hand_on: &HandOn) -> (Reason, u32
     if mark::put(ctx) {
         return met(hand_on.reason);
     }
-    // Without room for a mark, whoever sent it here knows the way.
+    // No room for a mark: send the frame back to its sender's MAC address, which can route it.
     let packet = Packet::of(ctx);
     let Some(mut head) = packet.head::<14>() else {
         return met(Reason::BadOuterHeader);
@@ -218,19 +220,19 @@ fn readdress(ctx: &XdpContext, packet: Packet, hand_on: &HandOn) -> (Reason, u32
     (hand_on.reason, xdp_action::XDP_TX)
 }
 
-/// Sends what `decap` has marked to its next hop, on ingress.
+/// On ingress: sends frames that are marked to their next hop.
 #[classifier]
 pub fn hand_on(ctx: TcContext) -> i32 {
     if !mark::is_on(&ctx) {
         return TC_ACT_UNSPEC;
     }
-    // SAFETY: the context is the one that the kernel gave this program.
+    // SAFETY: `ctx` is the context that the kernel passed in.
     let interface = unsafe { (*ctx.skb.skb).ifindex };
-    // SAFETY: takes numbers only, for there are no parameters.
+    // SAFETY: the helper takes integers only; the parameters are null.
     unsafe { bpf_redirect_neigh(interface, core::ptr::null_mut(), 0, 0) as i32 }
 }
 
-/// Lowers the MSS of SYN-ACKs from a VIP.
+/// On egress: lowers the MSS of SYN-ACKs from a VIP.
 #[classifier]
 pub fn clamp(ctx: TcContext) -> i32 {
     let packet = Packet::new(ctx.data(), ctx.data_end());
@@ -239,8 +241,8 @@ pub fn clamp(ctx: TcContext) -> i32 {
     {
         value.write(0, excess.limit.to_be());
         let (old, new) = excess.checksum_words();
-        // SAFETY: takes the context that the kernel gave this program, and numbers. Packet
-        // pointers are not used after it.
+        // SAFETY: the helper takes the context that the kernel passed in, and integers. Packet
+        // pointers are not used afterwards.
         unsafe {
             bpf_l4_csum_replace(
                 ctx.skb.skb,

@@ -1,9 +1,9 @@
-//! What the bench measures with: drivers, which give a program one frame after another, and floors, the least that a
-//! program could do.
+//! The bench's programs: drivers, which feed a program one frame after another, and floors, which do the least that a program
+//! could do.
 //!
-//! A repeated test run leaves the frame as the program left it, so that an encapsulating program would encapsulate
-//! once and then refuse its own output. A driver undoes the repetition before, checks what it did, writes the next
-//! flow, and calls the program.
+//! A repeated test run does not restore the frame, so an encapsulating program would encapsulate once and then refuse its own
+//! output. So a driver undoes what the program did to the last frame, checks it, writes the next flow, and tail-calls the
+//! program.
 
 #![no_std]
 #![no_main]
@@ -26,21 +26,21 @@ use balancer_ebpf::packet::{Head, Packet};
 
 #[map]
 static DRIVE: Array<Drive> = Array::with_max_entries(1, 0);
-/// The program that is driven.
+/// The program under test.
 #[map]
 static DRIVEN: ProgramArray = ProgramArray::with_max_entries(1, 0);
 
-/// Live frames that came back: the length that they should have, how many have it, how many have not.
+/// Live frames that came back: the expected length, the number of frames that have it, and the number of those that do not.
 #[map]
 static ARRIVED: Array<u64> = Array::with_max_entries(3, 0);
 const LENGTH: u32 = 0;
 const RIGHT: u32 = 1;
 const WRONG: u32 = 2;
 
-/// IPv4's Ethernet type, as loaded and stored.
+/// The EtherType of IPv4, as loaded and stored.
 const IPV4: u16 = 0x0800_u16.to_be();
 
-/// Drives frames of IPv4 flows.
+/// Drives a program with frames of IPv4 flows.
 #[xdp(frags)]
 pub fn drive_ipv4(ctx: XdpContext) -> u32 {
     drive(&ctx, |drive, head| {
@@ -49,7 +49,7 @@ pub fn drive_ipv4(ctx: XdpContext) -> u32 {
     })
 }
 
-/// Drives frames of IPv6 flows.
+/// Drives a program with frames of IPv6 flows.
 #[xdp(frags)]
 pub fn drive_ipv6(ctx: XdpContext) -> u32 {
     drive(&ctx, |drive, head| {
@@ -58,37 +58,37 @@ pub fn drive_ipv6(ctx: XdpContext) -> u32 {
     })
 }
 
-/// Drives frames in an IPv4 header.
+/// Drives a program with frames encapsulated in IPv4.
 #[xdp(frags)]
 pub fn drive_ipip(ctx: XdpContext) -> u32 {
     drive(&ctx, |drive, head| drive.write_outer::<5>(head))
 }
 
-/// Drives frames in IPv4, UDP and GUE headers.
+/// Drives a program with frames encapsulated in GUE over IPv4.
 #[xdp(frags)]
 pub fn drive_gue(ctx: XdpContext) -> u32 {
     drive(&ctx, |drive, head| drive.write_outer::<8>(head))
 }
 
-/// Drives frames in IPv4, UDP and GUE headers with three alternates.
+/// Drives a program with frames encapsulated in GUE over IPv4, with three alternates.
 #[xdp(frags)]
 pub fn drive_carried(ctx: XdpContext) -> u32 {
     drive(&ctx, |drive, head| drive.write_outer::<12>(head))
 }
 
-/// Nothing: how quiet the machine is.
+/// Does nothing: shows how quiet the machine is.
 #[xdp(frags)]
 pub fn empty(_: XdpContext) -> u32 {
     xdp_action::XDP_DROP
 }
 
-/// Sends every frame out of the interface that it came in by: what is driven when frames are live.
+/// The floor for live frames: transmits every frame on its ingress interface.
 #[xdp(frags)]
 pub fn transmit(_: XdpContext) -> u32 {
     xdp_action::XDP_TX
 }
 
-/// Counts live frames that come back, in IPv4, and drops them. Others are the kernel's own: its stack looks for neighbours.
+/// Counts live IPv4 frames that come back, and drops them. Other frames are the kernel's own, such as neighbour discovery.
 #[xdp(frags)]
 pub fn sink(ctx: XdpContext) -> u32 {
     let packet = Packet::new(ctx.data(), ctx.data_end());
@@ -98,7 +98,7 @@ pub fn sink(ctx: XdpContext) -> u32 {
     let length = packet.length() as u64;
     let right = ARRIVED.get(LENGTH).is_some_and(|wanted| *wanted == length);
     if let Some(packets) = ARRIVED.get_ptr_mut(if right { RIGHT } else { WRONG }) {
-        // SAFETY: runs on one CPU; the kernel keeps the memory for as long as the program runs.
+        // SAFETY: the program runs on one CPU, and the kernel keeps the memory for as long as it runs.
         unsafe { *packets += 1 };
     }
     xdp_action::XDP_DROP
@@ -128,7 +128,7 @@ pub fn floor_gue(ctx: XdpContext) -> u32 {
     push::<32>(&ctx)
 }
 
-/// The same, as long as they are with three alternates.
+/// As above, with headers as long as those with three alternates.
 #[xdp(frags)]
 pub fn floor_carrying(ctx: XdpContext) -> u32 {
     push::<48>(&ctx)
@@ -146,7 +146,7 @@ pub fn floor_decap_gue(ctx: XdpContext) -> u32 {
     pop::<32>(&ctx)
 }
 
-/// The same, as long as they are with three alternates.
+/// As above, with headers as long as those with three alternates.
 #[xdp(frags)]
 pub fn floor_decap_carried(ctx: XdpContext) -> u32 {
     pop::<48>(&ctx)
@@ -155,7 +155,7 @@ pub fn floor_decap_carried(ctx: XdpContext) -> u32 {
 #[inline(always)]
 fn drive(ctx: &XdpContext, write: impl FnOnce(&mut Drive, &mut Head)) -> u32 {
     if prepare(ctx, write).is_some() {
-        // SAFETY: nothing of this program is used after it; it comes back only when there is no program to call.
+        // SAFETY: nothing of this program is used afterwards; the call returns only if there is no program.
         unsafe { DRIVEN.tail_call(ctx, 0) };
     }
     xdp_action::XDP_ABORTED
@@ -163,11 +163,11 @@ fn drive(ctx: &XdpContext, write: impl FnOnce(&mut Drive, &mut Head)) -> u32 {
 
 #[inline(always)]
 fn prepare(ctx: &XdpContext, write: impl FnOnce(&mut Drive, &mut Head)) -> Option<()> {
-    // SAFETY: runs one after another, on one CPU; the kernel keeps the memory for as long as the program runs.
+    // SAFETY: the runs are sequential and on one CPU, and the kernel keeps the memory for as long as the program runs.
     let drive = unsafe { &mut *DRIVE.get_ptr_mut(0)? };
     let packet = Packet::new(ctx.data(), ctx.data_end());
     let mut length = packet.length() as u64;
-    // SAFETY: does nothing; it keeps the compiler from calculating with packet pointers what should be done with lengths.
+    // SAFETY: an empty barrier. It keeps the compiler from replacing arithmetic on lengths by arithmetic on packet pointers.
     unsafe { asm!("{0} = {0}", inout(reg) length, options(nomem, nostack, preserves_flags)) };
     let growth = length as i32 - drive.length as i32;
     if growth != drive.growth && drive.packets != 0 {
@@ -182,10 +182,10 @@ fn prepare(ctx: &XdpContext, write: impl FnOnce(&mut Drive, &mut Head)) -> Optio
     Some(())
 }
 
-/// Moves the frame's start; packet pointers are read afresh behind it.
+/// Moves the frame's start. Packet pointers must be reloaded afterwards.
 #[inline(always)]
 fn adjust(ctx: &XdpContext, by: i32) -> bool {
-    // SAFETY: the context is the one that the kernel gave this program.
+    // SAFETY: `ctx` is the context that the kernel passed in.
     unsafe { bpf_xdp_adjust_head(ctx.ctx, by) == 0 }
 }
 

@@ -1,7 +1,8 @@
 //! The program `balance`, on an edge's interface: parse -> service -> slot -> backend ->
-//! encapsulate -> transmit. It keeps no flow.
+//! encapsulate -> transmit. It keeps no flow state.
 //!
-//! What it cannot read goes on to another program, so that it costs the main path nothing.
+//! `balance` is the fast path. It tail-calls another program for frames that it does not parse, so that they cost the fast path
+//! nothing.
 
 #![no_std]
 #![no_main]
@@ -30,7 +31,7 @@ use crate::{
     send::{Plain, transmit},
 };
 
-/// Balances packets for VIPs; everything else passes.
+/// Balances packets for VIPs and passes everything else.
 #[xdp(frags)]
 pub fn balance(ctx: XdpContext) -> u32 {
     let packet = Packet::of(&ctx);

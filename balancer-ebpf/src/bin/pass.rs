@@ -1,5 +1,5 @@
-//! The program `pass`: lets every frame through. A veth accepts frames that its peer's native XDP
-//! transmits only while it has a native XDP program itself (`veth_xdp_xmit`, Linux 4.19 on).
+//! The program `pass`, which passes every frame. A veth accepts frames from its peer's native XDP_TX
+//! only if it has a native XDP program itself (`veth_xdp_xmit`, since Linux 4.19).
 
 #![no_std]
 #![no_main]
@@ -8,7 +8,7 @@ use aya_ebpf::{bindings::xdp_action, macros::xdp, programs::XdpContext};
 // Links the crate's panic handler.
 use balancer_ebpf as _;
 
-/// Lets the frame through.
+/// Passes the frame.
 #[xdp(frags)]
 pub fn pass(_: XdpContext) -> u32 {
     xdp_action::XDP_PASS

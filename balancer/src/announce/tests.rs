@@ -34,6 +34,7 @@ fn gobgp() -> model::Speaker {
     })
 }
 
+// Promise: B5
 #[tokio::test]
 async fn only_what_differs_is_done_and_only_ours_is_withdrawn() {
     let gobgp = Speaker::new(&gobgp(), "eth0");
@@ -164,6 +165,7 @@ fn what_an_earlier_daemon_announced_is_known_to_the_next_and_to_the_guard() {
     assert!(!scene.on_lo().contains("198.51.100.1"));
 }
 
+// Promise: B5
 #[test]
 fn an_operators_address_is_never_taken_away() {
     let scene = Scene::new();

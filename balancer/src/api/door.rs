@@ -152,6 +152,7 @@ mod tests {
         (started.elapsed(), String::from_utf8(answer).unwrap())
     }
 
+    // Promise: F7
     #[tokio::test]
     async fn who_is_being_answered_may_stay() {
         let (took, answer) = ask("/lines").await;
@@ -159,6 +160,7 @@ mod tests {
         assert!(answer.contains("11\n"), "{answer}");
     }
 
+    // Promise: F7
     #[tokio::test]
     async fn a_connection_on_which_nothing_moves_is_ended() {
         let (took, answer) = ask("/silence").await;

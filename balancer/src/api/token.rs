@@ -62,6 +62,7 @@ impl fmt::Debug for Token {
 mod tests {
     use super::*;
 
+    // Promise: V3
     #[test]
     fn only_the_same_token_is_let_in() {
         let token = Token("secret".into());

@@ -138,6 +138,7 @@ fn a_short_edge_file_has_defaults() {
     assert_eq!(config, expected);
 }
 
+// Promise: B3
 #[test]
 fn an_edge_that_may_be_one_of_several_is_told_to_have_their_key() {
     let doubt = |lines: &str| {

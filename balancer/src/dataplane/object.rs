@@ -36,6 +36,7 @@ mod tests {
     }
 
     /// All or none: the kernel puts no two kinds into one map of programs.
+    // Promise: E20
     #[test]
     fn every_xdp_program_takes_frames_of_several_buffers() {
         for (object, names) in [

@@ -87,6 +87,7 @@ fn words(number: i32) -> String {
 mod tests {
     use super::*;
 
+    // Promise: H3
     #[test]
     fn a_host_that_runs_out_of_something_blames_no_backend() {
         for number in [libc::EMFILE, libc::ENFILE, libc::ENOMEM, libc::ENOBUFS] {

@@ -184,6 +184,7 @@ mod tests {
         Duration::from_millis(ms)
     }
 
+    // Promise: H3
     #[test]
     fn the_first_probes_of_many_targets_are_spread_at_five_thousand_a_second() {
         let (mut schedule, start) = schedule(32_767, 10_000);
@@ -200,6 +201,7 @@ mod tests {
         assert_eq!(counts[7..], [0; 3], "{counts:?}");
     }
 
+    // Promise: H3
     #[test]
     fn the_first_probe_of_one_target_starts_at_once_and_of_many_within_an_interval() {
         let (mut one, start) = schedule(1, 60_000);
@@ -227,6 +229,7 @@ mod tests {
         }
     }
 
+    // Promise: H3
     #[test]
     fn a_probe_that_is_late_by_more_than_its_interval_leaves_out_those_it_missed() {
         let (mut schedule, start) = schedule(1, 1_000);
@@ -249,6 +252,7 @@ mod tests {
         assert!(ms(900) <= next && next <= ms(1_000), "{next:?}");
     }
 
+    // Promise: H3
     #[test]
     fn the_one_that_has_waited_longest_is_the_next() {
         let (mut schedule, start) = schedule(100, 1_000);

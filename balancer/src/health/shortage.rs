@@ -29,6 +29,7 @@ impl Shortage {
 mod tests {
     use super::*;
 
+    // Promise: H3
     #[test]
     fn a_shortage_is_said_at_once_and_then_once_a_minute_with_a_count() {
         let (mut shortage, start) = (Shortage::default(), Instant::now());

@@ -93,6 +93,7 @@ mod tests {
         }
     }
 
+    // Promise: O3
     #[test]
     fn every_instance_has_a_series_of_every_reason() {
         let counts = ["one", "two"].map(|name| InstanceCounts {

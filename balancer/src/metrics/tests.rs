@@ -27,6 +27,7 @@ use crate::api::{
 
 const BUSY: &str = include_str!("tests/busy.prom");
 
+// Promise: O3
 #[test]
 fn a_busy_edge_reads_like_this() {
     assert_eq!(render(&busy()), BUSY);
@@ -66,6 +67,7 @@ fn large_counters_lose_nothing_that_prometheus_could_hold() {
     );
 }
 
+// Promise: O3
 #[test]
 fn promtool_has_nothing_to_say() {
     let mut promtool = Process::new("promtool")
@@ -116,6 +118,7 @@ async fn get(address: SocketAddr, path: &str) -> String {
     answer
 }
 
+// Promise: O3
 #[tokio::test]
 async fn a_scrape_gets_the_classic_text_format() {
     let answer = get(listen(Some(busy())).await, "/metrics").await;

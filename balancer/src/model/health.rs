@@ -97,18 +97,21 @@ mod tests {
             .collect()
     }
 
+    // Promise: H1
     #[test]
     fn the_first_probe_decides_at_once() {
         assert_eq!(transitions(HealthState::new(), "+"), [(0, Health::Up)]);
         assert_eq!(transitions(HealthState::new(), "-"), [(0, Health::Down)]);
     }
 
+    // Promise: H1
     #[test]
     fn a_healthy_backend_falls_after_three_failures_in_a_row() {
         let up = HealthState::from_known(Health::Up);
         assert_eq!(transitions(up, "--+--+---"), [(8, Health::Down)]);
     }
 
+    // Promise: H1
     #[test]
     fn a_down_backend_rises_after_two_passes_in_a_row() {
         let down = HealthState::from_known(Health::Down);

@@ -101,6 +101,7 @@ mod tests {
             .expect("every thread has a network namespace")
     }
 
+    // Promise: A7
     #[test]
     fn work_runs_inside_the_namespace_and_the_caller_stays_outside() {
         let netns = ScratchNetns::new();
@@ -111,6 +112,7 @@ mod tests {
         assert_eq!(own(), before);
     }
 
+    // Promise: A7
     #[test]
     fn two_namespaces_have_two_identities_and_one_keeps_its_own() {
         let (one, other) = (ScratchNetns::new(), ScratchNetns::new());

@@ -123,6 +123,7 @@ mod tests {
     use super::*;
     use crate::netns::{add_vips, scratch::ScratchNetns};
 
+    // Promise: V2
     #[test]
     fn only_open_connections_to_the_vip_and_port_count() {
         let netns = ScratchNetns::new();

@@ -124,6 +124,7 @@ mod tests {
         ]
     }
 
+    // Promise: A6
     #[test]
     fn vips_are_on_lo_with_full_prefixes_and_lo_is_up() {
         let netns = ScratchNetns::new();
@@ -145,6 +146,7 @@ mod tests {
         }
     }
 
+    // Promise: A6
     #[test]
     fn vips_that_are_there_stay_and_only_new_ones_are_added() {
         let netns = ScratchNetns::new();
@@ -155,6 +157,7 @@ mod tests {
         assert_eq!(netns.ip("-o addr show dev lo"), before);
     }
 
+    // Promise: V4
     #[test]
     fn only_vips_that_were_put_there_are_taken_away() {
         let netns = ScratchNetns::new();
@@ -170,6 +173,7 @@ mod tests {
         assert!(remove_vips(netns.path(), &all).expect("again").is_empty());
     }
 
+    // Promise: A6
     #[test]
     fn a_vip_on_lo_does_not_become_the_source_of_other_traffic() {
         let (netns, other) = (ScratchNetns::new(), ScratchNetns::new());

@@ -96,6 +96,7 @@ mod tests {
         assert_eq!(exit(&[link(2, 1_600, None)]), Some(found));
     }
 
+    // Promise: E13
     #[test]
     fn a_vlan_is_left_by_what_it_is_on_with_its_tag_and_the_smaller_mtu() {
         let of = |mtu| exit(&[link(3, mtu, Some((Some(2), INNER))), link(2, 1_600, None)]);
@@ -109,6 +110,7 @@ mod tests {
         assert_eq!(of(9_000).map(|exit| exit.mtu), Some(1_600));
     }
 
+    // Promise: E13
     #[test]
     fn the_lower_vlans_tag_stands_outside_and_the_second_one_takes_its_bytes() {
         let links = [
@@ -133,6 +135,7 @@ mod tests {
         assert_eq!(missing(&known), [].into());
     }
 
+    // Promise: E13
     #[test]
     fn there_is_no_way_out_over_what_is_not_known_or_over_three_vlans() {
         let vlan = |index, over| link(index, 1_600, Some((over, INNER)));

@@ -129,6 +129,7 @@ fn outgoing(route: &RouteMessage) -> Vec<u32> {
 mod tests {
     use super::*;
 
+    // Promise: E13
     #[test]
     fn members_of_bonds_are_told_from_ports_of_bridges() {
         let link = |index, bond, controller| InterfaceView {

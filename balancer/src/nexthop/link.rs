@@ -233,6 +233,7 @@ mod tests {
         LinkAttribute::LinkInfo(vec![kind, LinkInfo::Data(InfoData::Vlan(data))])
     }
 
+    // Promise: E13
     #[test]
     fn a_vlan_is_seen_with_its_tag_and_what_it_is_on() {
         let plain = of(vec![

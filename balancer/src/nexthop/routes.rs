@@ -160,6 +160,7 @@ mod tests {
         assert_eq!(answer(&mut few, 1), 5);
     }
 
+    // Promise: N2
     #[test]
     fn a_change_that_nobody_tells_shows_within_a_second_for_each_256_addresses() {
         for (count, seconds) in [(1, 1), (256, 1), (257, 2), (1_000, 4), (32_767, 128)] {

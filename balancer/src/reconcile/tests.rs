@@ -115,6 +115,7 @@ fn a_backend_takes_new_flows_when_it_is_up_and_reached() {
     assert_eq!(owners(&[1, 2], &[2, 3]), [2]);
 }
 
+// Promise: H4
 #[test]
 fn a_backend_that_no_probe_has_asked_yet_takes_none() {
     let state = edge(&[service("web", 10, true, &[1, 2])]);
@@ -136,6 +137,7 @@ fn without_a_check_a_backend_needs_only_a_next_hop() {
     assert_eq!(owners(&plan.tables[&ServiceId(0)]), [2]);
 }
 
+// Promise: H6
 #[test]
 fn with_nobody_usable_a_service_fails_open_to_its_base_table() {
     let state = edge(&[service("web", 10, true, &[1, 2])]);
@@ -158,6 +160,7 @@ fn a_service_that_has_nobody_to_fail_to_does_not_fail_open() {
     );
 }
 
+// Promise: H7
 #[test]
 fn with_everybody_usable_the_overlay_is_the_base_table() {
     let state = edge(&[service("web", 10, true, &[1, 2, 3])]);
@@ -227,6 +230,7 @@ fn a_backend_is_active_draining_or_down() {
     );
 }
 
+// Promise: C8
 #[test]
 fn a_service_with_another_key_is_there_before_it_leaves_the_old_one() {
     let before = plan(
@@ -335,6 +339,7 @@ fn is_whole(plan: &Plan) -> bool {
 }
 
 proptest! {
+    // Promise: C8
     #[test]
     fn no_step_leaves_a_service_without_its_table_or_a_table_without_a_backend(
         from in any_plan(), to in any_plan()
@@ -348,6 +353,7 @@ proptest! {
         prop_assert_eq!(held, to);
     }
 
+    // Promise: H4
     #[test]
     fn only_usable_backends_own_slots_unless_the_service_fails_open(
         healthy in prop::collection::vec(1..8u16, 0..8),

@@ -25,6 +25,7 @@ fn instances_are_launched_under_the_lowest_free_names_and_told_to_every_edge() {
     }
 }
 
+// Promise: F2
 #[test]
 fn fewer_replicas_take_the_last_ones_after_they_drained() {
     let mut outside = Outside::new("web:1", 3, 2);
@@ -42,6 +43,7 @@ fn fewer_replicas_take_the_last_ones_after_they_drained() {
     );
 }
 
+// Promise: F3
 #[test]
 fn other_containers_replace_one_after_the_other_and_never_serve_fewer() {
     let mut outside = Outside::new("web:1", 3, 1);
@@ -67,6 +69,7 @@ fn other_containers_replace_one_after_the_other_and_never_serve_fewer() {
     assert!(outside.instances.iter().all(|each| each.digest == digest));
 }
 
+// Promise: F2
 #[test]
 fn a_workload_that_is_to_go_drains_and_leaves_nothing() {
     let mut outside = Outside::new("web:1", 2, 2);
@@ -90,6 +93,7 @@ fn a_workload_that_is_to_go_drains_and_leaves_nothing() {
     }
 }
 
+// Promise: F4
 #[test]
 fn one_that_ended_is_restarted_after_a_wait_that_doubles() {
     assert_eq!(
@@ -110,6 +114,7 @@ fn restart(name: &str) -> Action {
     Action::Instance(InstanceAction::Restart(name.to_owned()))
 }
 
+// Promise: F4
 #[test]
 fn one_that_ran_for_ten_minutes_is_restarted_at_once() {
     let mut outside = Outside::new("web:1", 1, 1);
@@ -125,6 +130,7 @@ fn one_that_ran_for_ten_minutes_is_restarted_at_once() {
     }
 }
 
+// Promise: F4
 #[test]
 fn one_that_was_restarted_serves_once_every_edge_has_heard_of_its_new_life() {
     let mut outside = Outside::new("web:1", 1, 2);
@@ -139,6 +145,7 @@ fn one_that_was_restarted_serves_once_every_edge_has_heard_of_its_new_life() {
     assert!(outside.is_converged());
 }
 
+// Promise: F2
 #[test]
 fn an_edge_that_does_not_answer_holds_up_nobody_but_until_the_deadline() {
     let mut outside = Outside::new("web:1", 2, 2);
@@ -179,6 +186,7 @@ fn an_edge_that_does_not_answer_holds_up_nobody_but_until_the_deadline() {
     );
 }
 
+// Promise: F2
 #[test]
 fn a_backend_that_is_nobodys_is_terminated() {
     let mut outside = Outside::new("web:1", 1, 1);
@@ -195,6 +203,7 @@ fn a_backend_that_is_nobodys_is_terminated() {
     assert!(!outside.view("edge-0").backends.contains_key(&key));
 }
 
+// Promise: F2
 #[test]
 fn a_service_that_is_no_longer_wished_is_withdrawn_and_one_with_another_port_comes_after_it() {
     let mut outside = Outside::new("web:1", 1, 2);
@@ -220,6 +229,7 @@ fn a_service_that_is_no_longer_wished_is_withdrawn_and_one_with_another_port_com
     }
 }
 
+// Promise: F3
 #[test]
 fn a_replacement_takes_what_does_not_serve_before_what_does() {
     let mut outside = Outside::new("web:1", 3, 1);
@@ -283,6 +293,7 @@ fn happening() -> impl Strategy<Value = Happening> {
 
 proptest! {
     /// Removal before its time is caught by `Outside` itself.
+    // Promise: F2
     #[test]
     fn whatever_happens_it_gets_there_and_nobody_is_cut_off(
         happenings in prop::collection::vec(happening(), 0..24)

@@ -143,6 +143,7 @@ async fn raw(address: SocketAddr, request: &str) -> String {
     answer
 }
 
+// Promise: F7
 #[tokio::test]
 async fn what_a_site_refuses_has_a_code_and_a_sentence() {
     serve(async |address, client| {
@@ -165,6 +166,7 @@ async fn what_a_site_refuses_has_a_code_and_a_sentence() {
     .await;
 }
 
+// Promise: F7
 #[tokio::test]
 async fn a_route_or_a_method_that_is_none_is_answered_with_those_that_are() {
     serve(async |address, _| {
@@ -204,6 +206,7 @@ async fn a_route_or_a_method_that_is_none_is_answered_with_those_that_are() {
     .await;
 }
 
+// Promise: F7
 #[tokio::test]
 async fn a_workload_of_three_megabytes_is_taken_and_one_of_seventeen_is_told_the_limit() {
     serve(async |_, client| {
@@ -216,6 +219,7 @@ async fn a_workload_of_three_megabytes_is_taken_and_one_of_seventeen_is_told_the
     .await;
 }
 
+// Promise: F7
 #[tokio::test]
 async fn an_image_is_told_of_line_by_line_until_it_is_there_or_is_not() {
     serve(async |_, client| {
@@ -233,6 +237,7 @@ async fn an_image_is_told_of_line_by_line_until_it_is_there_or_is_not() {
     .await;
 }
 
+// Promise: F7
 #[tokio::test]
 async fn a_context_over_the_limit_is_told_so() {
     serve(async |address, _| {
@@ -247,6 +252,7 @@ async fn a_context_over_the_limit_is_told_so() {
     .await;
 }
 
+// Promise: F7
 #[tokio::test]
 async fn a_silent_log_says_that_it_is_still_there() {
     let (sender, lines) = mpsc::channel(1);
@@ -261,6 +267,7 @@ async fn a_silent_log_says_that_it_is_still_there() {
     assert_eq!(rest.last().unwrap(), "7\n");
 }
 
+// Promise: F7
 #[tokio::test]
 async fn a_log_is_read_to_its_end() {
     let text = serve(async |_, client| {

@@ -64,6 +64,7 @@ fn a_draining_backend_owns_no_slot_and_is_remembered_in_those_it_had() {
     assert_eq!(drained.backend(2).admin, AdminState::Draining);
 }
 
+// Promise: C5
 #[test]
 fn a_drained_backend_stays_until_it_is_removed() {
     let state = edge(&[service("web", 10, &[1, 2])]);
@@ -112,6 +113,7 @@ fn a_backend_added_while_it_drains_takes_new_flows_again_with_its_id() {
     );
 }
 
+// Promise: C5
 #[test]
 fn a_removed_backend_drains_and_goes_when_its_time_is_over() {
     let state = edge(&[service("web", 10, &[1, 2])]);
@@ -135,6 +137,7 @@ fn a_removed_backend_drains_and_goes_when_its_time_is_over() {
     );
 }
 
+// Promise: C5
 #[test]
 fn a_second_removal_does_not_put_the_end_off() {
     let (draining, _) = edge(&[service("web", 10, &[1, 2])]).done(&remove(2));
@@ -245,6 +248,7 @@ fn health_is_forgotten_with_its_backend() {
     assert_eq!(gone.health.into_keys().collect::<Vec<_>>(), [state.id(1)]);
 }
 
+// Promise: C7
 #[test]
 fn ids_rest_before_they_are_used_again() {
     let state = edge(&[service("web", 10, &[1, 2])]);
@@ -273,6 +277,7 @@ fn ids_begin_anew_after_the_last_and_pass_over_those_in_use() {
     assert_eq!(state.services[&name("b")].id, ServiceId(1));
 }
 
+// Promise: C7
 #[test]
 fn an_id_that_a_change_gives_back_is_not_free_in_it() {
     let mut state = edge(&[service("web", 10, &[1])]);

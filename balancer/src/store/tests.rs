@@ -71,6 +71,7 @@ fn beside_whole(dir: &Path, current: &[u8]) {
     fs::write(dir.join(PREVIOUS), seal(&state(1))).unwrap();
 }
 
+// Promise: S1
 #[test]
 fn a_state_cut_off_at_any_byte_gives_the_one_before() {
     let dir = TempDir::new().unwrap();
@@ -83,6 +84,7 @@ fn a_state_cut_off_at_any_byte_gives_the_one_before() {
     assert_eq!(found(dir.path()), (Some(2), false));
 }
 
+// Promise: S1
 #[test]
 fn two_states_cut_off_at_any_byte_are_an_error() {
     let (current, previous) = (seal(&state(2)), seal(&state(1)));
@@ -104,6 +106,7 @@ fn two_states_cut_off_at_any_byte_are_an_error() {
     }
 }
 
+// Promise: S1
 #[test]
 fn a_state_with_a_byte_flipped_gives_the_one_before() {
     let whole = seal(&state(2));
@@ -132,6 +135,7 @@ fn a_state_with_something_behind_it_gives_the_one_before() {
     assert_eq!(found(dir.path()), (Some(1), true));
 }
 
+// Promise: S1
 #[test]
 fn a_damaged_state_is_kept_and_never_takes_the_place_of_the_whole_one() {
     let dir = TempDir::new().unwrap();
@@ -152,6 +156,7 @@ fn a_damaged_state_is_kept_and_never_takes_the_place_of_the_whole_one() {
     assert_eq!(fs::read(dir.path().join(DAMAGED)).unwrap(), b"rubbish");
 }
 
+// Promise: S1
 #[test]
 fn a_crash_between_any_two_steps_of_a_save_loses_no_saved_state() {
     type Step = fn(&Store);
@@ -205,6 +210,7 @@ fn a_missing_state_beside_a_damaged_one_is_an_error_and_no_fresh_start() {
     );
 }
 
+// Promise: S2
 #[test]
 fn a_second_daemon_is_refused_and_told_by_whom() {
     let dir = TempDir::new().unwrap();
@@ -216,6 +222,7 @@ fn a_second_daemon_is_refused_and_told_by_whom() {
     assert_eq!(found(dir.path()), (None, false));
 }
 
+// Promise: S2
 #[test]
 fn a_state_of_a_newer_version_is_refused_even_beside_an_older_one() {
     let dir = TempDir::new().unwrap();

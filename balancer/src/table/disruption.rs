@@ -37,6 +37,7 @@ mod tests {
         ids.iter().map(|&id| (BackendId(id), 1)).collect()
     }
 
+    // Promise: T3
     #[test]
     fn the_51st_backend_moves_one_slot_in_51() {
         let fifty: Vec<u16> = (1..=50).collect();
@@ -48,6 +49,7 @@ mod tests {
         assert_eq!(minimum_moved(&before, 4_096, &weights(&fifty_one)), 80);
     }
 
+    // Promise: T3
     #[test]
     fn growing_alone_moves_nothing() {
         let before = Table::empty(256).step(&weights(&[1, 2, 3]));

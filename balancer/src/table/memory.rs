@@ -57,6 +57,7 @@ mod tests {
         table.step(&weights)
     }
 
+    // Promise: M5
     #[test]
     fn who_owned_a_slot_before_is_the_newest_of_its_history() {
         let base = stepped(&Table::empty(256), &[1, 2, 3]);
@@ -105,6 +106,7 @@ mod tests {
     }
 
     proptest! {
+        // Promise: M5
         #[test]
         fn histories_stay_sound_and_a_second_publication_changes_nothing(
             sets in prop::collection::vec(prop::collection::btree_set(1..8u16, 1..7), 1..6),

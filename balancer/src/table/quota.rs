@@ -41,6 +41,7 @@ mod tests {
         quotas(slots, &weights).into_values().collect()
     }
 
+    // Promise: T2
     #[test]
     fn slots_left_over_go_to_the_largest_remainders_and_then_to_the_smaller_ids() {
         assert_eq!(quotas_of(256, [1, 1, 1]), [86, 85, 85]);

@@ -42,6 +42,7 @@ fn after(deeds: &[Deed]) -> Table {
 }
 
 proptest! {
+    // Promise: T1
     #[test]
     fn every_slot_has_an_owner_with_a_weight_when_there_is_one(
         deeds in deeds(), weights in weights()
@@ -53,6 +54,7 @@ proptest! {
         }
     }
 
+    // Promise: T2
     #[test]
     fn shares_are_those_of_the_weights_to_one_slot(deeds in deeds(), weights in weights()) {
         let table = after(&deeds).step(&weights);
@@ -67,6 +69,7 @@ proptest! {
         }
     }
 
+    // Promise: T3
     #[test]
     fn no_slot_moves_that_need_not(deeds in deeds(), weights in weights()) {
         let before = after(&deeds);
@@ -76,6 +79,7 @@ proptest! {
         prop_assert_eq!(next.step(&weights), next);
     }
 
+    // Promise: T5
     #[test]
     fn a_moved_slot_remembers_its_owners_newest_first(deeds in deeds(), weights in weights()) {
         let before = after(&deeds);
@@ -96,6 +100,7 @@ proptest! {
         }
     }
 
+    // Promise: T5
     #[test]
     fn a_history_names_nobody_twice_and_never_the_owner(deeds in deeds()) {
         let table = after(&deeds);
@@ -107,11 +112,13 @@ proptest! {
         }
     }
 
+    // Promise: T4
     #[test]
     fn the_same_changes_give_the_same_table(deeds in deeds()) {
         prop_assert_eq!(after(&deeds), after(&deeds));
     }
 
+    // Promise: T3
     #[test]
     fn a_flow_keeps_owner_and_history_when_its_table_grows(deeds in deeds(), hash: u64) {
         let table = after(&deeds);
@@ -150,6 +157,7 @@ fn without_a_weight_the_owners_stay() {
     assert_eq!(empty.step(&Weights::new()), empty);
 }
 
+// Promise: E1
 #[test]
 fn a_flow_finds_its_slot_by_the_high_bits_of_its_hash() {
     let table = Table::empty(256);
@@ -161,6 +169,7 @@ fn a_flow_finds_its_slot_by_the_high_bits_of_its_hash() {
 }
 
 /// Tables must not change from one release to the next: edges of both would disagree.
+// Promise: T4
 #[test]
 fn a_table_is_the_same_in_every_release() {
     let table = Table::empty(16)
@@ -172,6 +181,7 @@ fn a_table_is_the_same_in_every_release() {
     );
 }
 
+// Promise: T7
 #[test]
 fn the_slots_of_a_leaver_spread_evenly_over_the_table_and_the_others() {
     let before = Table::empty(4_096).step(&equal(1..=16));
@@ -233,6 +243,7 @@ fn a_newcomer_takes_alike_from_all_and_from_everywhere() {
     );
 }
 
+// Promise: T6
 #[test]
 fn slots_return_to_a_backend_that_comes_back() {
     let before = Table::empty(1_024).step(&equal(1..=8));
@@ -241,6 +252,7 @@ fn slots_return_to_a_backend_that_comes_back() {
     assert_eq!(back.owners, before.owners);
 }
 
+// Promise: T5
 #[test]
 fn no_owner_is_forgotten_in_a_rolling_restart_of_ten_backends() {
     let mut table = Table::empty(1_024).step(&equal(1..=10));
@@ -281,6 +293,7 @@ fn a_stored_table_that_breaks_its_own_rules_is_refused() {
     }
 }
 
+// Promise: T7
 #[test]
 fn a_second_leaver_leaves_most_substitutes_of_the_first_alone() {
     let base = Table::empty(1_024).step(&equal(1..=10));

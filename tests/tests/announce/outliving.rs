@@ -31,6 +31,7 @@ fn the_route_stays(by: By, settings: &str, end: impl Fn(&Scene<'_>) -> Result<()
     none_failed(&load.stop()?)
 }
 
+// Promise: B4
 #[test]
 fn a_killed_daemon_that_comes_back_does_not_move_the_route_by_gobgp() -> Result<()> {
     the_route_stays(By::Gobgp, "", |scene| {
@@ -39,6 +40,7 @@ fn a_killed_daemon_that_comes_back_does_not_move_the_route_by_gobgp() -> Result<
     })
 }
 
+// Promise: B4
 #[test]
 fn a_killed_daemon_that_comes_back_does_not_move_the_route_by_bird() -> Result<()> {
     the_route_stays(By::Bird, "", |scene| {
@@ -47,6 +49,7 @@ fn a_killed_daemon_that_comes_back_does_not_move_the_route_by_bird() -> Result<(
     })
 }
 
+// Promise: B4
 #[test]
 fn by_policy_a_stopped_daemon_does_not_move_the_route() -> Result<()> {
     the_route_stays(By::Gobgp, "on_stop = \"keep\"", |scene| {
@@ -89,16 +92,19 @@ fn the_guard_withdraws_after_its_time(by: By) -> Result<()> {
     scene.answered(50)
 }
 
+// Promise: B4
 #[test]
 fn the_guard_withdraws_after_its_time_by_gobgp() -> Result<()> {
     the_guard_withdraws_after_its_time(By::Gobgp)
 }
 
+// Promise: B4
 #[test]
 fn the_guard_withdraws_after_its_time_by_bird() -> Result<()> {
     the_guard_withdraws_after_its_time(By::Bird)
 }
 
+// Promise: B4
 #[test]
 fn a_vip_that_went_while_no_daemon_ran_is_withdrawn_at_the_start() -> Result<()> {
     let world = World::new()?;
@@ -119,6 +125,7 @@ fn a_vip_that_went_while_no_daemon_ran_is_withdrawn_at_the_start() -> Result<()>
     Ok(())
 }
 
+// Promise: B2
 #[test]
 fn detaching_what_a_dead_daemon_left_withdraws_first() -> Result<()> {
     let world = World::new()?;

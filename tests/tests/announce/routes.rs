@@ -36,16 +36,19 @@ fn two_edges_share_the_load(speakers: [By; 2]) -> Result<()> {
     Ok(())
 }
 
+// Promise: B1
 #[test]
 fn two_edges_share_the_load_by_gobgp() -> Result<()> {
     two_edges_share_the_load([By::Gobgp, By::Gobgp])
 }
 
+// Promise: B1
 #[test]
 fn two_edges_share_the_load_by_bird_and_gobgp() -> Result<()> {
     two_edges_share_the_load([By::Bird, By::Gobgp])
 }
 
+// Promise: B1
 #[test]
 fn communities_and_med_arrive_at_the_router() -> Result<()> {
     let world = World::new()?;
@@ -60,6 +63,7 @@ fn communities_and_med_arrive_at_the_router() -> Result<()> {
     Ok(())
 }
 
+// Promise: B4
 #[test]
 fn a_speaker_that_was_restarted_is_told_again() -> Result<()> {
     let world = World::new()?;

@@ -37,16 +37,19 @@ fn unhealthy_vips_go_and_come_back(by: By) -> Result<()> {
     scene.answered(50)
 }
 
+// Promise: B1
 #[test]
 fn vips_without_a_healthy_backend_are_withdrawn_by_gobgp() -> Result<()> {
     unhealthy_vips_go_and_come_back(By::Gobgp)
 }
 
+// Promise: B1
 #[test]
 fn vips_without_a_healthy_backend_are_withdrawn_by_bird() -> Result<()> {
     unhealthy_vips_go_and_come_back(By::Bird)
 }
 
+// Promise: B1
 #[test]
 fn only_the_vip_without_a_healthy_backend_is_withdrawn() -> Result<()> {
     let world = World::new()?;
@@ -63,6 +66,7 @@ fn only_the_vip_without_a_healthy_backend_is_withdrawn() -> Result<()> {
     Ok(())
 }
 
+// Promise: B1
 #[test]
 fn by_policy_vips_stay_announced_without_a_healthy_backend() -> Result<()> {
     let world = World::new()?;
@@ -122,16 +126,19 @@ fn a_drained_edge_is_left_without_a_failure(by: By) -> Result<()> {
     none_failed(&load.stop()?)
 }
 
+// Promise: B2
 #[test]
 fn a_drained_edge_is_left_without_a_failure_by_gobgp() -> Result<()> {
     a_drained_edge_is_left_without_a_failure(By::Gobgp)
 }
 
+// Promise: B2
 #[test]
 fn a_drained_edge_is_left_without_a_failure_by_bird() -> Result<()> {
     a_drained_edge_is_left_without_a_failure(By::Bird)
 }
 
+// Promise: B2
 #[test]
 fn a_detached_edge_is_left_first_and_nothing_fails() -> Result<()> {
     let world = World::new()?;
@@ -156,6 +163,7 @@ fn a_detached_edge_is_left_first_and_nothing_fails() -> Result<()> {
     none_failed(&load.stop()?)
 }
 
+// Promise: B2
 #[test]
 fn a_deliberate_stop_withdraws_first_and_nothing_fails() -> Result<()> {
     let world = World::new()?;
@@ -186,6 +194,7 @@ fn a_deliberate_stop_withdraws_first_and_nothing_fails() -> Result<()> {
     Ok(())
 }
 
+// Promise: B3
 #[test]
 fn connections_stay_open_whichever_edge_their_packets_go_by() -> Result<()> {
     let world = World::new()?;

@@ -14,6 +14,7 @@ fn a_missing_file_is_named() -> Result<()> {
     Ok(())
 }
 
+// Promise: C9
 #[test]
 fn an_unknown_key_is_told_with_its_line() -> Result<()> {
     let bench = Bench::new()?;
@@ -22,6 +23,7 @@ fn an_unknown_key_is_told_with_its_line() -> Result<()> {
     Ok(())
 }
 
+// Promise: C9
 #[test]
 fn a_value_of_the_wrong_type_is_told_with_what_was_expected() -> Result<()> {
     let bench = Bench::new()?;

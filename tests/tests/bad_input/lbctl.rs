@@ -39,6 +39,7 @@ fn desired(site: &Site<'_>) -> Result<(u64, Vec<ServiceView>, Vec<BackendView>)>
     ))
 }
 
+// Promise: O1
 #[test]
 fn refused_changes_have_an_exit_code_each_and_change_nothing() -> Result<()> {
     let world = World::new()?;

@@ -12,6 +12,7 @@ use crate::{Bench, assert_said};
 
 const GOOD: &str = "interface = \"eth0\"\nallow_default_route_interface = true";
 
+// Promise: O5
 #[test]
 fn a_missing_interface_is_refused_with_those_that_exist() -> Result<()> {
     let bench = Bench::new()?;
@@ -20,6 +21,7 @@ fn a_missing_interface_is_refused_with_those_that_exist() -> Result<()> {
     Ok(())
 }
 
+// Promise: O5
 #[test]
 fn the_default_routes_interface_needs_an_explicit_yes() -> Result<()> {
     let bench = Bench::new()?;
@@ -32,6 +34,7 @@ fn the_default_routes_interface_needs_an_explicit_yes() -> Result<()> {
     Ok(())
 }
 
+// Promise: O5
 #[test]
 fn another_program_on_the_interface_is_refused_and_named() -> Result<()> {
     let bench = Bench::new()?;
@@ -64,6 +67,7 @@ fn reachable(bench: &Bench) -> Result<String> {
     Ok(place.join("lbd").display().to_string())
 }
 
+// Promise: O1
 #[test]
 fn nobody_may_not_run_it() -> Result<()> {
     let bench = Bench::new()?;
@@ -103,6 +107,7 @@ fn root_without_capabilities_may_not_run_it() -> Result<()> {
     Ok(())
 }
 
+// Promise: O1
 #[test]
 fn a_kernel_that_is_too_old_is_refused() -> Result<()> {
     let bench = Bench::new()?;
@@ -140,6 +145,7 @@ fn a_pin_directory_with_a_dot_is_told_from_a_lack_of_rights() -> Result<()> {
     Ok(())
 }
 
+// Promise: O5
 #[test]
 fn a_second_daemon_on_the_same_state_is_refused_and_the_first_goes_on() -> Result<()> {
     let world = World::new()?;

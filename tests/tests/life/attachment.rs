@@ -10,6 +10,7 @@ use testbed::{
 
 use crate::{NAMES, site, workload};
 
+// Promise: S3
 #[test]
 fn an_interface_that_was_made_anew_gets_the_program_again() -> Result<()> {
     let world = World::new()?;
@@ -53,6 +54,7 @@ fn an_interface_that_was_made_anew_gets_the_program_again() -> Result<()> {
     Ok(())
 }
 
+// Promise: O4
 #[test]
 fn generic_mode_is_had_only_by_asking_for_it_and_status_says_so_loudly() -> Result<()> {
     let world = World::new()?;

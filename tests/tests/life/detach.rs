@@ -33,6 +33,7 @@ fn assert_detached(site: &Site<'_>) -> Result<()> {
     Ok(())
 }
 
+// Promise: S4
 #[test]
 fn lbctl_detaches_and_a_restart_attaches_again() -> Result<()> {
     let world = World::new()?;
@@ -76,6 +77,7 @@ fn lbctl_detaches_and_a_restart_attaches_again() -> Result<()> {
     site.balanced(&NAMES)
 }
 
+// Promise: S4
 #[test]
 fn lbd_detaches_what_a_stopped_daemon_left_and_not_what_a_running_one_holds() -> Result<()> {
     let world = World::new()?;

@@ -66,6 +66,7 @@ fn changes_by_lbctl_survive_a_restart() -> Result<()> {
     site.balanced(&NAMES)
 }
 
+// Promise: S3
 #[test]
 fn an_emptied_state_directory_starts_from_the_file() -> Result<()> {
     let world = World::new()?;
@@ -89,6 +90,7 @@ fn an_emptied_state_directory_starts_from_the_file() -> Result<()> {
     site.balanced(&NAMES)
 }
 
+// Promise: S3
 #[test]
 fn services_changed_in_the_file_are_applied_at_the_restart() -> Result<()> {
     let world = World::new()?;

@@ -85,6 +85,7 @@ fn is_vip(address: &Address) -> bool {
     })
 }
 
+// Promise: E22
 #[test]
 fn clamp_and_the_pure_function_find_alike() -> Result<()> {
     let limits = Limits::new(1_600, true);

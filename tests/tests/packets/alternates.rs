@@ -57,6 +57,7 @@ fn sent(name: &str, service: &str, backend: &str, frame: Vec<u8>, outer: &str) -
     }
 }
 
+// Promise: M2
 #[test]
 fn one_two_and_three_alternates_travel_in_exactly_these_bytes() -> Result<()> {
     let mut site = Site::new(SERVICES)?;
@@ -116,6 +117,7 @@ fn one_two_and_three_alternates_travel_in_exactly_these_bytes() -> Result<()> {
     Ok(())
 }
 
+// Promise: M2
 #[test]
 fn what_belongs_to_no_connection_carries_no_alternates() -> Result<()> {
     let mut site = Site::new(SERVICES)?;
@@ -145,6 +147,7 @@ fn what_belongs_to_no_connection_carries_no_alternates() -> Result<()> {
 }
 
 /// An error goes the way of the client's packets: the connection that it is about may be anywhere on it.
+// Promise: E15
 #[test]
 fn an_error_about_a_connection_carries_its_alternates() -> Result<()> {
     let mut site = Site::new(SERVICES)?;
@@ -168,6 +171,7 @@ fn an_error_about_a_connection_carries_its_alternates() -> Result<()> {
 }
 
 /// The interface takes 1,600 bytes; outer header and private data are 40.
+// Promise: M2
 #[test]
 fn what_does_not_fit_with_its_alternates_is_not_sent() -> Result<()> {
     let mut site = Site::new(SERVICES)?;
@@ -191,6 +195,7 @@ fn what_does_not_fit_with_its_alternates_is_not_sent() -> Result<()> {
     check(&site, &rows)
 }
 
+// Promise: M2
 #[test]
 fn who_cannot_be_reached_does_not_travel() -> Result<()> {
     let mut site = Site::new(SERVICES)?;

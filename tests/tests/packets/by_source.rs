@@ -94,6 +94,7 @@ fn for_clients(site: &Site, frames: impl Fn(Transport, &str, &str) -> Vec<Vec<u8
     Ok(())
 }
 
+// Promise: E18
 #[test]
 fn packets_of_a_client_go_to_one_backend_whatever_their_ports() -> Result<()> {
     let site = Site::new(SERVICES)?;
@@ -104,6 +105,7 @@ fn packets_of_a_client_go_to_one_backend_whatever_their_ports() -> Result<()> {
     })
 }
 
+// Promise: E18
 #[test]
 fn an_error_goes_where_the_client_goes_whose_packet_it_quotes() -> Result<()> {
     let site = Site::new(SERVICES)?;
@@ -122,6 +124,7 @@ fn an_error_goes_where_the_client_goes_whose_packet_it_quotes() -> Result<()> {
     })
 }
 
+// Promise: E18
 #[test]
 fn fragments_of_a_client_go_to_its_backend_in_any_order() -> Result<()> {
     let site = Site::new(SERVICES)?;
@@ -139,6 +142,7 @@ fn fragments_of_a_client_go_to_its_backend_in_any_order() -> Result<()> {
     })
 }
 
+// Promise: E18
 #[test]
 fn a_later_fragment_needs_its_first_where_it_could_be_of_two_services() -> Result<()> {
     let mut site = Site::new(SERVICES)?;
@@ -175,6 +179,7 @@ fn a_later_fragment_needs_its_first_where_it_could_be_of_two_services() -> Resul
     Ok(())
 }
 
+// Promise: E18
 #[test]
 fn only_tcp_and_udp_to_the_services_port_go_by_source() -> Result<()> {
     let site = Site::new(SERVICES)?;
@@ -197,6 +202,7 @@ fn only_tcp_and_udp_to_the_services_port_go_by_source() -> Result<()> {
 }
 
 /// Fragments of IPv6 may begin with options, which later ones then name in place of UDP.
+// Promise: E18
 #[test]
 fn a_later_fragment_that_names_no_protocol_follows_its_first() -> Result<()> {
     let site = Site::new(SERVICES)?;

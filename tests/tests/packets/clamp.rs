@@ -85,6 +85,7 @@ fn lowered(name: &str, vip: &str, before: &[u8], after: &[u8]) -> Row {
     }
 }
 
+// Promise: A5
 #[test]
 fn an_mss_above_the_limit_is_lowered_to_it() -> Result<()> {
     let mut rows = Vec::new();
@@ -102,6 +103,7 @@ fn an_mss_above_the_limit_is_lowered_to_it() -> Result<()> {
 }
 
 /// The bytes themselves, once: an MSS of 1,540 becomes 1,456 (0x5b0).
+// Promise: A5
 #[test]
 fn a_syn_ack_leaves_in_exactly_these_bytes() -> Result<()> {
     let frame = syn_ack(VIP_V4, &[2, 4, 0x06, 0x04, 1, 1, 4, 2]);
@@ -120,6 +122,7 @@ fn a_syn_ack_leaves_in_exactly_these_bytes() -> Result<()> {
 }
 
 /// At an odd offset the value straddles two words of the checksum.
+// Promise: A5
 #[test]
 fn the_option_is_found_behind_others() -> Result<()> {
     let mut rows = Vec::new();
@@ -185,6 +188,7 @@ fn without_a_sound_option_nothing_is_changed() -> Result<()> {
     check(&Clamp(Site::new()?), &rows)
 }
 
+// Promise: A5
 #[test]
 fn only_syn_acks_of_vips_are_changed() -> Result<()> {
     let large = mss(8_960);

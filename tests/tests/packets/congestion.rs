@@ -41,6 +41,7 @@ const FIGURE: [[Option<u8>; 4]; 4] = [
     [Some(3), Some(3), Some(3), Some(3)],
 ];
 
+// Promise: A3
 #[test]
 fn marks_of_congestion_go_into_the_inner_packet() -> Result<()> {
     let mut rows = Vec::new();

@@ -22,6 +22,7 @@ const HONEST: [([u8; 4], &[u8]); 3] = [
     ([1, 3, 0, 0], &[21, 22, 23]),
 ];
 
+// Promise: M3
 #[test]
 fn a_connections_packet_is_delivered_as_it_was_sent_with_any_alternates() -> Result<()> {
     let bench = Decap(Site::new()?);
@@ -50,6 +51,7 @@ fn a_connections_packet_is_delivered_as_it_was_sent_with_any_alternates() -> Res
     Ok(())
 }
 
+// Promise: M4
 #[test]
 fn a_connections_packet_whose_alternates_lie_is_dropped_all_the_same() -> Result<()> {
     let bench = Decap(Site::new()?);
@@ -84,6 +86,7 @@ fn gue(outer: Outer) -> usize {
 }
 
 /// The same reasons as of any packet.
+// Promise: M4
 #[test]
 fn a_connections_packet_that_must_not_come_in_does_not() -> Result<()> {
     let bench = Decap(Site::new()?);
@@ -169,6 +172,7 @@ fn wrong(outer: Outer, inner: &[u8], whole: &[u8]) -> Vec<(Reason, &'static str,
     wrong
 }
 
+// Promise: M4
 #[test]
 fn a_connection_to_what_is_no_vip_is_not_reached() -> Result<()> {
     let bench = Decap(Site::new()?);
@@ -212,6 +216,7 @@ const CLOSING: [(&str, Closing); 4] = [
     }),
 ];
 
+// Promise: M3
 #[test]
 fn a_connection_that_is_closing_is_known() -> Result<()> {
     let bench = Decap(Site::new()?);

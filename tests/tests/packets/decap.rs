@@ -32,6 +32,7 @@ pub(crate) fn opened(name: impl Into<String>, frame: Vec<u8>, inner: Vec<u8>) ->
     }
 }
 
+// Promise: A2
 #[test]
 fn what_went_into_each_encapsulation_comes_out_of_it() -> Result<()> {
     let mut rows = Vec::new();
@@ -44,6 +45,7 @@ fn what_went_into_each_encapsulation_comes_out_of_it() -> Result<()> {
     check(&Decap(Site::new()?), &rows)
 }
 
+// Promise: A2
 #[test]
 fn private_data_options_and_padding_are_left_behind() -> Result<()> {
     let mut rows = Vec::new();
@@ -96,6 +98,7 @@ fn without_the_other_program_what_is_not_encapsulated_still_passes() -> Result<(
     check(&Decap(site), &rows)
 }
 
+// Promise: A2
 #[test]
 fn what_is_not_encapsulated_passes_untouched() -> Result<()> {
     use Reason::NotEncapsulated;

@@ -9,6 +9,7 @@ use crate::frame::{Packet, put, summed};
 use crate::outer::{Outer, inner4, inner6};
 use crate::row::{Row, check};
 
+// Promise: A1
 #[test]
 fn only_edges_may_send_and_only_to_vips() -> Result<()> {
     use Reason::{InnerNotForVip, SourceNotAllowed};
@@ -58,6 +59,7 @@ fn only_edges_may_send_and_only_to_vips() -> Result<()> {
     check(&Decap(Site::new()?), &rows)
 }
 
+// Promise: A4
 #[test]
 fn broken_outer_headers_are_dropped() -> Result<()> {
     use Reason::BadOuterHeader;
@@ -116,6 +118,7 @@ fn broken_outer_headers_are_dropped() -> Result<()> {
     check(&Decap(Site::new()?), &rows)
 }
 
+// Promise: A4
 #[test]
 fn gue_that_no_edge_sends_is_dropped() -> Result<()> {
     let mut rows = Vec::new();
@@ -153,6 +156,7 @@ fn gue_that_no_edge_sends_is_dropped() -> Result<()> {
     check(&Decap(Site::new()?), &rows)
 }
 
+// Promise: A4
 #[test]
 fn broken_inner_packets_are_dropped() -> Result<()> {
     use Reason::BadInnerHeader;

@@ -47,6 +47,7 @@ fn full_lines(site: &Site) -> Result<usize> {
     Ok(lines.count())
 }
 
+// Promise: E7
 #[test]
 fn any_number_of_services_of_a_vip_is_found_and_no_other_port() -> Result<()> {
     let mut site = Site::new(ENCAPSULATIONS)?;
@@ -85,6 +86,7 @@ fn any_number_of_services_of_a_vip_is_found_and_no_other_port() -> Result<()> {
 /// An edge's limit: half of each family, and of those half for TCP and half for UDP.
 const ALL: usize = 4_096;
 
+// Promise: E7
 #[test]
 fn as_many_services_as_an_edge_takes_are_found_each_for_itself() -> Result<()> {
     let services: Vec<Service> = (0..ALL / 4)

@@ -48,6 +48,7 @@ pub(crate) fn answered(name: String, frame: Vec<u8>, reply: Vec<u8>) -> Row {
     }
 }
 
+// Promise: E14
 #[test]
 fn an_echo_request_to_a_vip_is_answered_in_its_name() -> Result<()> {
     let site = Site::new(ENCAPSULATIONS)?;
@@ -73,6 +74,7 @@ fn an_echo_request_to_a_vip_is_answered_in_its_name() -> Result<()> {
 }
 
 /// The sums over these messages are at the ends of what sixteen bits hold.
+// Promise: E14
 #[test]
 fn the_checksum_of_an_answer_is_right_for_any_request() -> Result<()> {
     let site = Site::new(ENCAPSULATIONS)?;
@@ -97,6 +99,7 @@ fn the_checksum_of_an_answer_is_right_for_any_request() -> Result<()> {
     Ok(())
 }
 
+// Promise: E14
 #[test]
 fn what_is_no_plain_request_to_a_vip_is_not_answered() -> Result<()> {
     use Reason::{BadHeaderLength, BadTotalLength, Fragment, NotForVip, UnsupportedProtocol};

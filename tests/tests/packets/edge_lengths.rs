@@ -7,6 +7,7 @@ use crate::edge::{ENCAPSULATIONS, Site, sent};
 use crate::frame::{BEHIND_IPV4, BEHIND_IPV6, IP, padded, put, tcp4, tcp6, udp4, udp6};
 use crate::row::{Row, check};
 
+// Promise: E8
 #[test]
 fn impossible_header_lengths_are_dropped() -> Result<()> {
     use Reason::BadHeaderLength;
@@ -52,6 +53,7 @@ fn impossible_header_lengths_are_dropped() -> Result<()> {
     check(&site, &rows)
 }
 
+// Promise: E8
 #[test]
 fn lying_lengths_are_dropped() -> Result<()> {
     use Reason::BadTotalLength;

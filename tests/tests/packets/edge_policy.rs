@@ -13,6 +13,7 @@ fn other(protocol: u8, vip: &str) -> Vec<u8> {
         .frame()
 }
 
+// Promise: E5
 #[test]
 fn what_is_no_ip_packet_for_a_vip_passes_untouched() -> Result<()> {
     use Reason::{NotForVip, NotIp, ShortFrame};
@@ -79,6 +80,7 @@ fn what_is_no_ip_packet_for_a_vip_passes_untouched() -> Result<()> {
     check(&site, &rows)
 }
 
+// Promise: E6
 #[test]
 fn what_no_service_takes_is_dropped() -> Result<()> {
     use Reason::{UndeclaredPort, UnsupportedProtocol};

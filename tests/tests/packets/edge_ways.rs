@@ -22,6 +22,7 @@ const LOST: &[Service] = &[
     ("emptied", "198.51.100.23", "ipip", &["10.1.0.24"]),
 ];
 
+// Promise: E11
 #[test]
 fn without_a_backend_or_a_way_to_it_packets_are_dropped() -> Result<()> {
     use Reason::{NoBackend, NoNextHop};
@@ -53,6 +54,7 @@ fn without_a_backend_or_a_way_to_it_packets_are_dropped() -> Result<()> {
 }
 
 /// The interface takes 1,600 bytes: less the outer header, that is the longest inner packet.
+// Promise: E11
 #[test]
 fn what_does_not_fit_the_next_hop_is_not_sent() -> Result<()> {
     let site = Site::new(ENCAPSULATIONS)?;
@@ -88,6 +90,7 @@ fn what_does_not_fit_the_next_hop_is_not_sent() -> Result<()> {
 
 /// Of the room that the kernel keeps free in front of a frame, 216 bytes may be taken by metadata
 /// of a program that ran before.
+// Promise: E11
 #[test]
 fn without_room_for_the_outer_header_packets_are_dropped() -> Result<()> {
     let site = Site::new(ENCAPSULATIONS)?;

@@ -70,6 +70,7 @@ fn leave(site: &Site, backends: &[[u8; 4]], tags: &[u8]) -> Result<()> {
     Ok(())
 }
 
+// Promise: E13
 #[test]
 fn a_frame_leaves_with_exactly_the_vlans_tags_whatever_it_came_with() -> Result<()> {
     let site = Site::new(ENCAPSULATIONS)?;
@@ -105,6 +106,7 @@ fn a_frame_leaves_with_exactly_the_vlans_tags_whatever_it_came_with() -> Result<
 }
 
 /// The whole of it once, by hand.
+// Promise: E13
 #[test]
 fn the_vlans_tags_stand_in_front_of_the_outer_header_in_exactly_these_bytes() -> Result<()> {
     let site = Site::new(ENCAPSULATIONS)?;
@@ -131,6 +133,7 @@ fn the_vlans_tags_stand_in_front_of_the_outer_header_in_exactly_these_bytes() ->
 }
 
 /// Out of the ordinary otherwise, too long for the way, and on a slot that moved: in every way a frame may be both.
+// Promise: E13
 #[test]
 fn what_is_unusual_too_large_or_moved_leaves_with_them_too() -> Result<()> {
     let mut site = Site::new(&[ENCAPSULATIONS, SERVICES].concat())?;
@@ -192,6 +195,7 @@ fn what_is_unusual_too_large_or_moved_leaves_with_them_too() -> Result<()> {
 }
 
 /// A program on a bond runs on its members, and frames leave by the bond.
+// Promise: E13
 #[test]
 fn tags_stay_from_a_member_to_its_bond() -> Result<()> {
     let site = Site::new(ENCAPSULATIONS)?;

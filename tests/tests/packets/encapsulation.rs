@@ -30,6 +30,7 @@ fn packet(service: &str, protocol: &str) -> Packet {
     }
 }
 
+// Promise: E9
 #[test]
 fn each_encapsulation_carries_tcp_and_udp_in_exactly_these_bytes() -> Result<()> {
     let site = Site::new(ENCAPSULATIONS)?;
@@ -126,6 +127,7 @@ fn each_encapsulation_carries_tcp_and_udp_in_exactly_these_bytes() -> Result<()>
     check(&site, &rows)
 }
 
+// Promise: E9
 #[test]
 fn type_of_service_and_traffic_class_are_copied_outside() -> Result<()> {
     let site = Site::new(ENCAPSULATIONS)?;
@@ -181,6 +183,7 @@ fn type_of_service_and_traffic_class_are_copied_outside() -> Result<()> {
 }
 
 /// Options change lengths, not the flow: the source port is that of the packet without them.
+// Promise: E9
 #[test]
 fn ipv4_options_travel_inside() -> Result<()> {
     let site = Site::new(ENCAPSULATIONS)?;
@@ -211,6 +214,7 @@ fn ipv4_options_travel_inside() -> Result<()> {
 }
 
 /// Ethernet fills a short packet up to 60 bytes: the outer lengths must not count what it added.
+// Promise: E9
 #[test]
 fn padding_behind_a_short_packet_is_not_encapsulated() -> Result<()> {
     let site = Site::new(ENCAPSULATIONS)?;
@@ -243,6 +247,7 @@ fn padding_behind_a_short_packet_is_not_encapsulated() -> Result<()> {
     check(&site, &rows)
 }
 
+// Promise: E10
 #[test]
 fn packets_leave_by_the_backends_interface_and_to_its_gateway() -> Result<()> {
     let site = Site::new(ENCAPSULATIONS)?;
@@ -284,6 +289,7 @@ fn a_header_checksum_may_carry_twice() -> Result<()> {
 }
 
 /// 1,600 flows: the outer source port differs from flow to flow, and stays with a flow.
+// Promise: E10
 #[test]
 fn the_outer_source_port_is_the_flows_own() -> Result<()> {
     let site = Site::new(ENCAPSULATIONS)?;
@@ -316,6 +322,7 @@ fn the_outer_source_port_is_the_flows_own() -> Result<()> {
 }
 
 /// The VIP ends here as far as the sender is concerned: no router follows that would count.
+// Promise: E9
 #[test]
 fn a_packet_at_the_end_of_its_ttl_is_sent_as_it_came() -> Result<()> {
     let site = Site::new(ENCAPSULATIONS)?;

@@ -77,6 +77,7 @@ pub(crate) fn samples() -> Vec<Vec<u8>> {
     frames
 }
 
+// Promise: E15
 #[test]
 fn an_error_goes_where_the_flow_goes_that_it_quotes() -> Result<()> {
     let site = Site::new(SEVERAL)?;
@@ -115,6 +116,7 @@ fn an_error_goes_where_the_flow_goes_that_it_quotes() -> Result<()> {
     Ok(())
 }
 
+// Promise: E15
 #[test]
 fn an_error_travels_like_any_packet() -> Result<()> {
     let site = Site::new(ENCAPSULATIONS)?;
@@ -153,6 +155,7 @@ fn fragment(vip: &str, protocol: u8, offset: u16) -> Vec<u8> {
 }
 
 /// A VIP's host may send its answers in fragments, and its router may put the header of one around a whole packet (RFC 6145).
+// Promise: E15
 #[test]
 fn an_icmpv6_error_about_a_fragment_finds_its_flow_by_the_first_one_only() -> Result<()> {
     let site = Site::new(ENCAPSULATIONS)?;
@@ -188,6 +191,7 @@ fn an_icmpv6_error_about_a_fragment_finds_its_flow_by_the_first_one_only() -> Re
     check(&site, &rows)
 }
 
+// Promise: E15
 #[test]
 fn an_error_that_quotes_no_flow_of_the_vip_is_dropped() -> Result<()> {
     use Reason::{BadQuote, BadTotalLength, Fragment, UndeclaredPort, UnsupportedProtocol};

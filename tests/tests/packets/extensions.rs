@@ -83,6 +83,7 @@ pub(crate) fn samples() -> Vec<Vec<u8>> {
     frames
 }
 
+// Promise: E16
 #[test]
 fn extension_headers_are_stepped_over_and_travel_inside() -> Result<()> {
     let site = Site::new(ENCAPSULATIONS)?;
@@ -125,6 +126,7 @@ fn extension_headers_are_stepped_over_and_travel_inside() -> Result<()> {
     check(&site, &rows)
 }
 
+// Promise: E16
 #[test]
 fn what_has_not_arrived_or_cannot_be_read_is_dropped() -> Result<()> {
     use Reason::{BadTotalLength, NotForVip, UndeclaredPort, UnsupportedProtocol};

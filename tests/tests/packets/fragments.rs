@@ -65,6 +65,7 @@ pub(crate) fn samples() -> Vec<Vec<u8>> {
     frames
 }
 
+// Promise: E17
 #[test]
 fn later_fragments_follow_the_first_to_the_flows_backend() -> Result<()> {
     let site = Site::new(SEVERAL)?;
@@ -92,6 +93,7 @@ fn later_fragments_follow_the_first_to_the_flows_backend() -> Result<()> {
     Ok(())
 }
 
+// Promise: E17
 #[test]
 fn fragments_of_each_service_are_sent() -> Result<()> {
     let site = Site::new(ENCAPSULATIONS)?;
@@ -113,6 +115,7 @@ fn fragments_of_each_service_are_sent() -> Result<()> {
     check(&site, &rows)
 }
 
+// Promise: E17
 #[test]
 fn a_later_fragment_without_its_first_is_dropped() -> Result<()> {
     use Reason::{BadTotalLength, Fragment, NotForVip, UndeclaredPort};

@@ -69,6 +69,7 @@ fn rows(outer: Outer) -> Vec<Row> {
 }
 
 /// Whoever sent it here knows the way. Of the room in front of a frame metadata may take 216 bytes, with older kernels 32.
+// Promise: M3
 #[test]
 fn without_room_for_a_mark_what_goes_on_goes_back_to_its_senders_mac() -> Result<()> {
     let mut bench = Behind(Decap(Site::new()?), 28);
@@ -101,6 +102,7 @@ fn optioned(mut frame: Vec<u8>, words: u8) -> Vec<u8> {
 }
 
 /// No edge sends them: there are no alternates of ours.
+// Promise: M4
 #[test]
 fn behind_options_there_are_no_alternates() -> Result<()> {
     let outer = Outer::GueIpv4;

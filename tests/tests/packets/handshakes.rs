@@ -108,6 +108,7 @@ fn unknown(what: &str, outer: Outer, inner: &[u8]) -> [Row; 2] {
     [first, last]
 }
 
+// Promise: M3
 #[test]
 fn a_request_socket_knows_the_answer_to_its_own_syn_ack() -> Result<()> {
     let bench = Decap(Site::new()?);
@@ -139,6 +140,7 @@ fn a_request_socket_knows_the_answer_to_its_own_syn_ack() -> Result<()> {
     Ok(())
 }
 
+// Promise: M3
 #[test]
 fn a_listener_knows_its_own_cookie_and_no_other() -> Result<()> {
     let bench = Decap(Site::new()?);

@@ -32,6 +32,7 @@ fn longer(frame: Vec<u8>, bytes: u16) -> Vec<u8> {
     if at == IP + 2 { summed(frame) } else { frame }
 }
 
+// Promise: E20
 #[test]
 fn each_encapsulation_carries_frames_of_several_buffers() -> Result<()> {
     let site = Site::with_mtu(ENCAPSULATIONS, MTU)?;
@@ -53,6 +54,7 @@ fn each_encapsulation_carries_frames_of_several_buffers() -> Result<()> {
     check(&site, &rows)
 }
 
+// Promise: E20
 #[test]
 fn who_sends_more_than_fits_in_several_buffers_is_told() -> Result<()> {
     let site = Site::with_mtu(ENCAPSULATIONS, MTU)?;
@@ -71,6 +73,7 @@ fn who_sends_more_than_fits_in_several_buffers_is_told() -> Result<()> {
     check(&site, &rows)
 }
 
+// Promise: E20
 #[test]
 fn what_is_not_in_any_buffer_is_dropped() -> Result<()> {
     let site = Site::with_mtu(ENCAPSULATIONS, MTU)?;
@@ -92,6 +95,7 @@ fn what_is_not_in_any_buffer_is_dropped() -> Result<()> {
     check(&site, &rows)
 }
 
+// Promise: E20
 #[test]
 fn an_echo_request_of_several_buffers_is_answered() -> Result<()> {
     let site = Site::with_mtu(ENCAPSULATIONS, MTU)?;
@@ -103,6 +107,7 @@ fn an_echo_request_of_several_buffers_is_answered() -> Result<()> {
 }
 
 /// A driver may end the first buffer anywhere. Headers are read in it, and nowhere else.
+// Promise: E20
 #[test]
 fn headers_must_be_in_the_first_buffer() -> Result<()> {
     let mut site = Site::new(ENCAPSULATIONS)?;
@@ -129,6 +134,7 @@ fn headers_must_be_in_the_first_buffer() -> Result<()> {
     check(&site, &[told("split", large, 1_580)])
 }
 
+// Promise: E20
 #[test]
 fn what_went_into_each_encapsulation_comes_out_of_several_buffers() -> Result<()> {
     let mut rows = Vec::new();
@@ -150,6 +156,7 @@ fn what_went_into_each_encapsulation_comes_out_of_several_buffers() -> Result<()
     check(&Decap(agent::Site::new()?), &rows)
 }
 
+// Promise: E20
 #[test]
 fn what_no_socket_knows_goes_on_in_several_buffers() -> Result<()> {
     let inner = Packet::tcp(VIP_V4).payload(&payload(8_000)).frame();

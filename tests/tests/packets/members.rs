@@ -19,6 +19,7 @@ fn map(pin: impl AsRef<Path>) -> Result<Members> {
     Ok(map.try_into()?)
 }
 
+// Promise: E13
 #[test]
 fn the_program_knows_the_members_of_now() -> Result<()> {
     let world = World::new()?;
@@ -46,6 +47,7 @@ fn the_program_knows_the_members_of_now() -> Result<()> {
 }
 
 /// The daemon looks again every second.
+// Promise: E13
 #[test]
 fn what_is_no_member_any_more_is_forgotten() -> Result<()> {
     let site = Site::new(ENCAPSULATIONS)?;

@@ -42,6 +42,7 @@ fn prefix(prefixes: Prefixes, service: &str) -> Result<IpNet> {
     prefixes[usize::from(ipv6)].parse().context("a prefix")
 }
 
+// Promise: E21
 #[test]
 fn the_outer_source_is_the_flows_own_within_its_prefix() -> Result<()> {
     let site = Site::within(ENCAPSULATIONS, WIDE)?;
@@ -58,6 +59,7 @@ fn the_outer_source_is_the_flows_own_within_its_prefix() -> Result<()> {
     Ok(())
 }
 
+// Promise: E21
 #[test]
 fn a_narrow_prefix_is_used_to_its_last_address() -> Result<()> {
     let narrow = ["10.64.0.16/30", "fd00:64::10/126"];
@@ -77,6 +79,7 @@ fn a_narrow_prefix_is_used_to_its_last_address() -> Result<()> {
     Ok(())
 }
 
+// Promise: E21
 #[test]
 fn with_a_port_the_outer_source_is_the_prefixs_first_address() -> Result<()> {
     let site = Site::within(ENCAPSULATIONS, WIDE)?;
@@ -89,6 +92,7 @@ fn with_a_port_the_outer_source_is_the_prefixs_first_address() -> Result<()> {
 }
 
 /// A prefix of one address is that address, and the only difference that a wider one makes is the source.
+// Promise: E21
 #[test]
 fn nothing_else_of_the_outer_header_changes() -> Result<()> {
     let plain = Site::new(ENCAPSULATIONS)?;

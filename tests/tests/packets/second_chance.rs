@@ -117,6 +117,7 @@ pub(crate) fn delivered(name: String, reason: Reason, frame: Vec<u8>, inner: &[u
 }
 
 /// Each step of a packet that nobody knows, as the agent meets it in each place.
+// Promise: M3
 #[test]
 fn what_no_socket_knows_goes_to_each_alternate_and_returns() -> Result<()> {
     use Reason::{HandedOn, NoAlternateLeft, ReturnedHome};
@@ -155,6 +156,7 @@ fn what_no_socket_knows_goes_to_each_alternate_and_returns() -> Result<()> {
     check(&Decap(Site::new()?), &rows)
 }
 
+// Promise: E15, M3
 #[test]
 fn what_a_socket_knows_is_delivered() -> Result<()> {
     let bench = Decap(Site::new()?);
@@ -237,6 +239,7 @@ fn errors(sockets: &Sockets, vip: &str, port: u16) -> Result<Vec<Row>> {
     Ok(rows)
 }
 
+// Promise: M3
 #[test]
 fn what_opens_a_connection_or_is_none_stays() -> Result<()> {
     let mut rows = Vec::new();
@@ -324,6 +327,7 @@ pub(crate) fn lies(outer: Outer) -> Vec<(String, [u8; 4], Vec<u8>)> {
     lies
 }
 
+// Promise: M4
 #[test]
 fn alternates_that_lie_are_dropped() -> Result<()> {
     let mut rows = Vec::new();
@@ -340,6 +344,7 @@ fn alternates_that_lie_are_dropped() -> Result<()> {
     check(&Decap(Site::new()?), &rows)
 }
 
+// Promise: M4
 #[test]
 fn a_peer_may_hand_on_and_nothing_else() -> Result<()> {
     let mut rows = Vec::new();

@@ -24,6 +24,7 @@ pub(crate) fn tagged(mut frame: Vec<u8>, tags: &[u8]) -> Vec<u8> {
     frame
 }
 
+// Promise: E12
 #[test]
 fn a_tagged_frame_leaves_as_it_would_without_tags_but_with_them() -> Result<()> {
     let site = Site::new(ENCAPSULATIONS)?;
@@ -48,6 +49,7 @@ fn a_tagged_frame_leaves_as_it_would_without_tags_but_with_them() -> Result<()> 
 }
 
 /// The whole of it once, by hand.
+// Promise: E12
 #[test]
 fn the_tags_stay_in_front_of_the_outer_header_in_exactly_these_bytes() -> Result<()> {
     let site = Site::new(ENCAPSULATIONS)?;
@@ -79,6 +81,7 @@ fn the_tags_stay_in_front_of_the_outer_header_in_exactly_these_bytes() -> Result
 }
 
 /// There the tag would mean another network, or none.
+// Promise: E12
 #[test]
 fn on_another_interface_a_frame_leaves_without_its_tags() -> Result<()> {
     let site = Site::new(ENCAPSULATIONS)?;
@@ -98,6 +101,7 @@ fn on_another_interface_a_frame_leaves_without_its_tags() -> Result<()> {
     check(&site, &rows)
 }
 
+// Promise: E12
 #[test]
 fn a_tagged_frame_meets_the_same_reasons_as_one_without() -> Result<()> {
     use Reason::{BadHeaderLength, BadTotalLength, NotForVip, NotIp, ShortFrame, UndeclaredPort};
@@ -170,6 +174,7 @@ fn a_tagged_frame_meets_the_same_reasons_as_one_without() -> Result<()> {
 }
 
 /// The kernel forgets who takes over from `balance` once nobody outside holds the map that says so.
+// Promise: E12
 #[test]
 fn tagged_frames_are_sent_without_the_daemon_and_after_its_restart() -> Result<()> {
     let mut site = Site::new(ENCAPSULATIONS)?;

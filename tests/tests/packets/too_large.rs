@@ -81,6 +81,7 @@ fn of(transport: Transport, vip: &str, bytes: usize) -> Vec<u8> {
     Packet::new(transport, vip).payload(&payload).frame()
 }
 
+// Promise: E19
 #[test]
 fn who_sends_what_does_not_fit_is_told_in_the_vips_name() -> Result<()> {
     let site = Site::new(ENCAPSULATIONS)?;
@@ -112,6 +113,7 @@ fn who_sends_what_does_not_fit_is_told_in_the_vips_name() -> Result<()> {
     check(&site, &rows)
 }
 
+// Promise: E19
 #[test]
 fn what_nobody_can_be_told_about_is_dropped_in_silence() -> Result<()> {
     use Reason::TooLarge;
@@ -132,6 +134,7 @@ fn what_nobody_can_be_told_about_is_dropped_in_silence() -> Result<()> {
     check(&site, &rows)
 }
 
+// Promise: E19
 #[test]
 fn no_more_than_a_burst_and_one_a_millisecond_are_told() -> Result<()> {
     let site = Site::new(ENCAPSULATIONS)?;

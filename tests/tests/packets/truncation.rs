@@ -48,6 +48,7 @@ fn meet(bench: &impl Bench, frames: &[Vec<u8>], expected: &[Reason]) -> Result<(
     Ok(())
 }
 
+// Promise: E8
 #[test]
 fn a_packet_that_is_cut_off_anywhere_is_not_sent_on() -> Result<()> {
     let site = Site::new(ENCAPSULATIONS)?;
@@ -86,6 +87,7 @@ fn a_packet_that_is_cut_off_anywhere_is_not_sent_on() -> Result<()> {
 }
 
 /// The IP header tells the truth about the length, so that it is TCP's and UDP's that lie.
+// Promise: E8
 #[test]
 fn a_segment_that_is_cut_off_anywhere_is_not_sent_on() -> Result<()> {
     let site = Site::new(ENCAPSULATIONS)?;
@@ -120,6 +122,7 @@ fn a_segment_that_is_cut_off_anywhere_is_not_sent_on() -> Result<()> {
     Ok(())
 }
 
+// Promise: A4
 #[test]
 fn an_encapsulated_packet_that_is_cut_off_anywhere_is_not_opened() -> Result<()> {
     let bench = Decap(crate::agent::Site::new()?);
@@ -159,6 +162,7 @@ fn an_encapsulated_packet_that_is_cut_off_anywhere_is_not_opened() -> Result<()>
 }
 
 /// The outer header tells the truth about the length, so that it is the inner packet that ends early.
+// Promise: A4
 #[test]
 fn an_inner_packet_that_is_cut_off_anywhere_is_not_opened() -> Result<()> {
     let bench = Decap(crate::agent::Site::new()?);

@@ -82,6 +82,7 @@ fn is_gone(two: &Deployment) -> Result<()> {
     Ok(())
 }
 
+// Promise: F6
 #[test]
 fn a_first_apply_that_is_killed_is_finished_by_the_next() -> Result<()> {
     let _others = MACHINE.read().unwrap_or_else(PoisonError::into_inner);
@@ -101,6 +102,7 @@ fn a_first_apply_that_is_killed_is_finished_by_the_next() -> Result<()> {
     )
 }
 
+// Promise: F6
 #[test]
 fn a_first_apply_that_is_killed_is_undone_by_a_destroy() -> Result<()> {
     let _others = MACHINE.read().unwrap_or_else(PoisonError::into_inner);
@@ -118,6 +120,7 @@ fn a_first_apply_that_is_killed_is_undone_by_a_destroy() -> Result<()> {
     )
 }
 
+// Promise: F6
 #[test]
 fn an_apply_of_an_edit_that_is_killed_is_finished_by_the_next() -> Result<()> {
     let _others = MACHINE.read().unwrap_or_else(PoisonError::into_inner);
@@ -138,6 +141,7 @@ fn an_apply_of_an_edit_that_is_killed_is_finished_by_the_next() -> Result<()> {
     )
 }
 
+// Promise: F6
 #[test]
 fn a_removal_and_a_destroy_that_are_killed_are_finished_by_the_next() -> Result<()> {
     let _others = MACHINE.read().unwrap_or_else(PoisonError::into_inner);

@@ -27,11 +27,13 @@ fn told(show: &str) -> Result<()> {
     Ok(())
 }
 
+// Promise: F8
 #[test]
 fn the_story_comes_to_its_end_with_containers() -> Result<()> {
     told("story")
 }
 
+// Promise: F8
 #[test]
 fn the_story_comes_to_its_end_without_a_container_engine() -> Result<()> {
     told("story-builtin")

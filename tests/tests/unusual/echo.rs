@@ -79,16 +79,19 @@ fn a_ping_is_answered_for_vips_alone(vip: IpAddr, other: IpAddr) -> Result<()> {
     Ok(())
 }
 
+// Promise: E14
 #[test]
 fn a_ping_is_answered_for_vips_alone_over_ipv4() -> Result<()> {
     a_ping_is_answered_for_vips_alone(Topology::vip_v4(10).into(), Topology::vip_v4(77).into())
 }
 
+// Promise: E14
 #[test]
 fn a_ping_is_answered_for_vips_alone_over_ipv6() -> Result<()> {
     a_ping_is_answered_for_vips_alone(Topology::vip_v6(0x10).into(), Topology::vip_v6(0x77).into())
 }
 
+// Promise: E14
 #[test]
 fn vips_are_answered_for_when_the_daemon_and_the_backends_are_gone() -> Result<()> {
     let world = World::new()?;

@@ -111,11 +111,13 @@ fn fragments_arrive_at_one_instance(vip: impl Into<IpAddr>) -> Result<()> {
     long_datagrams_arrive_where_short_ones_do(&site)
 }
 
+// Promise: E17
 #[test]
 fn fragments_arrive_at_one_instance_over_ipv4() -> Result<()> {
     fragments_arrive_at_one_instance(Topology::vip_v4(10))
 }
 
+// Promise: E17
 #[test]
 fn fragments_arrive_at_one_instance_over_ipv6() -> Result<()> {
     fragments_arrive_at_one_instance(Topology::vip_v6(0x10))
@@ -140,11 +142,13 @@ fn fragments_must_leave_room_for_the_outer_header(vip: impl Into<IpAddr>) -> Res
     long_datagrams_arrive_where_short_ones_do(&site)
 }
 
+// Promise: E17
 #[test]
 fn fragments_must_leave_room_for_the_outer_header_over_ipv4() -> Result<()> {
     fragments_must_leave_room_for_the_outer_header(Topology::vip_v4(10))
 }
 
+// Promise: E17
 #[test]
 fn fragments_must_leave_room_for_the_outer_header_over_ipv6() -> Result<()> {
     fragments_must_leave_room_for_the_outer_header(Topology::vip_v6(0x10))

@@ -66,11 +66,13 @@ fn downloads_come_to_their_end(vip: IpAddr) -> Result<()> {
     Ok(())
 }
 
+// Promise: E15
 #[test]
 fn downloads_over_a_narrow_link_come_to_their_end_over_ipv4() -> Result<()> {
     downloads_come_to_their_end(Topology::vip_v4(10).into())
 }
 
+// Promise: E15
 #[test]
 fn downloads_over_a_narrow_link_come_to_their_end_over_ipv6() -> Result<()> {
     downloads_come_to_their_end(Topology::vip_v6(0x10).into())
@@ -127,11 +129,13 @@ fn downloads_of_moved_connections_come_to_their_end(vip: IpAddr) -> Result<()> {
     Ok(())
 }
 
+// Promise: E15
 #[test]
 fn downloads_of_moved_connections_come_to_their_end_over_ipv4() -> Result<()> {
     downloads_of_moved_connections_come_to_their_end(Topology::vip_v4(10).into())
 }
 
+// Promise: E15
 #[test]
 fn downloads_of_moved_connections_come_to_their_end_over_ipv6() -> Result<()> {
     downloads_of_moved_connections_come_to_their_end(Topology::vip_v6(0x10).into())

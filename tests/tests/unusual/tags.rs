@@ -37,11 +37,13 @@ fn tagged_flows_are_balanced_and_answered(vip: IpAddr, protocol: Protocol) -> Re
     Ok(())
 }
 
+// Promise: E12
 #[test]
 fn tagged_flows_are_balanced_and_answered_over_ipv4() -> Result<()> {
     tagged_flows_are_balanced_and_answered(Topology::vip_v4(10).into(), Protocol::Tcp)
 }
 
+// Promise: E12
 #[test]
 fn tagged_flows_are_balanced_and_answered_over_ipv6() -> Result<()> {
     tagged_flows_are_balanced_and_answered(Topology::vip_v6(0x10).into(), Protocol::Udp)

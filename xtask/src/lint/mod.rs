@@ -1,18 +1,19 @@
 //! `cargo xtask lint`: the rules of the house that the compiler does not know.
 
 mod foreign;
-mod length;
+mod impls;
+mod links;
 mod promises;
+mod reasons;
 mod rings;
 mod source;
 
-use std::collections::BTreeMap;
 use std::fmt;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
+use crate::promises::{INDEX, SPECIFICATION};
 use crate::workspace;
 use source::Source;
 
@@ -31,40 +32,29 @@ impl fmt::Display for Breach {
     }
 }
 
-/// The source files of the workspace, in the order of their names.
-pub(crate) fn files() -> Result<Vec<PathBuf>> {
-    let mut files = Vec::new();
-    for package in [
-        "balancer",
-        "balancer-common",
-        "balancer-ebpf",
-        "tests",
-        "xtask",
-    ] {
-        collect(&workspace::root().join(package), &mut files)?;
-    }
-    files.sort();
-    Ok(files)
-}
-
 /// Names every breach, then fails if there was one.
 pub(crate) fn run() -> Result<()> {
     let root = workspace::root();
-    let files = files()?;
+    let texts = workspace::sources()?;
+    let sources: Vec<Source> = texts
+        .iter()
+        .map(|(file, text)| Source::new(file, text))
+        .collect();
     let mut breaches = Vec::new();
-    let mut sources = BTreeMap::new();
-    for file in &files {
-        let text =
-            fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
-        let source = Source::new(file.strip_prefix(&root)?, &text);
-        breaches.extend(rings::check(&source));
-        breaches.extend(foreign::check(&source));
-        breaches.extend(length::check(&source));
-        sources.insert(file.strip_prefix(&root)?.to_owned(), text);
+    for source in &sources {
+        breaches.extend(rings::check(source));
+        breaches.extend(foreign::check(source));
     }
-    let promises = Path::new("SPECIFICATION.md");
-    let text = fs::read_to_string(root.join(promises)).context("cannot read SPECIFICATION.md")?;
-    breaches.extend(promises::check(promises, &text, &sources));
+    breaches.extend(impls::check(&sources));
+
+    let pages = workspace::pages()?;
+    let page = |name: &str| pages.get(Path::new(name)).map_or("", String::as_str);
+    breaches.extend(promises::check(page(SPECIFICATION), page(INDEX), &texts));
+    let code = texts.get(Path::new(reasons::REASONS));
+    let code = code.map_or("", String::as_str);
+    breaches.extend(reasons::check(code, page(reasons::TABLE)));
+    breaches.extend(links::check(&pages, |path| root.join(path).exists()));
+
     for breach in &breaches {
         eprintln!("{breach}");
     }
@@ -79,22 +69,10 @@ pub(crate) fn run() -> Result<()> {
             if format.success() { "right" } else { "wrong" }
         );
     }
-    eprintln!("lint: {} files, no breach", files.len());
-    Ok(())
-}
-
-fn collect(directory: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
-    let entries =
-        fs::read_dir(directory).with_context(|| format!("cannot list {}", directory.display()))?;
-    for entry in entries {
-        let path = entry?.path();
-        if path.is_dir() {
-            if path.file_name().is_none_or(|name| name != "target") {
-                collect(&path, files)?;
-            }
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            files.push(path);
-        }
-    }
+    eprintln!(
+        "lint: {} source files and {} pages, no breach",
+        sources.len(),
+        pages.len()
+    );
     Ok(())
 }

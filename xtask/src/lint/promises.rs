@@ -1,112 +1,132 @@
-//! Every promise of SPECIFICATION.md names a test that there is, in the file that it says.
-//!
-//! A promise is a numbered item; a test is a name in backticks, and the file in parentheses behind
-//! some of them holds them all.
+//! Every promise has a test, every mark is above a test and names promises that there are, and the index says so.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::Breach;
+use crate::promises::{INDEX, SPECIFICATION, index, marks_of, promises};
 
 /// `sources`: the text of each file, by its path from the workspace's root.
 pub(super) fn check(
-    file: &Path,
     specification: &str,
+    written: &str,
     sources: &BTreeMap<PathBuf, String>,
 ) -> Vec<Breach> {
+    let promises = promises(specification);
+    let marks = marks_of(sources);
     let mut breaches = Vec::new();
-    let mut breach = |line, what| {
+    let mut breach = |file: &Path, line, what| {
         breaches.push(Breach {
             file: file.to_owned(),
             line,
             what,
         });
     };
-    // The line that a promise begins at, until it has named a test.
-    let mut unnamed = None;
-    let mut tests: Vec<(usize, &str)> = Vec::new();
-    for (line, text) in (1..).zip(specification.lines()) {
-        if is_promise(text) || text.starts_with("## ") {
-            if let Some(line) = unnamed.take() {
-                breach(line, "this promise names no test".to_owned());
+
+    let mut kept = BTreeSet::new();
+    let ids: BTreeSet<&str> = promises.iter().map(|promise| &promise.id[..]).collect();
+    for (file, marks) in &marks {
+        for mark in marks {
+            if mark.test.is_none() {
+                let what = "no test below this mark: put it above a test's attributes";
+                breach(file, mark.line, what.to_owned());
+                continue;
             }
-            unnamed = is_promise(text).then_some(line);
-            tests.clear();
-        }
-        for word in text.split('`').skip(1).step_by(2) {
-            if is_test(word) {
-                tests.push((line, word));
-            } else if word.ends_with(".rs") && !tests.is_empty() {
-                let source = sources.get(Path::new(word));
-                if source.is_none() {
-                    breach(line, format!("there is no {word}"));
+            for id in &mark.ids {
+                if !ids.contains(&id[..]) {
+                    breach(
+                        file,
+                        mark.line,
+                        format!("{SPECIFICATION} has no promise {id:?}"),
+                    );
                 }
-                for (line, test) in tests.drain(..) {
-                    unnamed = None;
-                    if source.is_some_and(|source| !source.contains(&format!("fn {test}("))) {
-                        breach(line, format!("{word} has no test {test}"));
-                    }
-                }
+                kept.insert(&id[..]);
             }
         }
     }
-    if let Some(line) = unnamed {
-        breach(line, "this promise names no test".to_owned());
+    let mut seen = BTreeSet::new();
+    for promise in &promises {
+        let (id, line) = (&promise.id[..], promise.line);
+        if !seen.insert(id) {
+            breach(
+                Path::new(SPECIFICATION),
+                line,
+                format!("{id} is there twice"),
+            );
+        }
+        if !kept.contains(id) {
+            let what = format!("{id} has no test: put `// Promise: {id}` above one that keeps it");
+            breach(Path::new(SPECIFICATION), line, what);
+        }
+    }
+    if index(&promises, &marks) != written {
+        let what = "not what the marks say: run `cargo xtask promises`";
+        breach(Path::new(INDEX), 1, what.to_owned());
     }
     breaches
-}
-
-/// `12. **Text`
-fn is_promise(line: &str) -> bool {
-    let number = line.trim_start_matches(|c: char| c.is_ascii_digit());
-    number.len() < line.len() && number.starts_with(". ")
-}
-
-/// Tests read as sentences: at least three words.
-fn is_test(word: &str) -> bool {
-    word.matches('_').count() >= 2
-        && word
-            .chars()
-            .all(|c| c == '_' || c.is_ascii_lowercase() || c.is_ascii_digit())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn breaches(specification: &str) -> Vec<String> {
-        let source = "fn a_test_there_is() {}".to_owned();
-        let sources = BTreeMap::from([(PathBuf::from("a/b.rs"), source)]);
-        check(Path::new("S.md"), specification, &sources)
+    /// Of a workspace with one promise, E1, whose source is `source`.
+    fn breaches(source: &str) -> Vec<String> {
+        let specification = "### At the edge\n\n**E1. So.**\n";
+        let sources = BTreeMap::from([(PathBuf::from("a.rs"), source.to_owned())]);
+        let written = index(&promises(specification), &marks_of(&sources));
+        check(specification, &written, &sources)
             .iter()
             .map(Breach::to_string)
             .collect()
     }
 
+    const TEST: &str = "#[test]\nfn so() {}\n";
+
     #[test]
     fn a_promise_with_its_test_is_fine() {
-        assert!(breaches("1. **Fine**\n   `a_test_there_is` (`a/b.rs`)\n").is_empty());
+        assert_eq!(breaches(&format!("// Promise: E1\n{TEST}")), [""; 0]);
     }
 
     #[test]
     fn a_promise_without_a_test_is_found() {
-        let expected = ["S.md:1: this promise names no test"];
-        assert_eq!(breaches("1. **Hope**\n\n## Not promised\n"), expected);
+        let expected =
+            ["SPECIFICATION.md:3: E1 has no test: put `// Promise: E1` above one that keeps it"];
+        assert_eq!(breaches(TEST), expected);
+    }
+
+    #[test]
+    fn a_mark_of_no_promise_or_of_no_test_is_found() {
         assert_eq!(
-            breaches("1. **Hope**\n2. **Fine** `a_test_there_is` (`a/b.rs`)"),
-            expected
+            breaches(&format!("// Promise: E1, E2\n{TEST}")),
+            ["a.rs:1: SPECIFICATION.md has no promise \"E2\""]
+        );
+        assert_eq!(
+            breaches(&format!(
+                "// Promise: E1\n{TEST}// Promise: E1\nfn no_test() {{}}\n"
+            )),
+            ["a.rs:4: no test below this mark: put it above a test's attributes"]
         );
     }
 
     #[test]
-    fn a_test_or_a_file_that_there_is_not_is_found() {
+    fn an_index_that_is_out_of_date_is_found() {
+        let sources = BTreeMap::from([(PathBuf::from("a.rs"), format!("// Promise: E1\n{TEST}"))]);
+        let found = check("**E1. So.**\n", "", &sources);
         assert_eq!(
-            breaches("1. **Gone**\n   `a_test_that_went` (`a/b.rs`)"),
-            ["S.md:2: a/b.rs has no test a_test_that_went"]
+            found.iter().map(Breach::to_string).collect::<Vec<_>>(),
+            ["docs/promises.md:1: not what the marks say: run `cargo xtask promises`"]
         );
-        assert_eq!(
-            breaches("1. **Gone** `a_test_there_is` (`a/c.rs`)"),
-            ["S.md:1: there is no a/c.rs"]
+    }
+
+    #[test]
+    fn an_id_that_is_there_twice_is_found() {
+        let twice = "**E1. So.**\n\n**E1. And so.**\n";
+        let found = check(twice, "", &BTreeMap::new());
+        assert!(
+            found
+                .iter()
+                .any(|breach| breach.line == 3 && breach.what == "E1 is there twice")
         );
     }
 }

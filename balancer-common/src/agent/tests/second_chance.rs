@@ -157,6 +157,7 @@ fn a_segment_of_a_connection_is_plain_with_any_alternates() {
 }
 
 /// What is plain is decided twice, and must be decided alike: `fate` compares.
+// Promise: E22
 #[test]
 fn whatever_is_altered_in_a_plain_packet_it_meets_the_same_fate() {
     let altered = |ipv4, whole: Vec<u8>| {
@@ -218,6 +219,7 @@ fn a_flow_that_nobody_knows_visits_each_alternate_once_and_returns() {
     });
 }
 
+// Promise: M3
 #[test]
 fn weak_evidence_gives_way_and_is_come_back_to() {
     each(|ipv4, inner| {

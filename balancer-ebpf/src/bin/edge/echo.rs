@@ -1,9 +1,9 @@
-//! The answer to an echo request, made of the request where it stands.
+//! Turns an ICMP echo request into its reply, in place.
 
 use balancer_common::{Frame as _, FrameMut as _, Reason, echo::Reply, frame::turned};
 use balancer_ebpf::packet::Packet;
 
-/// `tags`: bytes of VLAN tags, which stay.
+/// `tags`: bytes of VLAN tags, which are kept.
 #[inline(always)]
 pub(crate) fn answer(packet: Packet, tags: usize, reply: &Reply) -> Reason {
     let (Some(first), Some(second)) = (packet.read(0), packet.read(8)) else {

@@ -1,4 +1,4 @@
-//! Where a packet that is not sent ends: counted, and logged if that is asked for.
+//! The verdict on a packet that is not forwarded: counts it, and logs it if `debug_packets` is set.
 
 use aya_ebpf::{bindings::xdp_action, programs::XdpContext};
 use aya_log_ebpf::info;
@@ -7,7 +7,7 @@ use balancer_ebpf::{counter::count_reason, tail::call};
 
 use crate::maps::{DEBUG_PACKETS, PROGRAMS, REASONS};
 
-/// Ends here, unless its sender is to be told first. Nothing of the packet has changed.
+/// Gives the verdict for `reason`, after a try at telling the sender if the packet is too large. The packet must be unchanged.
 #[inline(always)]
 pub(crate) fn refuse(ctx: &XdpContext, reason: Reason, bytes: u64) -> u32 {
     if reason == Reason::TooLarge {
@@ -16,7 +16,7 @@ pub(crate) fn refuse(ctx: &XdpContext, reason: Reason, bytes: u64) -> u32 {
     end(ctx, reason, bytes)
 }
 
-/// Counts, and gives the verdict.
+/// Counts the packet and returns the verdict for `reason`.
 #[inline(always)]
 pub(crate) fn end(ctx: &XdpContext, reason: Reason, bytes: u64) -> u32 {
     let packets = count_reason(&REASONS, reason, bytes);

@@ -1,4 +1,4 @@
-//! Out of the edge: the outer header in front, whatever stands between it and the Ethernet addresses.
+//! Encapsulates and transmits: puts the outer header in front of the packet, with or without VLAN tags.
 
 use core::arch::asm;
 
@@ -22,21 +22,21 @@ use balancer_ebpf::{
 
 use crate::maps::{Maps, PROGRAMS, TRAFFIC};
 
-/// What stands between the Ethernet addresses and the type of what follows, when a frame comes and when it goes.
+/// The link layer of a frame: what is between the Ethernet addresses and the EtherType, on arrival and on departure.
 pub(crate) trait Link {
-    /// The outer header to a backend that it can stand in front of, one of [`outer`]; another value for none.
+    /// The kind of outer header for a backend, one of [`outer`]; any other value if this link layer cannot carry it.
     fn kind(&self, backend: &Backend) -> u8;
-    /// Goes on to who can, if it cannot.
+    /// Tail-calls a program that can carry it, if this one cannot.
     fn give_up(&self, ctx: &XdpContext);
-    /// Bytes more when it goes.
+    /// Bytes by which the link layer grows.
     fn growth(&self) -> i32;
-    /// The frame that goes, without what stands there.
+    /// The outgoing frame behind its tags.
     fn behind(&self, packet: Packet) -> Packet;
-    /// Puts it there, once the outer header is written.
+    /// Writes the Ethernet addresses and tags. Called after the outer header was written.
     fn write(&self, packet: Packet, backend: &Backend) -> Result<(), Reason>;
 }
 
-/// Nothing.
+/// Untagged frames.
 pub(crate) struct Plain;
 
 impl Link for Plain {
@@ -66,18 +66,18 @@ impl Link for Plain {
     }
 }
 
-/// The interface that the frame came in by.
+/// The ingress interface.
 #[inline(always)]
 pub(crate) fn ingress(ctx: &XdpContext) -> u32 {
     let mut context = ctx.ctx;
-    // SAFETY: does nothing; it keeps the compiler from remembering where within the context it reads, which the verifier
-    // refuses.
+    // SAFETY: an empty barrier. Without it the compiler may keep a pointer into the middle of the context, and the
+    // verifier rejects loads through such a pointer.
     unsafe { asm!("{0} = {0}", inout(reg) context, options(nomem, nostack, preserves_flags)) };
-    // SAFETY: the context is the one that the kernel gave this program.
+    // SAFETY: `ctx` is the context that the kernel passed in.
     unsafe { (*context).ingress_ifindex }
 }
 
-/// Puts the outer header in front, counts the packet at its backend, and sends it.
+/// Encapsulates the packet, counts it at its backend, and sends it.
 #[inline(always)]
 pub(crate) fn transmit<L: Link>(
     ctx: &XdpContext,
@@ -92,7 +92,7 @@ pub(crate) fn transmit<L: Link>(
     if choice.backend.interface == ingress(ctx) {
         return Ok(xdp_action::XDP_TX);
     }
-    // SAFETY: takes numbers only.
+    // SAFETY: the helper takes integers only.
     Ok(unsafe { bpf_redirect(choice.backend.interface, 0) } as u32)
 }
 
@@ -119,7 +119,7 @@ fn plain<L: Link>(ctx: &XdpContext, choice: &Choice<'_>, link: &L) -> Result<(),
     }
 }
 
-/// The same, with the earlier owners that can be reached.
+/// As [`plain`], with the earlier owners that can be reached as alternates.
 #[inline(always)]
 fn carrying<L: Link>(
     ctx: &XdpContext,
@@ -148,7 +148,7 @@ fn carrying<L: Link>(
     }
 }
 
-/// Bytes of the Ethernet header and the outer header with so many alternates.
+/// Bytes of the Ethernet header and the outer header with `count` alternates, over IPv4.
 const fn grown4(count: usize) -> usize {
     14 + GueIpv4::LENGTH + alternates::length(count, 4)
 }
@@ -182,7 +182,7 @@ fn carry6<const N: usize, const HEAD: usize, L: Link>(
     })
 }
 
-/// Makes room for an outer header: `HEAD` bytes, Ethernet's included, which `write` fills.
+/// Makes room for the outer header and calls `write` to fill it. `HEAD` is its length with the Ethernet header.
 #[inline(always)]
 fn push<const HEAD: usize, L: Link>(
     ctx: &XdpContext,
@@ -191,8 +191,8 @@ fn push<const HEAD: usize, L: Link>(
     write: impl FnOnce(&mut Head),
 ) -> Result<(), Reason> {
     let growth = HEAD as i32 - 14 + link.growth();
-    // SAFETY: the context is the one that the kernel gave this program; packet pointers are read
-    // afresh below, as the helper asks.
+    // SAFETY: `ctx` is the context that the kernel passed in. The helper invalidates packet pointers; they
+    // are reloaded below.
     if unsafe { bpf_xdp_adjust_head(ctx.ctx, -growth) } != 0 {
         return Err(Reason::NoHeadroom);
     }

@@ -1,4 +1,4 @@
-//! The program `too_large`: tells clients whose packets do not fit.
+//! The program `too_large`: sends ICMP "fragmentation needed" or "packet too big" to clients whose packets do not fit.
 
 use aya_ebpf::{
     helpers::generated::{
@@ -20,7 +20,7 @@ use crate::{
     maps::{HASH_KEY, Maps, TOLD},
 };
 
-/// Makes the packet a message about itself, if its sender is to be told and not too many were.
+/// Turns the packet into an ICMP error about itself, if its sender may be told and the rate limit allows it.
 #[xdp(frags)]
 pub fn too_large(ctx: XdpContext) -> u32 {
     let packet = Packet::of(&ctx);
@@ -43,7 +43,7 @@ pub fn too_large(ctx: XdpContext) -> u32 {
     end(&ctx, reason, bytes as u64)
 }
 
-/// `bytes`: of the frame; `HEAD` of them stand in front of the quote at last, besides tags.
+/// `bytes`: length of the frame. `HEAD`: bytes in front of the quote in the message, without tags.
 #[inline(always)]
 fn tell<const HEAD: usize>(
     ctx: &XdpContext,
@@ -53,8 +53,8 @@ fn tell<const HEAD: usize>(
     notice: &Notice,
 ) -> Reason {
     let surplus = bytes as i32 - (14 + tags.length + QUOTE) as i32;
-    // SAFETY: the context is the one that the kernel gave this program; packet pointers are read
-    // afresh below, as the helpers ask.
+    // SAFETY: `ctx` is the context that the kernel passed in. The helpers invalidate packet pointers; they
+    // are reloaded below.
     if unsafe { bpf_xdp_adjust_tail(ctx.ctx, -surplus) } != 0
         || unsafe { bpf_xdp_adjust_head(ctx.ctx, -(HEAD as i32 - 14)) } != 0
     {
@@ -65,7 +65,7 @@ fn tell<const HEAD: usize>(
     let Some(quote) = behind.skip(HEAD).bytes::<QUOTE>() else {
         return Reason::BadTotalLength;
     };
-    // SAFETY: the quote was checked to be within the packet, with this length.
+    // SAFETY: `bytes` checked that the quote, with this length, is within the packet.
     let sum = unsafe {
         bpf_csum_diff(
             core::ptr::null_mut(),
@@ -86,15 +86,15 @@ fn tell<const HEAD: usize>(
     Reason::ToldTooLarge
 }
 
-/// Whether this CPU may tell one more.
+/// Whether this CPU's rate limit allows one more message.
 #[inline(always)]
 fn is_allowed() -> bool {
     let Some(due) = TOLD.get_ptr_mut(0) else {
         return false;
     };
-    // SAFETY: takes nothing.
+    // SAFETY: the helper takes no arguments.
     let now = unsafe { bpf_ktime_get_coarse_ns() };
-    // SAFETY: a per-CPU row is this CPU's alone, and the kernel keeps it for as long as the program runs.
+    // SAFETY: only this CPU accesses its row, and the kernel keeps the memory for as long as the program runs.
     let due = unsafe { &mut *due };
     match too_large::allowed(*due, now) {
         Some(next) => {

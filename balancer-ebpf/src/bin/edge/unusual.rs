@@ -1,4 +1,4 @@
-//! The program `unusual`: frames that are none of the plain ones, which `balance` hands on.
+//! The program `unusual`, the slow path of `balance`.
 
 use aya_ebpf::{macros::xdp, programs::XdpContext};
 use balancer_common::{
@@ -16,7 +16,7 @@ use crate::{
     send::{Link, ingress, transmit},
 };
 
-/// VLAN tags.
+/// The VLAN tags of a frame: those that it arrived with, and those that it leaves with.
 struct Tagged {
     came: Tags,
     leave: Tags,
@@ -52,18 +52,18 @@ impl Link for Tagged {
     }
 }
 
-/// What a tag means something on: the interface that the frame came in by, or the bond that it is a member of.
+/// The interface on which the frame's tags are valid: the ingress interface, or the bond of which it is a member.
 #[inline(always)]
 fn wire(ctx: &XdpContext, came: &Tags) -> u32 {
     let ingress = ingress(ctx);
     if came.length == 0 {
         return ingress;
     }
-    // SAFETY: the value is copied at once.
+    // SAFETY: the value is copied before anything can change it.
     unsafe { MEMBERS.get(&ingress).copied() }.unwrap_or(ingress)
 }
 
-/// Balances what `balance` can't read, or can't write: frames that leave with tags.
+/// Balances the frames that `balance` cannot parse, and those that leave with VLAN tags.
 #[xdp(frags)]
 pub fn unusual(ctx: XdpContext) -> u32 {
     let packet = Packet::of(&ctx);

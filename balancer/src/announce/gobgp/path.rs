@@ -138,6 +138,7 @@ mod tests {
         assert_eq!(attributes(&path).unwrap(), Some(six));
     }
 
+    // Promise: B5
     #[test]
     fn a_path_from_a_neighbour_is_not_the_speakers_own() {
         let from = |neighbor_ip: &str| Path {

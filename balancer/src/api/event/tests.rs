@@ -38,6 +38,7 @@ fn in_headers(changed: &[(&str, &str)], body: &str) -> Result<Event, EventError>
     parse(&all, body.as_bytes())
 }
 
+// Promise: V1
 #[test]
 fn both_content_modes_say_the_same() {
     let launched = Event {
@@ -91,6 +92,7 @@ fn a_deadline_has_any_offset() {
     }
 }
 
+// Promise: V1
 #[test]
 fn what_is_no_event_is_refused_with_a_sentence() {
     let refusals = [

@@ -24,6 +24,7 @@ use crate::{
     model::{Endpoint, Weight},
 };
 
+// Promise: O1
 #[tokio::test]
 async fn every_error_has_its_exit_code() {
     let daemon = Daemon::with(vec![add(web(&["10.1.0.10"]))]);

@@ -8,6 +8,7 @@ use super::{
     wire::ask,
 };
 
+// Promise: C1
 #[test]
 fn every_wrong_request_is_told_what_is_wrong() {
     let daemon = Daemon::with(vec![add(web(&["10.1.0.10"]))]);
@@ -287,6 +288,7 @@ fn a_dry_run_of_the_desired_set_may_be_asked_for_in_query_or_body() {
     );
 }
 
+// Promise: C1
 #[test]
 fn a_daemon_that_cannot_persist_says_so() {
     let daemon = Daemon::start(Manner::Fails);

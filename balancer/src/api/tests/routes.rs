@@ -152,6 +152,7 @@ async fn applying_makes_these_the_services_and_no_others() {
     );
 }
 
+// Promise: C1
 #[tokio::test]
 async fn a_dry_run_of_any_change_changes_nothing() {
     let daemon = Daemon::with(vec![add(web(&["10.1.0.10", "10.1.0.11"]))]);

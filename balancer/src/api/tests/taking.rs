@@ -14,6 +14,7 @@ use std::{
 use super::daemon::Daemon;
 use crate::api::{client::Client, command, server};
 
+// Promise: O2
 #[tokio::test]
 async fn a_dead_socket_is_taken_over() {
     let directory = tempfile::tempdir().unwrap();
@@ -30,6 +31,7 @@ async fn a_dead_socket_is_taken_over() {
     serving.abort();
 }
 
+// Promise: O2
 #[tokio::test]
 async fn a_live_socket_is_refused_and_stays() {
     let daemon = Daemon::with(vec![]);
@@ -67,6 +69,7 @@ async fn a_missing_directory_is_named() {
     );
 }
 
+// Promise: O2
 #[tokio::test]
 async fn only_owner_and_group_may_use_the_socket() {
     let directory = tempfile::tempdir().unwrap();

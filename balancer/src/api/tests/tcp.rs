@@ -72,6 +72,7 @@ fn is_unauthorized<T>(answer: &Result<T, ClientError>) -> bool {
     )
 }
 
+// Promise: V3
 #[tokio::test]
 async fn who_shows_the_token_is_answered_over_tcp() {
     let directory = tempfile::tempdir().unwrap();
@@ -84,6 +85,7 @@ async fn who_shows_the_token_is_answered_over_tcp() {
     assert_eq!(asked, 1);
 }
 
+// Promise: V3
 #[tokio::test]
 async fn who_shows_none_or_another_one_is_refused_before_anything_is_asked() {
     let directory = tempfile::tempdir().unwrap();

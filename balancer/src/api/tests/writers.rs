@@ -13,6 +13,7 @@ use crate::{
     model::Weight,
 };
 
+// Promise: C2
 #[tokio::test]
 async fn two_hundred_writers_at_once_lose_nothing() {
     let daemon = Daemon::with(vec![add(web(&[]))]);

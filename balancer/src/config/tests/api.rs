@@ -33,6 +33,7 @@ fn a_daemon_listens_on_tcp_only_when_told_where() {
     );
 }
 
+// Promise: V3
 #[test]
 fn who_can_be_reached_from_elsewhere_needs_a_token() {
     for address in ["10.1.0.2", "0.0.0.0", "[::]", "[2001:db8::1]"] {
@@ -68,6 +69,7 @@ fn a_token_or_an_address_that_cannot_be_right_is_refused() {
     );
 }
 
+// Promise: V4
 #[test]
 fn a_file_of_one_instance_has_its_keys_at_the_top() {
     let text = "name = \"web-1\"\nnetns = \"/run/netns/web-1\"\nvips = [\"198.51.100.10\"]\n";
@@ -94,6 +96,7 @@ fn drop_in(lines: &str, expected: &str) {
     );
 }
 
+// Promise: V4
 #[test]
 fn a_file_of_one_instance_that_cannot_be_right() {
     drop_in(

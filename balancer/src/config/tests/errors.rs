@@ -56,6 +56,7 @@ fn a_version_that_is_missing_or_unknown() {
     );
 }
 
+// Promise: C9
 #[test]
 fn a_key_that_there_is_not() {
     // The first in the file, not the first in the alphabet.
@@ -83,6 +84,7 @@ fn a_key_that_there_is_not() {
     );
 }
 
+// Promise: C9
 #[test]
 fn a_key_that_is_missing() {
     assert_error(
@@ -118,6 +120,7 @@ fn a_key_that_is_missing() {
     );
 }
 
+// Promise: C9
 #[test]
 fn a_value_of_another_type() {
     edge(
@@ -166,6 +169,7 @@ fn a_value_of_another_type() {
     );
 }
 
+// Promise: C9
 #[test]
 fn a_number_out_of_range() {
     for port in [
@@ -310,6 +314,7 @@ fn a_hash_key_is_refused_without_being_repeated() {
 }
 
 /// Whatever the text, there is an answer and its line is in the file.
+// Promise: C9
 #[test]
 fn a_full_file_cut_off_anywhere_never_panics() {
     let lines = FULL.lines().count();
@@ -323,6 +328,7 @@ fn a_full_file_cut_off_anywhere_never_panics() {
     }
 }
 
+// Promise: O6
 #[test]
 fn interfaces_that_are_no_list_of_several() {
     let refused = |lines: &str| {

@@ -88,6 +88,7 @@ fn a_check_by_tables_is_as_good_as_one_in_line() {
     );
 }
 
+// Promise: C9
 #[test]
 fn two_services_that_clash() {
     let second = |lines: &str| {

@@ -282,6 +282,7 @@ mod tests {
         })
     }
 
+    // Promise: O7
     #[test]
     fn an_interface_that_takes_tags_off_is_told_with_the_remedy() {
         let mut attachment = attachment();

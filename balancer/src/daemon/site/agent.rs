@@ -120,6 +120,7 @@ mod tests {
         Json(ListReply::new(0, items))
     }
 
+    // Promise: A7
     #[tokio::test]
     async fn an_agent_attends_what_it_says_and_goes_on_while_it_says_nothing() {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();

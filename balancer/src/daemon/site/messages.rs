@@ -126,6 +126,7 @@ mod tests {
         (StatusCode::CONFLICT, Json(reply))
     }
 
+    // Promise: F2
     #[tokio::test]
     async fn what_an_edge_refuses_holds_nothing_up_and_its_silence_does() {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();

@@ -190,6 +190,7 @@ fn client(endpoint: &Endpoint, token_file: Option<&Path>) -> Result<Client, Fail
 mod tests {
     use super::*;
 
+    // Promise: F4
     #[test]
     fn sites_with_hosts_of_one_name_have_cgroups_of_their_own() {
         let place = tempfile::tempdir().unwrap();

@@ -100,6 +100,7 @@ mod tests {
 
     use super::*;
 
+    // Promise: F2
     #[tokio::test(flavor = "multi_thread")]
     async fn a_decision_that_is_not_saved_is_none_and_a_fact_is_saved_later() {
         let place = tempfile::tempdir().unwrap();

@@ -81,6 +81,7 @@ async fn what_is_no_http_is_named_so() {
     }
 }
 
+// Promise: H8
 #[tokio::test]
 async fn an_http_head_beyond_16_kib_is_not_read() {
     let answer = format!(
@@ -116,6 +117,7 @@ async fn an_http_answer_that_comes_too_late_or_drips_fails() {
     );
 }
 
+// Promise: H8
 #[tokio::test]
 async fn a_body_that_comes_with_an_http_head_is_no_reason_for_a_reset() {
     let (listener, port) = listener().await;

@@ -37,6 +37,7 @@ async fn silent_server() -> (u16, Arc<[AtomicUsize; 2]>) {
     (port, counts)
 }
 
+// Promise: H3
 #[tokio::test]
 async fn five_hundred_services_that_ask_the_same_are_one_probe() {
     let (listener, port) = listener().await;
@@ -66,6 +67,7 @@ async fn five_hundred_services_that_ask_the_same_are_one_probe() {
     drop(probes);
 }
 
+// Promise: H3
 #[tokio::test]
 async fn a_hundred_silent_targets_with_eight_sockets_are_late_and_all_get_their_result() {
     let (port, counts) = silent_server().await;
@@ -88,6 +90,7 @@ async fn a_hundred_silent_targets_with_eight_sockets_are_late_and_all_get_their_
     assert!((1..=8).contains(&most), "{most} sockets at once");
 }
 
+// Promise: H3
 #[tokio::test]
 async fn probes_whose_reports_nobody_takes_hold_no_socket_and_are_not_repeated() {
     let (port, counts) = silent_server().await;
@@ -113,6 +116,7 @@ async fn probes_whose_reports_nobody_takes_hold_no_socket_and_are_not_repeated()
     assert_eq!(reported.len(), 20, "a report was lost or came twice");
 }
 
+// Promise: H3
 #[tokio::test]
 async fn a_slow_reader_gets_each_targets_reports_once_and_in_their_order() {
     let (listener, port) = listener().await;

@@ -3,6 +3,7 @@ use super::*;
 /// How late a busy machine may run a task.
 const SLACK_MS: u128 = 200;
 
+// Promise: H3
 #[tokio::test]
 async fn a_silent_backend_delays_no_other() {
     let blackhole = Blackhole::new().await;
@@ -16,6 +17,7 @@ async fn a_silent_backend_delays_no_other() {
     }
 }
 
+// Promise: H2
 #[tokio::test]
 async fn probes_start_at_once_and_then_an_interval_apart_or_up_to_a_tenth_earlier() {
     let (listener, port) = listener().await;
@@ -46,6 +48,7 @@ async fn probes_start_at_once_and_then_an_interval_apart_or_up_to_a_tenth_earlie
     );
 }
 
+// Promise: H2
 #[tokio::test]
 async fn a_backend_that_falls_silent_has_failed_often_enough_in_fall_intervals_and_a_timeout() {
     let (listener, port) = listener().await;

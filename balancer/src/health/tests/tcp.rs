@@ -38,6 +38,7 @@ async fn an_address_without_a_route_fails_with_the_kernels_words() {
     );
 }
 
+// Promise: H8
 #[tokio::test]
 async fn a_tcp_probe_ends_its_connection_without_a_reset_even_when_it_was_greeted() {
     let (listener, port) = listener().await;

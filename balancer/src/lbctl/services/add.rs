@@ -46,7 +46,7 @@ pub(super) struct Add {
     /// From one probe to the next, in milliseconds [default: 1000]
     #[arg(long, value_name = "MS", requires = "check")]
     interval_ms: Option<u32>,
-    /// When a probe has failed, in milliseconds [default: 500]
+    /// How long a probe may take, in milliseconds [default: 500, or the interval if that is shorter]
     #[arg(long, value_name = "MS", requires = "check")]
     timeout_ms: Option<u32>,
     /// Passed probes in a row that make a down backend healthy [default: 2]

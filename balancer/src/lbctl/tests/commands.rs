@@ -38,6 +38,7 @@ not_a_vip  pass            89
     );
 }
 
+// Promise: O4
 #[test]
 fn a_slow_or_missing_program_is_told_loudly() {
     let mut snapshot = busy();

@@ -11,6 +11,7 @@ use crate::api::tests::{
     samples::{add, busy, web},
 };
 
+// Promise: O1
 #[test]
 fn every_kind_of_error_has_its_exit_code() {
     let daemon = Daemon::with(vec![add(web(&["10.1.0.10"]))]);
@@ -77,6 +78,7 @@ fn a_command_line_that_makes_no_sense_is_a_usage_error() {
     }
 }
 
+// Promise: C9
 #[test]
 fn a_file_that_is_wrong_changes_nothing() {
     let daemon = Daemon::with(vec![add(web(&["10.1.0.10"]))]);

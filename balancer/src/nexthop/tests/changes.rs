@@ -10,6 +10,7 @@ fn two_wires() -> (ScratchNetns, ScratchNetns) {
     (edge, neighbour)
 }
 
+// Promise: N2
 #[test]
 fn a_route_that_moves_to_another_interface_is_followed() {
     let (edge, gateway) = two_wires();
@@ -26,6 +27,7 @@ fn a_route_that_moves_to_another_interface_is_followed() {
     );
 }
 
+// Promise: N2
 #[test]
 fn a_rule_that_leads_to_another_table_is_followed() {
     let (edge, _gateway) = two_wires();
@@ -38,6 +40,7 @@ fn a_rule_that_leads_to_another_table_is_followed() {
     follower.until_next_hop("10.9.1.1", |next_hop| next_hop.interface == e1.index);
 }
 
+// Promise: N2
 #[test]
 fn a_cut_wire_takes_the_next_hop_and_a_mended_one_gives_it_back() {
     let (edge, backend) = wire();
@@ -112,6 +115,7 @@ fn only_changes_are_published() {
     assert_eq!(published.len(), 2, "{published:?}");
 }
 
+// Promise: N2
 #[test]
 fn a_storm_of_changes_hides_none() {
     let (edge, _gateway) = two_wires();
@@ -210,6 +214,7 @@ fn hundreds_of_neighbours_are_asked_for_in_one_go() {
     follower.until("four hundred next hops", |found| found.len() == 400);
 }
 
+// Promise: N2
 #[test]
 fn an_event_casts_doubt_on_the_routes_that_it_concerns() {
     let (edge, _neighbour) = two_wires();

@@ -59,6 +59,7 @@ fn an_xdp_program_is_seen_with_the_mode_it_runs_in() {
     }
 }
 
+// Promise: O7
 #[test]
 fn an_interface_that_takes_tags_off_is_seen_and_a_veth_is_none() {
     let (edge, _other) = wire();
@@ -113,6 +114,7 @@ fn an_interface_that_takes_tags_off_is_seen_and_a_veth_is_none() {
     );
 }
 
+// Promise: E13
 #[test]
 fn members_are_those_that_name_their_bond() {
     // A bridge: the kernel says the same of its ports, and not every kernel has bonds.
@@ -133,6 +135,7 @@ fn members_are_those_that_name_their_bond() {
     assert_eq!(members("br1"), [view(&edge, "e1")]);
 }
 
+// Promise: O5
 #[test]
 fn a_missing_interface_is_refused_with_the_names_of_those_that_exist() {
     let (edge, _other) = wire();
@@ -147,6 +150,7 @@ fn a_missing_interface_is_refused_with_the_names_of_those_that_exist() {
     }
 }
 
+// Promise: O5
 #[test]
 fn an_interface_without_ethernet_is_refused() {
     let edge = ScratchNetns::new();
@@ -191,6 +195,7 @@ fn default_routes_of_both_families_name_their_interfaces() {
     );
 }
 
+// Promise: O5
 #[test]
 fn default_routes_over_several_gateways_and_in_other_tables_count() {
     let (edge, other) = wire();

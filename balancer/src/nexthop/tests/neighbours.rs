@@ -5,6 +5,7 @@ use super::*;
 const NEW_MAC: &str = "02:00:00:00:00:99";
 const NEW_MAC_BYTES: [u8; 6] = [2, 0, 0, 0, 0, 0x99];
 
+// Promise: N2
 #[test]
 fn a_mac_that_changes_with_an_announcement_is_followed() {
     let (edge, backend) = wire();
@@ -17,6 +18,7 @@ fn a_mac_that_changes_with_an_announcement_is_followed() {
     });
 }
 
+// Promise: N2
 #[test]
 fn a_mac_that_changes_in_silence_is_noticed_without_any_traffic() {
     let (edge, backend) = wire();
@@ -31,6 +33,7 @@ fn a_mac_that_changes_in_silence_is_noticed_without_any_traffic() {
     }
 }
 
+// Promise: N2
 #[test]
 fn the_edges_own_new_mac_is_followed() {
     let (edge, _backend) = wire();
@@ -104,6 +107,7 @@ fn a_permanent_neighbour_is_taken_at_its_word_and_stays_permanent() {
     assert!(edge.ip("neigh show 10.0.0.9").contains("PERMANENT"));
 }
 
+// Promise: N4
 #[test]
 fn a_neighbour_that_fails_at_once_is_not_asked_for_more_than_once_a_second() {
     let (edge, neighbour) = (ScratchNetns::new(), ScratchNetns::new());

@@ -1,5 +1,6 @@
 use super::*;
 
+// Promise: N1
 #[test]
 fn an_on_link_backend_is_reached_at_its_own_mac() {
     let (edge, backend) = wire();
@@ -17,6 +18,7 @@ fn an_on_link_backend_is_reached_at_its_own_mac() {
     assert_eq!(next_hop, expected);
 }
 
+// Promise: N1
 #[test]
 fn an_on_link_backend_with_ipv6_is_reached_at_its_own_mac() {
     let (edge, backend) = wire();
@@ -27,6 +29,7 @@ fn an_on_link_backend_with_ipv6_is_reached_at_its_own_mac() {
     );
 }
 
+// Promise: N1
 #[test]
 fn routed_backends_are_reached_at_their_gateway() {
     let (edge, gateway) = wire();
@@ -64,6 +67,7 @@ fn a_default_route_over_a_link_local_gateway_counts() {
     assert_eq!(next_hop.destination_mac, view(&gateway, "b0").mac);
 }
 
+// Promise: N2
 #[test]
 fn the_mtu_is_the_smaller_of_route_and_link_and_is_followed() {
     let (edge, _backend) = wire();
@@ -104,6 +108,7 @@ fn the_operators_source_wins_and_the_routes_preferred_one_comes_next() {
     assert_eq!((own.source, own.source_bits), (ip("fd00::1"), 0));
 }
 
+// Promise: N3
 #[test]
 fn a_backend_on_this_host_has_no_next_hop() {
     let (edge, _backend) = wire();
@@ -119,6 +124,7 @@ fn a_backend_on_this_host_has_no_next_hop() {
     assert_eq!(edge.ip("neigh show nud all dev lo"), "");
 }
 
+// Promise: N3
 #[test]
 fn routes_that_lead_nowhere_give_no_next_hop() {
     let (edge, _gateway) = wire();
@@ -139,6 +145,7 @@ fn routes_that_lead_nowhere_give_no_next_hop() {
     follower.until("no route at all", BTreeMap::is_empty);
 }
 
+// Promise: N3
 #[test]
 fn a_route_into_another_encapsulation_gives_no_next_hop() {
     let (edge, _gateway) = wire();

@@ -64,12 +64,14 @@ impl Scene {
     }
 }
 
+// Promise: B1
 #[test]
 fn a_vip_is_announced_while_it_can_be_served() {
     assert_eq!(scene().of(10), Ok(()));
     assert_eq!(scene().of(20), Ok(()));
 }
 
+// Promise: B1
 #[test]
 fn each_cause_withholds_every_vip_and_is_named() {
     let cases = [
@@ -123,6 +125,7 @@ fn each_cause_withholds_every_vip_and_is_named() {
     }
 }
 
+// Promise: B1
 #[test]
 fn one_service_with_a_usable_backend_keeps_the_vip_of_several_announced() {
     let half = Scene {
@@ -147,6 +150,7 @@ fn by_policy_a_vip_without_a_usable_backend_stays_announced_but_not_a_detached_o
     assert_eq!(alone.of(10), Err(Withheld::Detached));
 }
 
+// Promise: B1
 #[test]
 fn trust_keeps_a_vip_announced_and_does_not_begin_it() {
     let mut unproven = Scene {

@@ -2,6 +2,7 @@
 
 use super::*;
 
+// Promise: M5
 #[test]
 fn a_substitute_is_remembered_when_the_owner_comes_back() {
     let state = edge(&[service("web", 10, true, &[1, 2, 3])]);
@@ -20,6 +21,7 @@ fn a_substitute_is_remembered_when_the_owner_comes_back() {
     assert!(moved > 0);
 }
 
+// Promise: M5
 #[test]
 fn publishing_again_after_what_was_met_takes_no_step() {
     let state = edge(&[service("web", 10, true, &[1, 2, 3])]);

@@ -25,6 +25,7 @@ fn owners_while(state: &State, healths: &[&str]) -> Vec<Vec<u16>> {
     seen
 }
 
+// Promise: H5
 #[test]
 fn backends_of_whom_nothing_is_known_are_trusted_until_each_is_known() {
     let state = edge(&[service("web", 10, true, &[1, 2, 3])]);
@@ -32,6 +33,7 @@ fn backends_of_whom_nothing_is_known_are_trusted_until_each_is_known() {
     assert_eq!(seen, [vec![1, 2, 3], vec![1, 2, 3], vec![2, 3], vec![2, 3]]);
 }
 
+// Promise: H5
 #[test]
 fn a_first_probe_that_passes_moves_no_slot() {
     let state = edge(&[service("web", 10, true, &[1, 2, 3])]);
@@ -46,6 +48,7 @@ fn a_first_probe_that_passes_moves_no_slot() {
     }
 }
 
+// Promise: H5
 #[test]
 fn a_backend_that_joins_others_that_are_known_is_not_trusted() {
     let state = edge(&[service("web", 10, true, &[1, 2, 3])]);

@@ -45,6 +45,7 @@ fn changes() -> impl Strategy<Value = Vec<(Change, u64)>> {
 }
 
 proptest! {
+    // Promise: C7
     #[test]
     fn ids_tables_and_drains_fit_the_declared_backends(changes in changes()) {
         let (mut state, mut now) = (State::new(7), NOW);
@@ -60,6 +61,7 @@ proptest! {
         }
     }
 
+    // Promise: T4
     #[test]
     fn the_same_changes_give_the_same_state(changes in changes()) {
         let run = || changes.iter().fold(State::new(7), |state, (change, seconds)| {

@@ -211,6 +211,7 @@ fn declaring_a_service_again_keeps_its_backends_and_another_key_is_a_conflict() 
     assert!(matches!(state.refused(&hashed), Refusal::Conflict { .. }));
 }
 
+// Promise: V1
 #[test]
 fn lives_without_a_backend_are_forgotten_after_a_day_and_above_a_number() {
     let state = after(
@@ -288,6 +289,7 @@ fn two_tellings() -> impl Strategy<Value = (Vec<Event>, Vec<Event>)> {
 }
 
 proptest! {
+    // Promise: V1
     #[test]
     fn events_in_any_order_and_repeated_give_the_same_backends((one, other) in two_tellings()) {
         let tell = |events: &[Event]| {

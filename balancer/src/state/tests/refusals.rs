@@ -34,6 +34,7 @@ fn what_is_not_there_is_not_found() {
     }
 }
 
+// Promise: C6
 #[test]
 fn what_is_there_already_is_a_conflict() {
     assert_refused(
@@ -64,6 +65,7 @@ fn one_vip_may_have_many_ports() {
     assert_eq!(state.services.len(), 2);
 }
 
+// Promise: C4
 #[test]
 fn the_last_backend_that_takes_new_flows_stays_without_force() {
     let one = edge(&[service("web", 10, &[1])]);
@@ -80,6 +82,7 @@ fn the_last_backend_that_takes_new_flows_stays_without_force() {
     assert_refused(&beside_zero, &remove(1), 6, words);
 }
 
+// Promise: C4
 #[test]
 fn the_last_backend_of_all_stays_without_force() {
     let one = edge(&[service("web", 10, &[1])]);
@@ -93,6 +96,7 @@ fn the_last_backend_of_all_stays_without_force() {
     assert_refused(&one.done(&forced).0, &remove_now(1, false), 6, words);
 }
 
+// Promise: C4
 #[test]
 fn a_service_with_backends_stays_without_force() {
     let words = "service `web` still has backends (2); remove them first, or insist with --force";
@@ -101,6 +105,7 @@ fn a_service_with_backends_stays_without_force() {
     assert_refused(&two(), &apply(&[], false), 6, words);
 }
 
+// Promise: C4
 #[test]
 fn a_desired_set_that_empties_a_service_needs_force() {
     let words = "service `web` would be left with no backend that takes new flows; \
@@ -118,6 +123,7 @@ fn a_desired_set_names_each_service_once() {
     assert_refused(&two(), &apply(&twice, true), 5, words);
 }
 
+// Promise: C6
 #[test]
 fn a_vip_is_no_backend_and_a_backend_no_vip() {
     let words = |vip_of| {
@@ -243,6 +249,7 @@ fn a_check_asks_for_a_path_that_cannot_break_its_request() {
     }
 }
 
+// Promise: C6
 #[test]
 fn an_encapsulation_carries_every_backend() {
     let words = broken(|web| web.encapsulation = Encapsulation::Ip4in6);

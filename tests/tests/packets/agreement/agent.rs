@@ -74,6 +74,7 @@ impl Instance<Buffers<'_>> for Serving<'_> {
     }
 }
 
+// Promise: E22
 #[test]
 fn decap_and_the_pure_function_open_alike() -> Result<()> {
     let mut base = vec![Packet::udp(VIP_V4).frame()];

@@ -101,6 +101,7 @@ fn decided(likeness: &Likeness, frames: &[Vec<u8>]) -> Vec<Decided> {
     frames.iter().map(|frame| likeness.decide(frame)).collect()
 }
 
+// Promise: E22
 #[test]
 fn balance_and_the_pure_function_choose_alike() -> Result<()> {
     let services = [

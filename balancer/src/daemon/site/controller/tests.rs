@@ -140,6 +140,7 @@ async fn pass(site: &mut Controller) {
     }
 }
 
+// Promise: F2
 #[tokio::test(flavor = "multi_thread")]
 async fn an_instance_goes_when_the_disk_knows_and_not_before() {
     let place = tempfile::tempdir().unwrap();

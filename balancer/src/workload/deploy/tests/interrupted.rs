@@ -2,6 +2,7 @@
 
 use super::*;
 
+// Promise: W5
 #[test]
 fn an_interrupted_apply_is_finished() {
     let (_, reported) = applied(STORY);
@@ -36,6 +37,7 @@ fn an_interrupted_apply_is_finished() {
     }
 }
 
+// Promise: W5
 #[test]
 fn an_interrupted_destroy_is_finished_or_undone() {
     let (mut record, mut reported) = applied(STORY);
@@ -50,6 +52,7 @@ fn an_interrupted_destroy_is_finished_or_undone() {
     assert!(record.workloads.is_empty());
 }
 
+// Promise: W5
 #[test]
 fn a_city_that_an_interrupted_apply_may_have_reached_is_looked_at() {
     let north = STORY.replace("[\"DFW\", \"SEA\"]", "[\"SEA\"]");

@@ -124,6 +124,7 @@ Plan: 1 to add, 0 to change, 0 to destroy. Instances: 6 to start, 0 to replace, 
     assert_eq!(squeeze(&plan.to_string()), squeeze(expected));
 }
 
+// Promise: W5
 #[test]
 fn a_plan_after_an_apply_changes_nothing() {
     let plan = planned(STORY, &applied(STORY));
@@ -148,6 +149,7 @@ fn grow(reported: &mut Reported, code: &str, count: u32) {
     }
 }
 
+// Promise: W5
 #[test]
 fn other_replicas_are_a_change_without_replacement() {
     let fewer = STORY.replace("min_replicas = 3", "min_replicas = 2");
@@ -231,6 +233,7 @@ fn a_workload_that_left_the_file_is_destroyed() {
     }
 }
 
+// Promise: W4
 #[test]
 fn a_secret_is_hidden_and_its_change_is_not() {
     let secret = |value: &str| STORY.replace("value = \"1\"", &format!("secret_value = {value:?}"));

@@ -6,6 +6,7 @@ use crate::{
     workload::{Fate, Probe, ProbeKind},
 };
 
+// Promise: W1
 #[test]
 fn the_story_is_read_as_it_is_meant() {
     let declarations = try_read(STORY).unwrap();
@@ -69,6 +70,7 @@ fn the_story_is_read_as_it_is_meant() {
     assert_eq!(declarations.warnings, []);
 }
 
+// Promise: W2
 #[test]
 fn the_story_says_what_is_not_acted_on() {
     let notes = try_read(STORY).unwrap().notes;
@@ -203,6 +205,7 @@ fn a_secret_is_kept_apart() {
     assert_eq!(app.sensitive.iter().collect::<Vec<_>>(), ["A"]);
 }
 
+// Promise: W2
 #[test]
 fn terraforms_own_arguments_are_named_with_what_happens_to_them() {
     let lines = "depends_on = [stackpath_compute_workload.other]\nprovider = stackpath.west\nlifecycle {\n create_before_destroy = true\n prevent_destroy = false\n}\ntimeouts {\n create = \"1m\"\n}\nnetwork_interface {\n network = \"default\"\n enable_one_to_one_nat = true\n}";

@@ -25,6 +25,7 @@ pub(super) fn in_target(lines: &str, expected: &str) {
 pub(super) const SELECTOR: &str =
     "selector {\n key = \"cityCode\"\n operator = \"in\"\n values = [\"SEA\"]\n}";
 
+// Promise: W1
 #[test]
 fn what_is_missing() {
     let without = |what: &str| {
@@ -89,6 +90,7 @@ fn what_is_missing() {
     );
 }
 
+// Promise: W1
 #[test]
 fn what_there_is_not() {
     in_container(
@@ -137,6 +139,7 @@ fn what_there_is_not() {
     );
 }
 
+// Promise: W2
 #[test]
 fn what_would_be_wrong_to_ignore() {
     for (lines, expected) in [
@@ -209,6 +212,7 @@ fn what_would_be_wrong_to_ignore() {
     );
 }
 
+// Promise: W1
 #[test]
 fn a_value_of_another_type_or_out_of_range() {
     in_container(

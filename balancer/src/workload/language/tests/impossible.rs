@@ -5,6 +5,7 @@ use super::{
     *,
 };
 
+// Promise: W1
 #[test]
 fn an_impossible_number_of_instances() {
     let scale = "scale_settings {\n metrics {\n metric = \"cpu\"\n average_utilization = 50\n }\n}";
@@ -72,6 +73,7 @@ fn a_selector_that_selects_otherwise() {
     );
 }
 
+// Promise: W1
 #[test]
 fn the_same_twice() {
     let port = |name: &str, number: u16| format!("port {{\n name = {name}\n port = {number}\n}}\n");
@@ -151,6 +153,7 @@ fn names_that_would_be_those_of_another() {
     );
 }
 
+// Promise: W1
 #[test]
 fn every_error_of_a_file_is_told() {
     let text = container("port {\n name = \"A\"\n port = 0\n}").replace("\"1Gi\"", "\"1GB\"");

@@ -128,6 +128,7 @@ fn references_in_a_circle() {
 }
 
 /// Each line doubles the one before it, ten thousand times over.
+// Promise: W1
 #[test]
 fn a_string_that_would_fill_the_memory_is_refused() {
     let mut text = String::new();
@@ -151,6 +152,7 @@ fn a_string_that_would_fill_the_memory_is_refused() {
     assert_eq!(errors.0[0].problem, "the string is too long");
 }
 
+// Promise: W2
 #[test]
 fn what_terraform_evaluates_and_we_do_not() {
     let expected =
@@ -258,6 +260,7 @@ fn a_text_that_is_not_in_the_language() {
 }
 
 /// Whatever the text, there is an answer, and its place is in the file.
+// Promise: W1
 #[test]
 fn the_story_cut_off_anywhere_never_panics() {
     let lines = STORY.lines().count();
@@ -277,6 +280,7 @@ fn the_story_cut_off_anywhere_never_panics() {
 }
 
 /// A file with any one character put in anywhere, or any one left out.
+// Promise: W1
 #[test]
 fn the_story_with_a_slip_anywhere_never_panics() {
     for (offset, character) in STORY.char_indices() {
@@ -295,6 +299,7 @@ fn the_story_with_a_slip_anywhere_never_panics() {
 
 proptest::proptest! {
     /// Texts of the language's own words in any order.
+    // Promise: W1
     #[test]
     fn no_text_panics(words in proptest::collection::vec(proptest::sample::select(WORDS), 0..60)) {
         let _ = try_read(&words.concat());

@@ -25,6 +25,7 @@ const FLAG: Input<'_> = Input::Flag {
     value: "flag",
 };
 
+// Promise: W3
 #[test]
 fn the_strongest_value_wins() {
     let default = "default = \"default\"";
@@ -87,6 +88,7 @@ fn a_text_is_read_as_the_variables_type_asks() {
     );
 }
 
+// Promise: W3
 #[test]
 fn a_missing_value_is_named_with_its_use_and_its_declaration() {
     let use_it = container("env {\n key = \"V\"\n value = §var.v\n}");
@@ -239,6 +241,7 @@ fn a_value_from_outside_has_its_place_too() {
     assert!(errors.to_string().starts_with("-var v:1:"), "{errors}");
 }
 
+// Promise: W4
 #[test]
 fn a_sensitive_value_is_hidden_or_refused() {
     let declare = "variable \"v\" {\n sensitive = true\n default = \"s3cret\"\n}\n";
