@@ -34,7 +34,8 @@ use crate::{
     nexthop::{self, Interfaces},
     reconcile::{NextHop, Plan, Warming},
     state::{Change, State},
-    store::{self, Store},
+    state_dir::{self, StateDir},
+    store::Store,
 };
 
 /// How long the first look at routes and neighbours may take before the maps are written without it.
@@ -128,7 +129,7 @@ pub async fn run(file: &Path) -> Result<(), Failure> {
     sockets.serve(commands_in, &stopped);
     let (on, socket) = (keeper.interfaces(), keeper.config.api_socket.clone());
     info!("balancing on {on}; lbctl: {}", socket.display());
-    let _alive = store::show_alive(&keeper.config.state_dir)?;
+    let _alive = state_dir::show_alive(&keeper.config.state_dir)?;
     let _ = sd_notify::notify(&[NotifyState::Ready]);
     keeper
         .run(
@@ -263,7 +264,7 @@ pub async fn detach(file: &Path) -> Result<bool, Failure> {
 /// The saved state, with the configuration's services if these are new or have changed since they
 /// were last read; `lbctl`'s changes stay otherwise. Not saved yet: the start may still be refused.
 fn open_state(config: &EdgeConfig) -> Result<(Store<State>, State), Failure> {
-    let (store, saved) = Store::open(&config.state_dir)?;
+    let (store, saved) = Store::open(&StateDir::open(&config.state_dir)?)?;
     if let Some(warning) = store.warning() {
         warn!("{warning}");
     }

@@ -6,7 +6,7 @@ use thiserror::Error;
 
 use crate::{
     announce::AnnounceError, config::ConfigError, dataplane::DataplaneError, netns::NetnsError,
-    nexthop::NextHopError, runtime::RuntimeError, state::Refusal, store::StoreError,
+    nexthop::NextHopError, runtime::RuntimeError, state::Refusal, state_dir::StateDirError,
 };
 
 /// Why a daemon did not start.
@@ -62,9 +62,9 @@ pub enum Failure {
     /// The runtime of instances refuses.
     #[error(transparent)]
     Runtime(#[from] RuntimeError),
-    /// The state file is damaged or in use.
+    /// The state directory is damaged or in use.
     #[error(transparent)]
-    Store(#[from] StoreError),
+    StateDir(#[from] StateDirError),
     /// The kernel side refuses.
     #[error(transparent)]
     Dataplane(#[from] DataplaneError),
@@ -92,9 +92,11 @@ impl Failure {
             | Self::NothingToGuard { .. }
             | Self::NoSite { .. } => 2,
             Self::NextHop(NextHopError::NoInterface { .. }) => 4,
-            Self::Store(StoreError::InUse { .. }) => 5,
+            Self::StateDir(StateDirError::InUse { .. }) => 5,
             Self::Netns(NetnsError::Denied { .. }) => NO_PERMISSION,
-            Self::Store(StoreError::Io { source, .. }) if source.kind() == PermissionDenied => {
+            Self::StateDir(StateDirError::Io { source, .. })
+                if source.kind() == PermissionDenied =>
+            {
                 NO_PERMISSION
             }
             Self::DefaultRoute { .. } => 6,

@@ -1,4 +1,4 @@
-//! What is kept in a state directory.
+//! What is kept in a state file.
 
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -6,6 +6,8 @@ use crate::{site, state::State};
 
 /// A daemon's state.
 pub trait Stored: Serialize + DeserializeOwned {
+    /// The name of its file. One directory may hold several.
+    const FILE: &str = "state";
     /// Where people look when the last change may be missing.
     const LOOK: &str;
 

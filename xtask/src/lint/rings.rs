@@ -1,4 +1,4 @@
-//! The four rings of `balancer/src`: a module imports only inward, and ports never each other.
+//! The four rings of `balancer/src`: a module imports only inward, and ports never each other (but for the state directory that two of them share).
 
 use super::Breach;
 use super::source::Source;
@@ -18,7 +18,7 @@ pub(super) enum Ring {
     Outermost,
 }
 
-const MODULES: [(&str, Ring); 20] = [
+const MODULES: [(&str, Ring); 21] = [
     ("model", Ring::Pure),
     ("config", Ring::Pure),
     ("table", Ring::Pure),
@@ -28,6 +28,7 @@ const MODULES: [(&str, Ring); 20] = [
     ("autoscale", Ring::Pure),
     ("site", Ring::Pure),
     ("announce", Ring::Port),
+    ("state_dir", Ring::Port),
     ("store", Ring::Port),
     ("health", Ring::Port),
     ("nexthop", Ring::Port),
@@ -97,6 +98,8 @@ fn allowed(own: &str, ring: Ring, other: &str) -> bool {
             Ring::Daemon => *inner != Ring::Daemon,
             // metrics and lbctl show the views of the api
             Ring::Face => *inner == Ring::Pure || ["api", "site_api"].contains(&other),
+            // store and journal keep their files in one state directory, under one lock
+            Ring::Port if ["store", "journal"].contains(&own) && other == "state_dir" => true,
             Ring::Port | Ring::Pure => *inner == Ring::Pure,
         }
 }

@@ -43,6 +43,7 @@ use crate::{
     runtime::{Builtin, Docker, Runtime},
     site::Memory,
     site_api,
+    state_dir::StateDir,
     store::Store,
     workload::City,
 };
@@ -66,7 +67,7 @@ pub struct Options {
 /// Runs until SIGTERM or SIGINT. The instances go on when it returns.
 pub async fn run(options: &Options) -> Result<(), Failure> {
     let site = read(&options.fleet, &options.city)?;
-    let (store, memory) = Store::open(&options.state_dir)?;
+    let (store, memory) = Store::open(&StateDir::open(&options.state_dir)?)?;
     if let Some(warning) = store.warning() {
         warn!("{warning}");
     }
