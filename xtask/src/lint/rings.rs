@@ -18,7 +18,7 @@ pub(super) enum Ring {
     Outermost,
 }
 
-const MODULES: [(&str, Ring); 21] = [
+const MODULES: [(&str, Ring); 22] = [
     ("model", Ring::Pure),
     ("config", Ring::Pure),
     ("table", Ring::Pure),
@@ -30,6 +30,7 @@ const MODULES: [(&str, Ring); 21] = [
     ("announce", Ring::Port),
     ("state_dir", Ring::Port),
     ("store", Ring::Port),
+    ("journal", Ring::Port),
     ("health", Ring::Port),
     ("nexthop", Ring::Port),
     ("netns", Ring::Port),
@@ -220,6 +221,35 @@ mod tests {
             breaches("balancer/src/health/mod.rs", "use crate::nexthop::spawn;").len(),
             1
         );
+    }
+
+    #[test]
+    fn store_and_journal_share_the_state_directory_and_nothing_else() {
+        for (file, text, found) in [
+            (
+                "balancer/src/store/mod.rs",
+                "use crate::state_dir::StateDir;",
+                0,
+            ),
+            (
+                "balancer/src/journal/mod.rs",
+                "use crate::state_dir::StateDir;",
+                0,
+            ),
+            ("balancer/src/journal/mod.rs", "use crate::store::Store;", 1),
+            (
+                "balancer/src/health/mod.rs",
+                "use crate::state_dir::StateDir;",
+                1,
+            ),
+            (
+                "balancer/src/state_dir/mod.rs",
+                "use crate::store::Store;",
+                1,
+            ),
+        ] {
+            assert_eq!(breaches(file, text).len(), found, "{file}: {text}");
+        }
     }
 
     #[test]
