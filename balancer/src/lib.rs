@@ -1,8 +1,8 @@
 //! Balancer's user space: the daemon `lbd` and the operator's tool `lbctl`.
 //!
 //! Four rings; a ring imports only inward (`cargo xtask lint` checks it):
-//! pure (`model`, `config`, `table`, `state`, `reconcile`, `workload`, `autoscale`, `site`), ports (`announce`, `health`, `nexthop`,
-//! `netns`, `runtime`, `store`, `dataplane`), faces (`api`, `site_api`, `metrics`, `lbctl`), and `daemon`, which nothing imports.
+//! pure (`model`, `config`, `table`, `state`, `reconcile`, `workload`, `autoscale`, `site`), ports (`announce`, `health`, `journal`,
+//! `nexthop`, `netns`, `runtime`, `state_dir`, `store`, `dataplane`), faces (`api`, `site_api`, `metrics`, `lbctl`), and `daemon`, which nothing imports.
 
 pub mod announce;
 pub mod api;
@@ -11,6 +11,7 @@ pub mod config;
 pub mod daemon;
 pub mod dataplane;
 pub mod health;
+pub mod journal;
 pub mod lbctl;
 pub mod metrics;
 pub mod model;
@@ -21,6 +22,7 @@ pub mod runtime;
 pub mod site;
 pub mod site_api;
 pub mod state;
+pub mod state_dir;
 pub mod store;
 pub mod table;
 pub mod workload;

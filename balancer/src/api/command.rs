@@ -20,6 +20,15 @@ pub enum Command {
         /// Where the outcome goes once the data plane has it.
         reply: oneshot::Sender<Result<Outcome, ChangeError>>,
     },
+    /// Announce no VIP until further notice, or announce them again; packets are balanced meanwhile.
+    DrainEdge {
+        /// Whether the edge is to be drained.
+        drained: bool,
+        /// Work out the outcome only.
+        dry_run: bool,
+        /// Where the outcome goes once it is saved.
+        reply: oneshot::Sender<Result<Outcome, ChangeError>>,
+    },
     /// Take the XDP program off the interface.
     Detach {
         /// Where the outcome goes; the error is a sentence.

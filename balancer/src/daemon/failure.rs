@@ -5,8 +5,15 @@ use std::{io::ErrorKind::PermissionDenied, path::PathBuf};
 use thiserror::Error;
 
 use crate::{
-    announce::AnnounceError, config::ConfigError, dataplane::DataplaneError, netns::NetnsError,
-    nexthop::NextHopError, runtime::RuntimeError, state::Refusal, store::StoreError,
+    announce::AnnounceError,
+    config::ConfigError,
+    dataplane::DataplaneError,
+    journal::{AppendError, JournalError},
+    netns::NetnsError,
+    nexthop::NextHopError,
+    runtime::RuntimeError,
+    state::Refusal,
+    state_dir::StateDirError,
 };
 
 /// Why a daemon did not start.
@@ -62,9 +69,25 @@ pub enum Failure {
     /// The runtime of instances refuses.
     #[error(transparent)]
     Runtime(#[from] RuntimeError),
-    /// The state file is damaged or in use.
+    /// The journal is damaged, or can't be written.
     #[error(transparent)]
-    Store(#[from] StoreError),
+    Journal(#[from] JournalError),
+    /// What the configuration changes can't be recorded.
+    #[error(transparent)]
+    Append(#[from] AppendError),
+    /// An entry of the journal can't be carried out.
+    #[error(
+        "entry {number} of the journal cannot be carried out: {refusal}; run the lbd that wrote it again, and report this"
+    )]
+    Entry {
+        /// Which.
+        number: u64,
+        /// Why.
+        refusal: Refusal,
+    },
+    /// The state directory is damaged or in use.
+    #[error(transparent)]
+    StateDir(#[from] StateDirError),
     /// The kernel side refuses.
     #[error(transparent)]
     Dataplane(#[from] DataplaneError),
@@ -92,9 +115,11 @@ impl Failure {
             | Self::NothingToGuard { .. }
             | Self::NoSite { .. } => 2,
             Self::NextHop(NextHopError::NoInterface { .. }) => 4,
-            Self::Store(StoreError::InUse { .. }) => 5,
+            Self::StateDir(StateDirError::InUse { .. }) => 5,
             Self::Netns(NetnsError::Denied { .. }) => NO_PERMISSION,
-            Self::Store(StoreError::Io { source, .. }) if source.kind() == PermissionDenied => {
+            Self::StateDir(StateDirError::Io { source, .. })
+                if source.kind() == PermissionDenied =>
+            {
                 NO_PERMISSION
             }
             Self::DefaultRoute { .. } => 6,

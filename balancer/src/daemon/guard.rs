@@ -16,7 +16,7 @@ use super::{
     Failure,
     edge::{read, terminated},
 };
-use crate::{announce, store};
+use crate::{announce, state_dir};
 
 /// How often the daemon is looked for.
 const LOOK: Duration = Duration::from_millis(200);
@@ -49,7 +49,7 @@ pub async fn run(file: &Path) -> Result<(), Failure> {
             () = &mut stop => return Ok(()),
             _ = look.tick() => {}
         }
-        let alive = store::is_alive(&config.state_dir)?;
+        let alive = state_dir::is_alive(&config.state_dir)?;
         if !vigil.is_over(alive, Instant::now()) {
             if withdrawn {
                 info!("lbd edge is back, and announces by itself");

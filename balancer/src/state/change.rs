@@ -80,10 +80,8 @@ pub enum Change {
         /// Which life of it.
         incarnation: u64,
     },
-    /// The edge's VIPs are withdrawn from routers until it is undrained; packets are balanced meanwhile.
-    DrainEdge,
-    /// The edge's VIPs are announced again.
-    UndrainEdge,
+    /// Flows are hashed with another key: most of them go to another backend.
+    SetHashKey(u64),
     /// Draining backends whose deadline has passed go.
     EndDrains,
 }

@@ -1,12 +1,15 @@
-//! What an edge is to do, as a value: the declared services, their tables, and what is known of health.
+//! The desired state as a value: the declared services, their ids, and their tables with histories. What one edge knows for itself
+//! is [`LocalState`].
 //!
 //! [`State::change`] is the only way from one state to the next. It has no clock and no I/O.
 
 mod change;
 mod desired;
 mod drain;
+mod former;
 mod ids;
 mod lifecycle;
+mod local;
 mod operation;
 mod refusal;
 pub mod rules;
@@ -21,16 +24,18 @@ use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 use serde::{Deserialize, Serialize};
 
 pub use change::{Change, Outcome};
+pub use former::FormerState;
 pub use lifecycle::{Event, Happened, Life, MAX_REMEMBERED, Phase, REMEMBERED_MS};
+pub use local::LocalState;
 pub use operation::{DoneReason, Operation, OperationId};
 pub use refusal::Refusal;
 
 use crate::{
-    model::{BackendId, Health, Service, ServiceId, ServiceName},
+    model::{BackendId, Service, ServiceId, ServiceName},
     table::Table,
 };
 
-/// Everything an edge has to remember.
+/// What a fleet agrees on. It is the fold of changes, each with its time: the same changes give the same state everywhere.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct State {
@@ -38,16 +43,8 @@ pub struct State {
     pub generation: u64,
     /// The key of the flow hash; the same on all edges of a fleet.
     pub hash_key: u64,
-    /// The digest of the configuration file's services that were applied last.
-    pub config_digest: Option<String>,
     /// The services by name; the next state shares those that a change leaves alone.
     pub services: BTreeMap<ServiceName, Arc<ServiceState>>,
-    /// No VIP is announced to routers until the operator takes it back.
-    // Absent while it is false, so that programs before it read the file.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub drained: bool,
-    /// The last known health of backends, so that it survives a restart.
-    pub health: BTreeMap<BackendId, Health>,
     /// Where the search for a free service id begins: ids are used in turn, so that one rests before it is used again.
     next_service_id: u16,
     /// Where the search for a free backend id begins.
@@ -82,10 +79,7 @@ impl State {
         State {
             generation: 0,
             hash_key,
-            config_digest: None,
             services: BTreeMap::new(),
-            drained: false,
-            health: BTreeMap::new(),
             next_service_id: 0,
             next_backend_id: 1,
         }

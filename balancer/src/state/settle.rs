@@ -70,22 +70,13 @@ pub(super) fn settle(
         retable(state, &mut outcome);
     }
     let (next_service_id, next_backend_id) = ids.next();
-    let mut state = State {
+    let state = State {
         generation: before.generation + 1,
         hash_key: before.hash_key,
-        config_digest: before.config_digest.clone(),
         services,
-        drained: before.drained,
-        health: before.health.clone(),
         next_service_id,
         next_backend_id,
     };
-    let known: BTreeSet<BackendId> = state
-        .services
-        .values()
-        .flat_map(|service| service.ids.values().copied())
-        .collect();
-    state.health.retain(|id, _| known.contains(id));
     outcome.changed = true;
     outcome.generation = state.generation;
     Ok((state, outcome))

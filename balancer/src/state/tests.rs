@@ -6,6 +6,8 @@ mod invariants;
 mod lifecycle;
 mod refusals;
 
+use std::sync::Arc;
+
 use fixture::*;
 
 use super::*;
@@ -238,16 +240,6 @@ fn a_service_removed_now_is_gone_with_its_backends() {
     assert!(state.services.is_empty());
 }
 
-#[test]
-fn health_is_forgotten_with_its_backend() {
-    let mut state = edge(&[service("web", 10, &[1, 2])]);
-    for n in [1, 2] {
-        state.health.insert(state.id(n), Health::Up);
-    }
-    let (gone, _) = state.done(&remove_now(2, false));
-    assert_eq!(gone.health.into_keys().collect::<Vec<_>>(), [state.id(1)]);
-}
-
 // Promise: C7
 #[test]
 fn ids_rest_before_they_are_used_again() {
@@ -299,8 +291,6 @@ fn an_id_that_a_change_gives_back_is_not_free_in_it() {
 fn a_state_reads_back_from_json_as_it_was() {
     let mut state = edge(&[service("web", 10, &[1, 2, 3])]);
     state.hash_key = u64::MAX;
-    let id = state.id(1);
-    state.health.insert(id, Health::Down);
     let (state, _) = state.done(&remove(2));
     let json = serde_json::to_string(&state).unwrap();
     assert_eq!(serde_json::from_str::<State>(&json).unwrap(), state);
@@ -321,26 +311,36 @@ fn a_state_says_only_of_what_hashes_by_source_how_it_hashes() {
 }
 
 #[test]
-fn a_drained_edge_keeps_its_services_and_comes_back() {
+fn another_hash_key_is_a_change_that_moves_no_slot() {
     let state = edge(&[service("web", 10, &[1, 2])]);
-    let (drained, outcome) = state.done(&Change::DrainEdge);
-    assert!(drained.drained && outcome.changed);
+    let (keyed, outcome) = state.done(&Change::SetHashKey(9));
+    assert_eq!((keyed.hash_key, outcome.changed), (9, true));
     assert_eq!((outcome.generation, outcome.moved_slots), (2, 0));
-    assert_eq!(drained.services, state.services);
-    let (same, outcome) = drained.done(&Change::DrainEdge);
+    assert_eq!(keyed.services, state.services);
+    let (same, outcome) = keyed.done(&Change::SetHashKey(9));
     assert!(!outcome.changed);
-    assert_eq!(same, drained);
-    let (back, outcome) = drained.done(&Change::UndrainEdge);
-    assert!(!back.drained && outcome.changed);
-    assert_eq!(back.services, state.services);
+    assert_eq!(same, keyed);
 }
 
 #[test]
-fn an_edge_that_is_not_drained_writes_what_programs_before_it_read() {
-    let state = edge(&[]);
-    let json = serde_json::to_string(&state).unwrap();
-    assert!(!json.contains("drained"), "{json}");
-    let (drained, _) = state.done(&Change::DrainEdge);
-    let json = serde_json::to_string(&drained).unwrap();
-    assert_eq!(serde_json::from_str::<State>(&json).unwrap(), drained);
+fn what_a_change_leaves_alone_is_shared_with_the_state_before() {
+    let state = edge(&[service("a", 11, &[1, 2]), service("web", 10, &[1, 2])]);
+    let (next, _) = state.done(&drain(1));
+    assert!(Arc::ptr_eq(
+        &state.services[&name("a")],
+        &next.services[&name("a")]
+    ));
+    assert!(!Arc::ptr_eq(
+        &state.services[&name("web")],
+        &next.services[&name("web")]
+    ));
+    let apply = Change::Apply {
+        services: vec![service("a", 11, &[1, 2]), service("web", 10, &[1, 2])],
+        force: true,
+    };
+    let (same, outcome) = state.done(&apply);
+    assert!(!outcome.changed);
+    let differ: Vec<_> = state.services_that_differ(&next).collect();
+    assert_eq!(differ, [name("web")]);
+    assert_eq!(state.services_that_differ(&same).count(), 0);
 }

@@ -16,10 +16,8 @@ impl State {
     /// A [`Refusal`] when the change names what is not there or is there already, breaks one of the
     /// [rules](super::rules), or would leave a service without a backend and does not insist.
     pub fn change(&self, change: &Change, now_unix_ms: u64) -> Result<(State, Outcome), Refusal> {
-        match change {
-            Change::DrainEdge => return Ok(self.with_drained(true)),
-            Change::UndrainEdge => return Ok(self.with_drained(false)),
-            _ => {}
+        if let &Change::SetHashKey(hash_key) = change {
+            return Ok(self.with_hash_key(hash_key));
         }
         let mut draft = Draft {
             ids: Ids::of(self),
@@ -31,11 +29,11 @@ impl State {
         settle::settle(self, draft, force)
     }
 
-    fn with_drained(&self, drained: bool) -> (State, Outcome) {
-        let changed = self.drained != drained;
+    fn with_hash_key(&self, hash_key: u64) -> (State, Outcome) {
+        let changed = self.hash_key != hash_key;
         let state = State {
             generation: self.generation + u64::from(changed),
-            drained,
+            hash_key,
             ..self.clone()
         };
         let outcome = Outcome {
@@ -139,8 +137,8 @@ impl Draft<'_> {
                 self.drained(service, *address, *incarnation);
                 Ok(Force::Yes)
             }
-            // These touch no service.
-            Change::DrainEdge | Change::UndrainEdge => Ok(Force::No),
+            // It touches no service.
+            Change::SetHashKey(_) => Ok(Force::No),
         }
     }
 

@@ -1,11 +1,13 @@
-//! What is kept in a state directory.
+//! What is kept in a state file.
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{site, state::State};
+use crate::{site, state::LocalState};
 
 /// A daemon's state.
 pub trait Stored: Serialize + DeserializeOwned {
+    /// The name of its file. One directory may hold several.
+    const FILE: &str = "state";
     /// Where people look when the last change may be missing.
     const LOOK: &str;
 
@@ -13,11 +15,12 @@ pub trait Stored: Serialize + DeserializeOwned {
     fn name(&self) -> String;
 }
 
-impl Stored for State {
-    const LOOK: &str = "lbctl services list";
+impl Stored for LocalState {
+    const FILE: &str = "edge";
+    const LOOK: &str = "lbctl edge status";
 
     fn name(&self) -> String {
-        format!("generation {}", self.generation)
+        format!("with the health of {} backends", self.health.len())
     }
 }
 

@@ -1,14 +1,36 @@
-use std::path::Path;
+use std::{fs, path::Path};
 
 use tempfile::TempDir;
 
-use super::{
-    envelope::{VERSION, seal, seal_json},
-    *,
-};
-use crate::{site::Memory, state::State};
+use super::*;
+use crate::{site::Memory, state::State, state_dir};
 
-type Store = super::Store<State>;
+const VERSION: u32 = 1;
+
+/// A state file as versions before the journal had one.
+impl Stored for State {
+    const LOOK: &str = "lbctl services list";
+
+    fn name(&self) -> String {
+        format!("generation {}", self.generation)
+    }
+}
+const CURRENT: &str = "state";
+const PREVIOUS: &str = "state.previous";
+const NEW: &str = "state.new";
+const DAMAGED: &str = "state.damaged";
+
+fn seal(state: &State) -> Vec<u8> {
+    seal_json(VERSION, &serde_json::to_vec(state).unwrap())
+}
+
+fn seal_json(version: u32, json: &[u8]) -> Vec<u8> {
+    state_dir::seal("balancer-state", version, json)
+}
+
+fn open<S: Stored>(dir: &Path) -> Result<(super::Store<S>, Option<S>), StateDirError> {
+    super::Store::open(&StateDir::open(dir)?)
+}
 
 fn state(generation: u64) -> State {
     let mut state = State::new(u64::MAX);
@@ -17,7 +39,7 @@ fn state(generation: u64) -> State {
 }
 
 fn saved(dir: &Path, generations: &[u64]) {
-    let (store, _) = Store::open(dir).unwrap();
+    let (store, _) = open::<State>(dir).unwrap();
     for &generation in generations {
         store.save(&state(generation)).unwrap();
     }
@@ -25,7 +47,7 @@ fn saved(dir: &Path, generations: &[u64]) {
 
 /// What a start finds: the generation, and whether there is a warning.
 fn found(dir: &Path) -> (Option<u64>, bool) {
-    let (store, state) = Store::open(dir).unwrap();
+    let (store, state) = open::<State>(dir).unwrap();
     (
         state.map(|state| state.generation),
         store.warning().is_some(),
@@ -33,7 +55,7 @@ fn found(dir: &Path) -> (Option<u64>, bool) {
 }
 
 fn error(dir: &Path) -> String {
-    Store::open(dir).expect_err("an error").to_string()
+    open::<State>(dir).expect_err("an error").to_string()
 }
 
 #[test]
@@ -47,7 +69,7 @@ fn a_fresh_directory_has_no_state_and_no_warning() {
 fn the_state_saved_last_is_found() {
     let dir = TempDir::new().unwrap();
     saved(dir.path(), &[1, 2, 3]);
-    let (_, found) = Store::open(dir.path()).unwrap();
+    let (_, found) = open::<State>(dir.path()).unwrap();
     assert_eq!(found, Some(state(3)));
 }
 
@@ -59,7 +81,7 @@ fn only_the_owner_may_read_the_files() {
     saved(&deep, &[1, 2]);
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&deep), 0o700);
-    for name in [CURRENT, PREVIOUS, LOCK] {
+    for name in [CURRENT, PREVIOUS, "lock"] {
         assert_eq!(mode(&deep.join(name)), 0o600, "{name}");
     }
 }
@@ -141,7 +163,7 @@ fn a_damaged_state_is_kept_and_never_takes_the_place_of_the_whole_one() {
     let dir = TempDir::new().unwrap();
     saved(dir.path(), &[1, 2]);
     fs::write(dir.path().join(CURRENT), "rubbish").unwrap();
-    let (store, _) = Store::open(dir.path()).unwrap();
+    let (store, _) = open::<State>(dir.path()).unwrap();
     let warning = store.warning().unwrap().to_owned();
     assert!(
         warning.contains("damaged (cut off in its first line)"),
@@ -149,8 +171,8 @@ fn a_damaged_state_is_kept_and_never_takes_the_place_of_the_whole_one() {
     );
     assert!(warning.contains("generation 1"), "{warning}");
     // A crash in the next save, before the new state is in place.
-    store.write_new(b"half of a st").unwrap();
-    store.keep_previous().unwrap();
+    store.dir.faults().crash_after(2);
+    store.save(&state(2)).unwrap_err();
     drop(store);
     assert_eq!(found(dir.path()), (Some(1), true));
     assert_eq!(fs::read(dir.path().join(DAMAGED)).unwrap(), b"rubbish");
@@ -159,20 +181,15 @@ fn a_damaged_state_is_kept_and_never_takes_the_place_of_the_whole_one() {
 // Promise: S1
 #[test]
 fn a_crash_between_any_two_steps_of_a_save_loses_no_saved_state() {
-    type Step = fn(&Store);
-    let steps: [Step; 4] = [
-        |store| store.write_new(&seal(&state(3))).unwrap(),
-        |store| store.keep_previous().unwrap(),
-        |store| store.rename(NEW, CURRENT).unwrap(),
-        |store| store.sync().unwrap(),
-    ];
+    // The new file, what was there becomes the previous one, into place, durable names.
     // The save of generation 3 has returned, or 2 is still there. Never 1, never nothing.
     let expected = [(2, false), (2, false), (2, true), (3, false), (3, false)];
     for (done, (generation, warned)) in expected.into_iter().enumerate() {
         let dir = TempDir::new().unwrap();
         saved(dir.path(), &[1, 2]);
-        let (store, _) = Store::open(dir.path()).unwrap();
-        steps[..done].iter().for_each(|step| step(&store));
+        let (store, _) = open::<State>(dir.path()).unwrap();
+        store.dir.faults().crash_after(done);
+        assert_eq!(store.save(&state(3)).is_ok(), done == 4, "{done} steps");
         drop(store);
         assert_eq!(
             found(dir.path()),
@@ -192,9 +209,9 @@ fn a_crash_between_any_two_steps_of_a_save_loses_no_saved_state() {
 #[test]
 fn a_crash_in_the_first_save_leaves_a_fresh_directory() {
     let dir = TempDir::new().unwrap();
-    let (store, _) = Store::open(dir.path()).unwrap();
-    store.write_new(&seal(&state(1))[..20]).unwrap();
+    let (store, _) = open::<State>(dir.path()).unwrap();
     drop(store);
+    fs::write(dir.path().join(NEW), &seal(&state(1))[..20]).unwrap();
     assert_eq!(found(dir.path()), (None, false));
 }
 
@@ -214,7 +231,7 @@ fn a_missing_state_beside_a_damaged_one_is_an_error_and_no_fresh_start() {
 #[test]
 fn a_second_daemon_is_refused_and_told_by_whom() {
     let dir = TempDir::new().unwrap();
-    let (store, _) = Store::open(dir.path()).unwrap();
+    let (store, _) = open::<State>(dir.path()).unwrap();
     let words = error(dir.path());
     let holder = format!("another lbd (process {}) uses", std::process::id());
     assert!(words.starts_with(&holder), "{words}");
@@ -244,7 +261,7 @@ fn json_that_is_no_state_is_damage_even_when_it_is_whole() {
     saved(dir.path(), &[1, 2]);
     for json in [&b"{}"[..], b"", b"null"] {
         fs::write(dir.path().join(CURRENT), seal_json(VERSION, json)).unwrap();
-        let (store, found) = Store::open(dir.path()).unwrap();
+        let (store, found) = open::<State>(dir.path()).unwrap();
         assert_eq!(found, Some(state(1)));
         assert!(store.warning().unwrap().contains("no state of version 1"));
     }
@@ -253,7 +270,7 @@ fn json_that_is_no_state_is_damage_even_when_it_is_whole() {
 #[test]
 fn a_refusing_file_system_is_named_with_the_file() {
     let dir = TempDir::new().unwrap();
-    let (store, _) = Store::open(dir.path()).unwrap();
+    let (store, _) = open::<State>(dir.path()).unwrap();
     // Not even root can write a file where a directory is.
     fs::create_dir(dir.path().join(NEW)).unwrap();
     let words = store.save(&state(1)).unwrap_err().to_string();
@@ -265,18 +282,18 @@ fn a_refusing_file_system_is_named_with_the_file() {
 #[test]
 fn what_a_site_remembers_is_kept_the_same_way() {
     let dir = TempDir::new().unwrap();
-    let (store, none) = super::Store::<Memory>::open(dir.path()).unwrap();
+    let (store, none) = open::<Memory>(dir.path()).unwrap();
     assert_eq!(none, None);
     let mut memory = Memory::default();
     store.save(&memory).unwrap();
     memory.leaving.insert("web-global-sea-0".to_owned(), 7);
     store.save(&memory).unwrap();
     drop(store);
-    let (store, found) = super::Store::<Memory>::open(dir.path()).unwrap();
+    let (store, found) = open::<Memory>(dir.path()).unwrap();
     assert_eq!(found, Some(memory));
     drop(store);
     fs::write(dir.path().join(CURRENT), "half").unwrap();
-    let (store, found) = super::Store::<Memory>::open(dir.path()).unwrap();
+    let (store, found) = open::<Memory>(dir.path()).unwrap();
     assert_eq!(found, Some(Memory::default()));
     let warning = store.warning().unwrap();
     assert!(warning.contains("lbctl workload status"), "{warning}");

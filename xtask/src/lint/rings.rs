@@ -1,4 +1,4 @@
-//! The four rings of `balancer/src`: a module imports only inward, and ports never each other.
+//! The four rings of `balancer/src`: a module imports only inward, and ports never each other (but for the state directory that two of them share).
 
 use super::Breach;
 use super::source::Source;
@@ -18,7 +18,7 @@ pub(super) enum Ring {
     Outermost,
 }
 
-const MODULES: [(&str, Ring); 20] = [
+const MODULES: [(&str, Ring); 22] = [
     ("model", Ring::Pure),
     ("config", Ring::Pure),
     ("table", Ring::Pure),
@@ -28,7 +28,9 @@ const MODULES: [(&str, Ring); 20] = [
     ("autoscale", Ring::Pure),
     ("site", Ring::Pure),
     ("announce", Ring::Port),
+    ("state_dir", Ring::Port),
     ("store", Ring::Port),
+    ("journal", Ring::Port),
     ("health", Ring::Port),
     ("nexthop", Ring::Port),
     ("netns", Ring::Port),
@@ -97,6 +99,8 @@ fn allowed(own: &str, ring: Ring, other: &str) -> bool {
             Ring::Daemon => *inner != Ring::Daemon,
             // metrics and lbctl show the views of the api
             Ring::Face => *inner == Ring::Pure || ["api", "site_api"].contains(&other),
+            // store and journal keep their files in one state directory, under one lock
+            Ring::Port if ["store", "journal"].contains(&own) && other == "state_dir" => true,
             Ring::Port | Ring::Pure => *inner == Ring::Pure,
         }
 }
@@ -217,6 +221,35 @@ mod tests {
             breaches("balancer/src/health/mod.rs", "use crate::nexthop::spawn;").len(),
             1
         );
+    }
+
+    #[test]
+    fn store_and_journal_share_the_state_directory_and_nothing_else() {
+        for (file, text, found) in [
+            (
+                "balancer/src/store/mod.rs",
+                "use crate::state_dir::StateDir;",
+                0,
+            ),
+            (
+                "balancer/src/journal/mod.rs",
+                "use crate::state_dir::StateDir;",
+                0,
+            ),
+            ("balancer/src/journal/mod.rs", "use crate::store::Store;", 1),
+            (
+                "balancer/src/health/mod.rs",
+                "use crate::state_dir::StateDir;",
+                1,
+            ),
+            (
+                "balancer/src/state_dir/mod.rs",
+                "use crate::store::Store;",
+                1,
+            ),
+        ] {
+            assert_eq!(breaches(file, text).len(), found, "{file}: {text}");
+        }
     }
 
     #[test]

@@ -168,14 +168,30 @@ pub(super) async fn drain_edge(
     State(daemon): State<Daemon>,
     Asked(Plain { dry_run }): Asked<Plain>,
 ) -> Changed {
-    change(&daemon, Change::DrainEdge, dry_run).await
+    set_drained(&daemon, true, dry_run).await
 }
 
 pub(super) async fn undrain_edge(
     State(daemon): State<Daemon>,
     Asked(Plain { dry_run }): Asked<Plain>,
 ) -> Changed {
-    change(&daemon, Change::UndrainEdge, dry_run).await
+    set_drained(&daemon, false, dry_run).await
+}
+
+async fn set_drained(daemon: &Daemon, drained: bool, dry_run: bool) -> Changed {
+    let outcome = daemon
+        .ask(|reply| Command::DrainEdge {
+            drained,
+            dry_run,
+            reply,
+        })
+        .await;
+    let outcome = outcome.ok_or_else(Failure::unavailable)??;
+    Ok(Json(ChangeReply::new(
+        outcome.generation,
+        dry_run,
+        OutcomeView::from(&outcome),
+    )))
 }
 
 pub(super) async fn detach(

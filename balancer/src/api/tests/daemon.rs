@@ -19,9 +19,9 @@ use crate::{
         command::{self, ChangeError, Command, Look},
         server::{bind, serve},
         tests::samples::{snapshot, status},
-        views::{Board, OperationView, Snapshot},
+        views::{Board, OperationView, Snapshot, StatusView},
     },
-    state::{Change, State},
+    state::{Change, Outcome, State},
 };
 
 /// A daemon on a socket of its own; it stops when this is dropped.
@@ -129,33 +129,58 @@ async fn answer(
             state = state.change(change, now_unix_ms()).unwrap().0;
         }
     }
+    let mut drained = false;
     let (mut kept_commands, mut kept_looks) = (Vec::new(), Vec::new());
     loop {
         tokio::select! {
             Some(command) = commands.recv() => match manner {
                 Manner::Hangs => kept_commands.push(command),
-                _ => carry_out(command, &mut state, &manner, &detached),
+                _ => carry_out(command, &mut state, &mut drained, &manner, &detached),
             },
             Some(look) = looks.recv() => match manner {
                 Manner::Hangs => kept_looks.push(look),
-                _ => show(look, &mut state, &manner),
+                _ => show(look, &mut state, drained, &manner),
             },
             else => return,
         }
     }
 }
 
-fn carry_out(command: Command, state: &mut State, manner: &Manner, detached: &AtomicBool) {
+fn carry_out(
+    command: Command,
+    state: &mut State,
+    drained: &mut bool,
+    manner: &Manner,
+    detached: &AtomicBool,
+) {
     match (manner, command) {
         (Manner::Stops, _) => {}
         (_, Command::Detach { reply }) => {
             detached.store(true, Ordering::SeqCst);
             let _ = reply.send(Ok(()));
         }
-        (Manner::Fails, Command::Change { reply, .. }) => {
+        (Manner::Fails, Command::Change { reply, .. } | Command::DrainEdge { reply, .. }) => {
             let _ = reply.send(Err(ChangeError::Failed(
                 "cannot write the state file: disk full".into(),
             )));
+        }
+        (
+            _,
+            Command::DrainEdge {
+                drained: wanted,
+                dry_run,
+                reply,
+            },
+        ) => {
+            let outcome = Outcome {
+                changed: *drained != wanted,
+                generation: state.generation,
+                ..Outcome::default()
+            };
+            if !dry_run {
+                *drained = wanted;
+            }
+            let _ = reply.send(Ok(outcome));
         }
         (Manner::FailsPartly, Command::Change { reply, .. }) => {
             let why = "saved, but the maps were not written: out of memory";
@@ -183,7 +208,7 @@ fn carry_out(command: Command, state: &mut State, manner: &Manner, detached: &At
     }
 }
 
-fn show(look: Look, state: &mut State, manner: &Manner) {
+fn show(look: Look, state: &mut State, drained: bool, manner: &Manner) {
     match (manner, look) {
         (Manner::Stops, _) => {}
         (Manner::Shows(snapshot) | Manner::Announces(snapshot), Look::Snapshot { reply }) => {
@@ -204,7 +229,10 @@ fn show(look: Look, state: &mut State, manner: &Manner) {
                 *state = next;
             }
             let shown = Snapshot {
-                status: status(state),
+                status: StatusView {
+                    drained,
+                    ..status(state)
+                },
                 ..snapshot(state)
             };
             let _ = reply.send(shown);

@@ -24,6 +24,7 @@ use super::{
     monitor::Monitor,
     overview::{EdgeOverview, Overview, Seen, ServiceOverview},
     publication::Publication,
+    records::Records,
 };
 use crate::{
     api::{
@@ -33,10 +34,10 @@ use crate::{
     daemon::clock::unix_ms,
     dataplane::{EdgePlane, PinDir},
     health::{Report, Target},
+    journal::Entry,
     model::{BackendId, ServiceName},
     reconcile::{NextHop, Usable},
     state::{Change, Outcome, State},
-    store::Store,
 };
 
 /// The most commands, and the most reports, that are taken together.
@@ -75,7 +76,7 @@ pub(super) struct Outputs {
 /// The owner of state and maps.
 pub(super) struct ControlLoop {
     state: State,
-    store: Store<State>,
+    records: Records,
     plane: EdgePlane,
     pins: PinDir,
     monitor: Monitor,
@@ -107,7 +108,7 @@ type Pending = (oneshot::Sender<Result<Outcome, ChangeError>>, Outcome);
 impl ControlLoop {
     pub(super) fn new(
         state: State,
-        store: Store<State>,
+        records: Records,
         plane: EdgePlane,
         pins: PinDir,
         attachments: Attachments,
@@ -127,7 +128,7 @@ impl ControlLoop {
             unfollowed: None,
             overview: Overview::default(),
             state,
-            store,
+            records,
             plane,
             pins,
             attachments,
@@ -204,46 +205,74 @@ impl ControlLoop {
     /// Carries out commands: changes together, then the others one by one.
     async fn carry_out(&mut self, commands: impl Iterator<Item = Command>) {
         let before = self.state.clone();
-        let (mut pending, mut detachments): (Vec<Pending>, _) = (Vec::new(), Vec::new());
+        let (mut entries, mut pending): (Vec<Entry<Change>>, Vec<Pending>) = Default::default();
+        let mut others = Vec::new();
         for command in commands {
             match command {
                 Command::Change {
                     change,
                     dry_run,
                     reply,
-                } => match self.state.change(&change, unix_ms()) {
-                    Ok((_, outcome)) if dry_run => drop(reply.send(Ok(outcome))),
-                    Ok((state, outcome)) => {
-                        self.state = state;
-                        pending.push((reply, outcome));
+                } => {
+                    let entry = self.records.entry(entries.len(), change);
+                    match self.state.change(&entry.change, entry.unix_ms) {
+                        Ok((_, outcome)) if dry_run => drop(reply.send(Ok(outcome))),
+                        Ok((state, outcome)) => {
+                            if outcome.changed {
+                                entries.push(entry);
+                            }
+                            self.state = state;
+                            pending.push((reply, outcome));
+                        }
+                        Err(refusal) => drop(reply.send(Err(refusal.into()))),
                     }
-                    Err(refusal) => drop(reply.send(Err(refusal.into()))),
-                },
-                Command::Detach { reply } => detachments.push(reply),
+                }
+                other => others.push(other),
             }
         }
-        self.settle(before, pending);
-        for reply in detachments {
-            drop(reply.send(self.detach().await));
+        self.settle(before, &entries, pending);
+        for other in others {
+            match other {
+                Command::Detach { reply } => drop(reply.send(self.detach().await)),
+                Command::DrainEdge {
+                    drained,
+                    dry_run,
+                    reply,
+                } => drop(reply.send(self.drain_edge(drained, dry_run))),
+                Command::Change { .. } => {}
+            }
         }
     }
 
+    /// Has VIPs withdrawn until further notice, or announced again; nothing changes if it can't be saved.
+    fn drain_edge(&mut self, drained: bool, dry_run: bool) -> Result<Outcome, ChangeError> {
+        let outcome = Outcome {
+            changed: self.records.local().drained != drained,
+            generation: self.state.generation,
+            ..Outcome::default()
+        };
+        if outcome.changed && !dry_run {
+            let saved = block_in_place(|| self.records.set_drained(drained));
+            saved.map_err(|error| not_saved(&error))?;
+            self.show();
+        }
+        Ok(outcome)
+    }
+
     /// Saves and publishes what changes made, then answers them; if it can't be saved, nothing changed.
-    fn settle(&mut self, before: State, pending: Vec<Pending>) {
+    fn settle(&mut self, before: State, entries: &[Entry<Change>], pending: Vec<Pending>) {
         if pending.is_empty() {
             return;
         }
-        if self.state.generation != before.generation {
-            if let Err(error) = block_in_place(|| self.store.save(&self.state)) {
+        if !entries.is_empty() {
+            if let Err(error) = block_in_place(|| self.records.append(entries)) {
                 self.state = before;
-                error!("the state was not saved, so nothing changed: {error}");
                 for (reply, _) in pending {
-                    let _ = reply.send(Err(ChangeError::Failed(format!(
-                        "nothing changed, because the state was not saved: {error}"
-                    ))));
+                    let _ = reply.send(Err(not_saved(&error)));
                 }
                 return;
             }
+            self.records.checkpoint(&self.state);
             self.touched
                 .extend(before.services_that_differ(&self.state));
             self.follow_services();
@@ -273,8 +302,6 @@ impl ControlLoop {
                 Some(why) => warn!("{name} is {}: {why}", transition.health),
                 None => info!("{name} is {}", transition.health),
             }
-            // An edge's own view survives its restart.
-            self.state.health.insert(transition.id, transition.health);
             self.unsaved = true;
             self.touched.insert(transition.service);
         }
@@ -318,11 +345,12 @@ impl ControlLoop {
             return;
         }
         let before = self.state.clone();
-        match self.state.change(&Change::EndDrains, unix_ms()) {
+        let entry = self.records.entry(0, Change::EndDrains);
+        match self.state.change(&entry.change, entry.unix_ms) {
             Ok((state, outcome)) if outcome.changed => {
                 self.state = state;
                 let (reply, _) = oneshot::channel();
-                self.settle(before, vec![(reply, outcome)]);
+                self.settle(before, &[entry], vec![(reply, outcome)]);
             }
             Ok(_) => {}
             Err(refusal) => error!("drains were not ended: {refusal}"),
@@ -333,7 +361,8 @@ impl ControlLoop {
     fn follow_services(&mut self) {
         for name in &self.touched {
             let service = self.state.services.get(name).map(Arc::as_ref);
-            self.monitor.follow(name, service, &self.state.health);
+            self.monitor
+                .follow(name, service, &self.records.local().health);
         }
         if let Some((targets, addresses)) = self.monitor.take_watched() {
             self.to.watched.targets.send_replace(Arc::new(targets));
@@ -371,10 +400,11 @@ impl ControlLoop {
         self.save_health();
     }
 
-    /// Saves what reports brought, after it is in the maps: losing this write costs one detection.
+    /// Saves what reports brought, after it is in the maps: an edge's own view survives its restart, and losing this write costs one
+    /// detection.
     fn save_health(&mut self) {
         if std::mem::take(&mut self.unsaved)
-            && let Err(error) = block_in_place(|| self.store.save(&self.state))
+            && let Err(error) = block_in_place(|| self.records.set_health(self.monitor.healths()))
         {
             warn!("health was not saved: {error}");
         }
@@ -395,7 +425,11 @@ impl ControlLoop {
                 (name.clone(), usable)
             }));
             let attached = self.attachments.serve();
-            announcing.decide(self.publication.vips(), attached, self.state.drained);
+            announcing.decide(
+                self.publication.vips(),
+                attached,
+                self.records.local().drained,
+            );
         }
         let seen = Seen {
             known: &known,
@@ -434,7 +468,7 @@ impl ControlLoop {
             program_id: mode.map_or(0, |xdp| xdp.program_id),
             taken_over: self.attachments.taken_over(),
             warnings: self.warnings(),
-            drained: self.state.drained,
+            drained: self.records.local().drained,
             announce: self.announcing.as_ref().map(Announcing::overview),
         }
     }
@@ -442,9 +476,9 @@ impl ControlLoop {
     fn warnings(&self) -> Vec<String> {
         let faults = self.unfollowed.iter().chain(&self.unpublished).cloned();
         let mut warnings: Vec<String> = faults.collect();
-        warnings.extend(self.store.warning().map(str::to_owned));
+        warnings.extend(self.records.warnings());
         warnings.extend(self.attachments.warnings());
-        if self.state.drained {
+        if self.records.local().drained {
             warnings.push(
                 "drained as asked: no VIP is announced until `lbctl edge undrain`".to_owned(),
             );
@@ -486,6 +520,13 @@ impl ControlLoop {
             self.withdraw().await;
         }
     }
+}
+
+fn not_saved(error: &impl std::fmt::Display) -> ChangeError {
+    error!("the change was not saved: {error}");
+    ChangeError::Failed(format!(
+        "nothing changed, because it was not saved: {error}"
+    ))
 }
 
 /// Ready when it is time; never, without one.

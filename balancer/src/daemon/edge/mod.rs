@@ -7,6 +7,7 @@ mod drains;
 mod monitor;
 mod overview;
 mod publication;
+mod records;
 mod rows;
 
 use std::{
@@ -33,8 +34,9 @@ use self::{
     control::{ControlLoop, Inputs, NextHops, Outputs, Watched},
     drains::watch_drains,
     overview::show,
+    records::Records,
 };
-use super::{Failure, clock::unix_ms};
+use super::Failure;
 use crate::{
     announce,
     api::{self, command::Daemon, token::Token},
@@ -42,8 +44,7 @@ use crate::{
     dataplane::{EdgePlane, EdgeSettings, Interface, PinDir, check_kernel},
     health, metrics,
     nexthop::{self, Interfaces},
-    state::{Change, State},
-    store::{self, Store},
+    state_dir,
 };
 
 /// How long the first look at routes and neighbours may take before the maps are written without it.
@@ -57,7 +58,7 @@ pub async fn run(file: &Path) -> Result<(), Failure> {
     }
     check_kernel()?;
     let interfaces = interfaces(&config).await?;
-    let (store, state) = open_state(&config)?;
+    let (mut records, state) = Records::open(&config)?;
     let pins = PinDir::new(&config.pin_dir);
     EdgePlane::refuse_other(&pins, &interfaces)?;
     pins.create()?;
@@ -92,10 +93,10 @@ pub async fn run(file: &Path) -> Result<(), Failure> {
     let counters = plane.counters()?;
     let sockets = Sockets::open(&config).await?;
     let announcing = Announcing::start(&config).await?;
-    store.save(&state)?;
+    records.begin()?;
     let mut control = ControlLoop::new(
         state,
-        store,
+        records,
         plane,
         pins.clone(),
         Attachments::new(&interfaces, config.xdp_mode),
@@ -131,7 +132,7 @@ pub async fn run(file: &Path) -> Result<(), Failure> {
     sockets.serve(daemon, &stopped);
     let socket = config.api_socket;
     info!("balancing on {on}; lbctl: {}", socket.display());
-    let _alive = store::show_alive(&config.state_dir)?;
+    let _alive = state_dir::show_alive(&config.state_dir)?;
     let _ = sd_notify::notify(&[NotifyState::Ready]);
     let inputs = Inputs {
         commands,
@@ -261,32 +262,6 @@ pub async fn detach(file: &Path) -> Result<bool, Failure> {
         Err(error) => warn!("VIPs may still be announced: {error}"),
     }
     Ok(EdgePlane::detach(&pins)?)
-}
-
-/// The saved state, with the configuration's services if these are new or have changed since they
-/// were last read; `lbctl`'s changes stay otherwise. Not saved yet: the start may still be refused.
-fn open_state(config: &EdgeConfig) -> Result<(Store<State>, State), Failure> {
-    let (store, saved) = Store::open(&config.state_dir)?;
-    if let Some(warning) = store.warning() {
-        warn!("{warning}");
-    }
-    let mut state = saved.unwrap_or_else(|| State::new(fastrand::u64(..)));
-    if let Some(hash_key) = config.hash_key {
-        state.hash_key = hash_key;
-    }
-    if config.services_digest.is_some() && state.config_digest != config.services_digest {
-        let apply = Change::Apply {
-            services: config.services.clone(),
-            force: true,
-        };
-        let (applied, outcome) = state.change(&apply, unix_ms())?;
-        for note in outcome.notes {
-            info!("{note}");
-        }
-        state = applied;
-        state.config_digest.clone_from(&config.services_digest);
-    }
-    Ok((store, state))
 }
 
 /// The next hops of so many backends, or of those that were found in time.

@@ -218,6 +218,15 @@ impl Monitor {
         self.warming.trusted(monitored.service_id, id, health)
     }
 
+    /// The health of every backend of which something is known.
+    pub(super) fn healths(&self) -> BTreeMap<BackendId, Health> {
+        let health = |(&id, monitored): (&BackendId, &Monitored)| (id, monitored.health.health());
+        let healths = self.backends.iter().map(health);
+        healths
+            .filter(|(_, health)| *health != Health::Unknown)
+            .collect()
+    }
+
     /// Why a backend's last probe failed.
     pub(super) fn failure(&self, id: BackendId) -> Option<&str> {
         self.backends.get(&id)?.failure.as_deref()

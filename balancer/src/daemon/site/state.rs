@@ -8,7 +8,8 @@ use tracing::warn;
 use super::warning::Warning;
 use crate::{
     site::Memory,
-    store::{Store, StoreError},
+    state_dir::{StateDir, StateDirError},
+    store::Store,
 };
 
 /// The site's state, in memory and on the disk.
@@ -25,8 +26,8 @@ pub(super) struct SiteState {
 
 impl SiteState {
     /// Reads what was saved last, and keeps other daemons out.
-    pub(super) fn open(directory: &Path) -> Result<Self, StoreError> {
-        let (store, memory) = Store::open(directory)?;
+    pub(super) fn open(directory: &Path) -> Result<Self, StateDirError> {
+        let (store, memory) = Store::open(&StateDir::open(directory)?)?;
         if let Some(warning) = store.warning() {
             warn!("{warning}");
         }

@@ -316,7 +316,7 @@ fn a_drained_edge_says_so_and_waits_until_nothing_is_announced() {
     let daemon = Daemon::with(vec![]);
     assert_eq!(
         daemon.prints("edge drain --wait 10"),
-        "edge: drained, routers are told of no VIP any more, generation 1, no slots move\n\
+        "edge: drained, routers are told of no VIP any more, generation 0, no slots move\n\
          edge: every VIP is withdrawn\n"
     );
     assert_eq!(

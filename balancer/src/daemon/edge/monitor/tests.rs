@@ -151,6 +151,7 @@ fn a_weight_changes_nothing_that_is_watched_and_a_backend_does() {
         "who stays keeps its health"
     );
     assert_eq!(monitor.known(id(&before, 1, 2)), Health::Unknown);
+    assert_eq!(monitor.healths(), [(id(&before, 1, 1), Health::Up)].into());
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::{
     path::Path,
 };
 
-use super::{StoreError, open_lock};
+use super::{StateDirError, lock::open_lock};
 
 const ALIVE: &str = "alive";
 
@@ -18,11 +18,11 @@ const ALIVE: &str = "alive";
 /// # Errors
 ///
 /// When the file system refuses.
-pub fn show_alive(dir: &Path) -> Result<File, StoreError> {
+pub fn show_alive(dir: &Path) -> Result<File, StateDirError> {
     let path = dir.join(ALIVE);
-    let file = open_lock(&path).map_err(StoreError::io("open", &path))?;
+    let file = open_lock(&path).map_err(StateDirError::io("open", &path))?;
     // Waits for nobody but a guard that is just looking.
-    file.lock().map_err(StoreError::io("lock", &path))?;
+    file.lock().map_err(StateDirError::io("lock", &path))?;
     Ok(file)
 }
 
@@ -31,17 +31,17 @@ pub fn show_alive(dir: &Path) -> Result<File, StoreError> {
 /// # Errors
 ///
 /// When the file system refuses.
-pub fn is_alive(dir: &Path) -> Result<bool, StoreError> {
+pub fn is_alive(dir: &Path) -> Result<bool, StateDirError> {
     let path = dir.join(ALIVE);
     let file = match open_lock(&path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-        Err(error) => return Err(StoreError::io("open", &path)(error)),
+        Err(error) => return Err(StateDirError::io("open", &path)(error)),
     };
     match file.try_lock_shared() {
         Ok(()) => Ok(false),
         Err(TryLockError::WouldBlock) => Ok(true),
-        Err(TryLockError::Error(source)) => Err(StoreError::io("lock", &path)(source)),
+        Err(TryLockError::Error(source)) => Err(StateDirError::io("lock", &path)(source)),
     }
 }
 

@@ -7,9 +7,9 @@ use std::{
 
 use thiserror::Error;
 
-/// Why a state could not be read or saved.
+/// Why a state directory could not be opened, read or written.
 #[derive(Debug, Error)]
-pub enum StoreError {
+pub enum StateDirError {
     /// The file system refused.
     #[error("cannot {action} {}: {source}; check its permissions and free space", path.display())]
     Io {
@@ -32,19 +32,23 @@ pub enum StoreError {
         /// The other's process id, as it wrote it.
         holder: String,
     },
-    /// No whole state is left.
+    /// Neither a sealed file nor the one before it is whole.
     #[error(
-        "no whole state is left in {}: `state` is {current}, `state.previous` is {previous}; put back a copy, or \
-         move both away to start without what was changed since (connections will move)",
+        "no whole {name} is left in {}: `{name}` is {current}, `{name}.previous` is {previous}; put back a copy, or \
+         {remedy}",
         dir.display()
     )]
     Damaged {
         /// The state directory.
         dir: PathBuf,
-        /// What is wrong with `state`.
+        /// The file's name.
+        name: &'static str,
+        /// What is wrong with it.
         current: String,
-        /// What is wrong with `state.previous`.
+        /// What is wrong with the one before it.
         previous: String,
+        /// How to start without both, and at what price.
+        remedy: &'static str,
     },
     /// A newer lbd wrote the file.
     #[error(
@@ -62,10 +66,10 @@ pub enum StoreError {
     },
 }
 
-impl StoreError {
-    pub(super) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreError {
+impl StateDirError {
+    pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StateDirError {
         let path = path.to_owned();
-        move |source| StoreError::Io {
+        move |source| StateDirError::Io {
             action,
             path,
             source,
