@@ -349,8 +349,11 @@ fn the_agent_tells_which_instances_packets_reach_and_so_after_trouble() -> Resul
         netns.display()
     );
     fs::write(world.directory().join("instances.d/one.toml"), text)?;
-    let one =
-        |attached: bool| json!([{"name": "one", "vips": ["198.51.100.10"], "attached": attached}]);
+    let one = |attached: bool| {
+        json!([{
+            "name": "one", "netns": netns, "vips": ["198.51.100.10"], "attached": attached
+        }])
+    };
     told(&one(true))?;
     // The agent does not find its namespace for a while, in which the programs stay.
     fs::remove_file(&netns)?;

@@ -1,6 +1,6 @@
 //! The agent's interface: which instances it attends, and how many sockets they have.
 
-use std::{future::Future, io, net::IpAddr};
+use std::{future::Future, io, net::IpAddr, path::PathBuf};
 
 use axum::{Json, Router, extract::State, routing::get};
 use serde::{Deserialize, Serialize};
@@ -19,7 +19,7 @@ use super::{
 /// What an agent is asked; each question carries the way back for its answer.
 #[derive(Debug)]
 pub enum AgentQuestion {
-    /// Which instances there are. Nothing is looked up for the answer: it may be asked often.
+    /// Which instances there are. No namespace is entered for the answer: it may be asked often.
     Instances {
         /// Where they go, in order of names.
         reply: oneshot::Sender<Vec<AgentInstance>>,
@@ -38,9 +38,12 @@ pub enum AgentQuestion {
 pub struct AgentInstance {
     /// Its name.
     pub name: String,
+    /// The path of its network namespace, as the agent was told: an instance of the same name that was there before may
+    /// have had another one.
+    pub netns: PathBuf,
     /// Its VIPs, as the agent was told.
     pub vips: Vec<IpAddr>,
-    /// Whether the agent's programs are attached and the VIPs are there, so that packets reach it.
+    /// Whether the agent's programs and the VIPs are in the namespace that the path leads to now, so that packets reach it.
     pub attached: bool,
 }
 

@@ -1,10 +1,7 @@
 //! The control loop of one instance: its VIPs and its programs are put where they are missing.
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -38,7 +35,7 @@ type CountsQuestion = oneshot::Sender<Option<InstanceCounts>>;
 pub(super) struct AttendedInstance {
     instance: Instance,
     questions: mpsc::Sender<CountsQuestion>,
-    attached: Arc<AtomicBool>,
+    attached: Arc<Attachment>,
     /// Dropped, it ends the loop.
     stop: watch::Sender<()>,
     task: JoinHandle<()>,
@@ -58,7 +55,7 @@ impl AttendedInstance {
         let (looked, first_look) = oneshot::channel();
         let (questions, asked) = mpsc::channel(1);
         let (stop, stopped) = watch::channel(());
-        let attached = Arc::new(AtomicBool::new(false));
+        let attached = Arc::new(Attachment::default());
         let control = InstanceLoop {
             config,
             instance: instance.clone(),
@@ -82,15 +79,17 @@ impl AttendedInstance {
         &self.instance
     }
 
-    /// Whether its programs are attached, so that packets reach it.
+    /// Whether its programs are in the namespace that its path leads to now, so that packets reach it.
     pub(super) fn is_attached(&self) -> bool {
-        self.attached.load(Ordering::Relaxed)
+        let found = netns::identity(&self.instance.netns).ok();
+        found.is_some() && found == self.attached.get()
     }
 
     /// What the agent's interface shows of it.
     pub(super) fn view(&self) -> AgentInstance {
         AgentInstance {
             name: self.instance.name.clone(),
+            netns: self.instance.netns.clone(),
             vips: self.instance.vips.clone(),
             attached: self.is_attached(),
         }
@@ -118,13 +117,27 @@ impl Counter {
     }
 }
 
+/// The namespace that an instance's programs and VIPs are in, for others to see.
+#[derive(Default)]
+struct Attachment(Mutex<Option<Identity>>);
+
+impl Attachment {
+    fn get(&self) -> Option<Identity> {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set(&self, identity: Option<Identity>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = identity;
+    }
+}
+
 struct InstanceLoop {
     config: AgentConfig,
     instance: Instance,
     pins: PinDir,
     /// The namespace that the programs are in, and what holds them.
     plane: Option<(Identity, AgentPlane)>,
-    attached: Arc<AtomicBool>,
+    attached: Arc<Attachment>,
     /// What was last complained of, so that it is said once.
     trouble: Option<String>,
 }
@@ -174,14 +187,15 @@ impl InstanceLoop {
     fn look(&mut self) -> Option<Failure> {
         match self.attend() {
             Ok(()) => {
-                self.attached.store(true, Ordering::Relaxed);
+                self.attached
+                    .set(self.plane.as_ref().map(|(identity, _)| *identity));
                 if self.trouble.take().is_some() {
                     info!("{}: attended again", self.instance.name);
                 }
                 None
             }
             Err(trouble) => {
-                self.attached.store(false, Ordering::Relaxed);
+                self.attached.set(None);
                 // The same trouble differs from try to try in its numbers only.
                 let kind = trouble
                     .to_string()
@@ -219,7 +233,7 @@ impl InstanceLoop {
         if self.plane.as_ref().is_some_and(ours) {
             return Ok(());
         }
-        self.attached.store(false, Ordering::Relaxed);
+        self.attached.set(None);
         let settings = AgentSettings {
             interface: view.name,
             mtu: view.mtu,

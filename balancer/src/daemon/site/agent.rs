@@ -8,14 +8,17 @@ use std::{
 };
 
 use super::{dropins::DropIns, warning::Warning};
-use crate::api::client::Client;
+use crate::api::{agent::AgentInstance, client::Client};
 
 /// The agent of the host that the instances run on.
 pub(super) struct Agent {
     client: Client,
     dropins: DropIns,
-    /// The VIPs of every instance that has its programs attached.
-    attended: BTreeMap<String, Vec<IpAddr>>,
+    /// Every instance that packets reach.
+    attended: BTreeMap<String, AgentInstance>,
+    /// The instances that it is to leave, and had when it was last asked. Another one of the same name is declared
+    /// when it has left them, so that nobody takes the one for the other.
+    leaving: BTreeSet<String>,
     undeclared: Warning,
     silent: Warning,
 }
@@ -35,6 +38,7 @@ impl Agent {
             client,
             dropins: DropIns::open(instance_dir)?,
             attended: BTreeMap::new(),
+            leaving: BTreeSet::new(),
             undeclared: Warning::default(),
             silent: Warning::default(),
         })
@@ -43,12 +47,16 @@ impl Agent {
     /// Has it attend these instances and no others.
     pub(super) fn declare(&mut self, declarations: &[Declaration<'_>]) {
         let mut failed = None;
+        let mut names = BTreeSet::new();
         for Declaration { name, vips, netns } in declarations {
+            if self.leaving.contains(*name) {
+                continue;
+            }
+            names.insert(*name);
             if let Some(netns) = netns {
                 failed = self.dropins.put(name, netns, vips).err().or(failed);
             }
         }
-        let names: BTreeSet<&str> = declarations.iter().map(|each| each.name).collect();
         failed = self.dropins.retain(&names).err().or(failed);
         match failed {
             Some(error) => self.not_declared(&error),
@@ -58,6 +66,7 @@ impl Agent {
 
     /// Has it leave an instance.
     pub(super) fn leave(&mut self, name: &str) {
+        self.leaving.insert(name.to_owned());
         if let Err(error) = self.dropins.remove(name) {
             self.not_declared(&error);
         }
@@ -68,8 +77,10 @@ impl Agent {
         match self.client.agent_instances().await {
             Ok(reply) => {
                 self.silent.clear();
+                let is_there = |name: &String| reply.items.iter().any(|each| each.name == *name);
+                self.leaving.retain(is_there);
                 let attached = reply.items.into_iter().filter(|each| each.attached);
-                self.attended = attached.map(|each| (each.name, each.vips)).collect();
+                self.attended = attached.map(|each| (each.name.clone(), each)).collect();
             }
             Err(error) => {
                 let sentence = format!("the host's agent does not answer: {error}");
@@ -78,10 +89,14 @@ impl Agent {
         }
     }
 
-    /// Whether packets for all these VIPs reach an instance: before, they would be lost.
-    pub(super) fn attends(&self, name: &str, vips: &[IpAddr]) -> bool {
+    /// Whether packets for all these VIPs reach the instance of this name whose namespace is at this path: before, they
+    /// would be lost.
+    pub(super) fn attends(&self, name: &str, netns: &Path, vips: &[IpAddr]) -> bool {
         let attended = self.attended.get(name);
-        attended.is_some_and(|attended| vips.iter().all(|vip| attended.contains(vip)))
+        let attended = attended.filter(|_| !self.leaving.contains(name));
+        attended.is_some_and(|attended| {
+            attended.netns == netns && vips.iter().all(|vip| attended.vips.contains(vip))
+        })
     }
 
     /// What goes wrong now, a sentence each.
@@ -102,17 +117,16 @@ mod tests {
     use tokio::net::TcpListener;
 
     use super::*;
-    use crate::{
-        api::{agent::AgentInstance, replies::ListReply},
-        model::Endpoint,
-    };
+    use crate::{api::replies::ListReply, model::Endpoint};
 
     const VIP: &str = "198.51.100.1";
+    const NETNS: &str = "/proc/7/ns/net";
 
     /// One instance that is attended, and one that is not yet.
     async fn instances() -> Json<ListReply<AgentInstance>> {
         let instance = |name: &str, attached| AgentInstance {
             name: name.to_owned(),
+            netns: NETNS.into(),
             vips: vec![VIP.parse().unwrap()],
             attached,
         };
@@ -131,16 +145,36 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let mut agent = Agent::open(Client::new(endpoint), directory.path()).unwrap();
         let vips = [VIP, "2001:db8::1"].map(|vip| vip.parse().unwrap());
-        assert!(!agent.attends("web-0", &vips[..1]));
+        let netns = Path::new(NETNS);
+        assert!(!agent.attends("web-0", netns, &vips[..1]));
         agent.refresh().await;
-        assert!(agent.attends("web-0", &vips[..1]));
-        assert!(!agent.attends("web-1", &vips[..1]), "not attached yet");
-        assert!(!agent.attends("web-0", &vips), "the agent has only one VIP");
+        assert!(agent.attends("web-0", netns, &vips[..1]));
+        let not_attached = agent.attends("web-1", netns, &vips[..1]);
+        assert!(!not_attached, "its programs are not there yet");
+        let one_of_two = agent.attends("web-0", netns, &vips);
+        assert!(!one_of_two, "the agent knows of one VIP only");
+        let former = agent.attends("web-0", Path::new("/proc/8/ns/net"), &vips[..1]);
+        assert!(
+            !former,
+            "the agent knows of one with this name that is gone"
+        );
+        let again = Declaration {
+            name: "web-0",
+            vips: &vips[..1],
+            netns: Some(netns),
+        };
+        agent.leave("web-0");
+        agent.declare(&[again]);
+        agent.refresh().await;
+        let left = !agent.attends("web-0", netns, &vips[..1]);
+        let file = directory.path().join("web-0.toml");
+        assert!(left && !file.exists(), "the agent has not left it yet");
+        agent.leaving.clear();
         assert_eq!(agent.warnings().count(), 0);
         server.abort();
         let _ = server.await;
         agent.refresh().await;
-        assert!(agent.attends("web-0", &vips[..1]));
+        assert!(agent.attends("web-0", netns, &vips[..1]));
         let warnings: Vec<&str> = agent.warnings().collect();
         assert!(
             warnings[0].starts_with("the host's agent does not answer: "),

@@ -101,7 +101,7 @@ impl Instances {
             let observed = &seen.observed;
             let (name, started) = (&observed.name, observed.started_unix_ms);
             let reached = memory.workloads.get(&seen.slug).is_none_or(|wanted| {
-                services(wanted).is_empty() || agent.attends(name, &wanted.vips)
+                services(wanted).is_empty() || agent.attends(name, &observed.netns, &wanted.vips)
             });
             Instance {
                 name: name.clone(),

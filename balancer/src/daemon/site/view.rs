@@ -92,12 +92,14 @@ impl Shown<'_> {
         if let Some(ended) = seen.and_then(|seen| seen.state.end()) {
             return Some(ended);
         }
+        let attends = |seen: &Observed| {
+            let agent = self.agent;
+            agent.attends(&seen.name, &seen.netns, &wanted.vips)
+        };
         let reason = match phase {
             Phase::Failed => NOT_ALIVE,
             Phase::Starting if instance.ready => "an edge does not send it packets yet",
-            Phase::Starting if self.agent.attends(&instance.name, &wanted.vips) => {
-                "its readiness probe has not passed"
-            }
+            Phase::Starting if seen.is_some_and(attends) => "its readiness probe has not passed",
             Phase::Starting => "the host's agent does not attend it yet",
             Phase::Serving | Phase::Draining | Phase::Stopping => return None,
         };
