@@ -1,6 +1,9 @@
 //! Making maps true whatever is in them: after a start, and after a write that failed.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use balancer_common::{Address, abi};
 
@@ -9,10 +12,7 @@ use super::{
     error::{DataplaneError, kernel},
     record,
 };
-use crate::{
-    model::BackendId,
-    reconcile::{Plan, Step},
-};
+use crate::{model::BackendId, reconcile::Plan};
 
 impl EdgePlane {
     /// What packets meet now of the services and backends that `plan` has: what an earlier daemon published last.
@@ -43,35 +43,44 @@ impl EdgePlane {
     /// moment in which a service that is in both would be missing.
     pub fn adopt(&mut self, plan: &Plan) -> Result<(), DataplaneError> {
         // What packets see now, and what a write that failed half-way left unseen.
-        let seen = self
-            .services
-            .iter()
-            .flatten()
-            .map(|(_, service)| service.table);
+        let seen: BTreeMap<abi::ServiceKey, abi::Service> =
+            self.services.iter().flatten().collect();
         let unseen = self.filled.values().map(|service| service.table);
-        let left: BTreeSet<u32> = seen.chain(unseen).collect();
+        let seen_tables = seen.values().map(|service| service.table);
+        let mut left: BTreeSet<u32> = seen_tables.chain(unseen).collect();
         self.filled.clear();
         self.live.clear();
+        self.keys.clear();
         for (&id, backend) in &plan.backends {
-            self.apply(&Step::PutBackend(id, *backend))?;
+            self.put_backend(id, record::backend(backend))?;
         }
-        for (&id, table) in &plan.tables {
-            self.apply(&Step::PutTable(id, Arc::clone(table)))?;
+        for (key, record) in &plan.services {
+            let Some(&service) = seen.get(&record::service_key(key)) else {
+                continue;
+            };
+            let table = plan.tables.get(&record.id).map(Arc::as_ref);
+            let met = self.tables.read(service.table, service.slots())?;
+            // Equal tables stay where packets meet them.
+            if met.as_ref() == table && left.remove(&service.table) {
+                self.keep_table(record.id, service);
+            }
         }
+        let tables: Vec<_> = (plan.tables.iter())
+            .filter(|(id, _)| !self.filled.contains_key(id))
+            .map(|(&id, table)| (id, table.as_ref()))
+            .collect();
+        self.put_tables(&tables)?;
         for (&key, &record) in &plan.services {
-            self.apply(&Step::PutService(key, record))?;
+            self.put_service(key, record)?;
         }
         let planned: BTreeSet<_> = plan.services.keys().map(record::service_key).collect();
-        let stale: Vec<_> = self
-            .services
-            .keys()
-            .flatten()
-            .filter(|key| !planned.contains(key))
-            .collect();
-        for key in stale {
-            self.forget(&key)?;
+        let mut cleared = Vec::new();
+        for key in seen.keys().filter(|key| !planned.contains(key)) {
+            if self.directory.remove(key)? {
+                cleared.push(key.vip);
+            }
             self.services
-                .remove(&key)
+                .remove(key)
                 .map_err(kernel("remove a service"))?;
         }
         let vips: BTreeSet<Address> = plan.services.keys().map(|key| key.vip.into()).collect();
@@ -84,20 +93,20 @@ impl EdgePlane {
         for vip in stale {
             self.vips.remove(&vip).map_err(kernel("remove a VIP"))?;
         }
-        self.empty_full_lines()?;
-        for index in left {
-            self.tables.release(index)?;
-        }
+        self.tables.release(left.into_iter().collect());
+        let mut backends = Vec::new();
         for id in 1..abi::MAX_BACKENDS {
             let record = self
                 .backends
                 .get(&id, 0)
                 .map_err(kernel("read a backend"))?;
-            if record.outer != 0 && !plan.backends.contains_key(&BackendId(id as u16)) {
-                self.apply(&Step::RemoveBackend(BackendId(id as u16)))?;
+            let id = BackendId(id as u16);
+            if record.outer != 0 && !plan.backends.contains_key(&id) {
+                backends.push(id);
             }
         }
-        Ok(())
+        self.remove(&cleared, &backends)?;
+        self.empty_full_lines()
     }
 
     /// Writes the lines anew that more services filled than there are now. They stay marked full, so that no packet

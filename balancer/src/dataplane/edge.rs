@@ -1,6 +1,6 @@
 //! The edge's program and maps.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use aya::{
     Ebpf, EbpfLoader,
@@ -136,6 +136,8 @@ pub struct EdgePlane {
     pub(super) filled: BTreeMap<ServiceId, Filled>,
     /// Services that packets see.
     pub(super) live: BTreeMap<ServiceKey, ServiceRecord>,
+    /// The keys of each service among them.
+    pub(super) keys: BTreeMap<ServiceId, BTreeSet<ServiceKey>>,
     logger: Option<PacketLog>,
 }
 
@@ -182,11 +184,13 @@ impl EdgePlane {
                 map(&mut ebpf, "TABLES")?,
                 map(&mut ebpf, "HISTORIES")?,
                 used,
-            ),
+                &pins,
+            )?,
             programs,
             services,
             filled: BTreeMap::new(),
             live: BTreeMap::new(),
+            keys: BTreeMap::new(),
             ebpf,
             pins,
             logger,
@@ -206,9 +210,55 @@ impl EdgePlane {
         Ok(info.id())
     }
 
-    /// Carries out steps of a plan, in their order.
+    /// Carries out the steps of a plan, which are in their order: backends, tables, services, then removals in reverse. However many
+    /// there are, the tables take two waits for packets side by side, and the removals one.
     pub fn publish(&mut self, steps: &[Step]) -> Result<(), DataplaneError> {
-        steps.iter().try_for_each(|step| self.apply(step))
+        let mut tables = Vec::new();
+        for step in steps {
+            match step {
+                Step::PutBackend(id, backend) => self.put_backend(*id, record::backend(backend))?,
+                Step::PutTable(id, table) => tables.push((*id, table.as_ref())),
+                _ => {}
+            }
+        }
+        self.put_tables(&tables)?;
+        let (mut left, mut backends, mut indices) = (Vec::new(), Vec::new(), Vec::new());
+        for step in steps {
+            match step {
+                Step::PutService(key, record) => self.put_service(*key, *record)?,
+                Step::RemoveService(key) => {
+                    if self.remove_service(key)? {
+                        left.push(Address::from(key.vip));
+                    }
+                }
+                Step::RemoveTable(id) => {
+                    indices.extend(self.filled.remove(id).map(|filled| filled.table));
+                }
+                Step::RemoveBackend(id) => backends.push(*id),
+                Step::PutBackend(..) | Step::PutTable(..) => {}
+            }
+        }
+        self.tables.release(indices);
+        self.remove(&left, &backends)
+    }
+
+    /// Removes what packets that are under way may still read, after these are through.
+    pub(super) fn remove(
+        &mut self,
+        vips: &[Address],
+        backends: &[BackendId],
+    ) -> Result<(), DataplaneError> {
+        if vips.is_empty() && backends.is_empty() {
+            return Ok(());
+        }
+        self.tables.wait_for_packets()?;
+        for vip in vips {
+            self.clear(vip)?;
+        }
+        for &id in backends {
+            self.put_backend(id, abi::Backend::EMPTY)?;
+        }
+        Ok(())
     }
 
     /// A way to read the counters beside this.
@@ -216,21 +266,11 @@ impl EdgePlane {
         Counters::open(&self.pins)
     }
 
-    pub(super) fn apply(&mut self, step: &Step) -> Result<(), DataplaneError> {
-        match step {
-            Step::PutBackend(id, backend) => self.put_backend(*id, record::backend(backend)),
-            Step::PutTable(id, table) => self.put_table(*id, table),
-            Step::PutService(key, record) => self.put_service(*key, *record),
-            Step::RemoveService(key) => self.remove_service(key),
-            Step::RemoveTable(id) => match self.filled.remove(id) {
-                Some(filled) => self.tables.release(filled.table),
-                None => Ok(()),
-            },
-            Step::RemoveBackend(id) => self.put_backend(*id, abi::Backend::EMPTY),
-        }
-    }
-
-    fn put_backend(&mut self, id: BackendId, record: abi::Backend) -> Result<(), DataplaneError> {
+    pub(super) fn put_backend(
+        &mut self,
+        id: BackendId,
+        record: abi::Backend,
+    ) -> Result<(), DataplaneError> {
         self.backends
             .set(u32::from(id.0), record, 0)
             .map_err(kernel("write a backend"))

@@ -15,10 +15,12 @@ mod interfaces;
 mod object;
 mod pins;
 mod programs;
+mod reclaimer;
 mod record;
 mod release;
 mod request_sock;
 mod services;
+mod sys;
 mod tables;
 
 pub use agent::{AgentPlane, AgentSettings};

@@ -10,7 +10,7 @@ use super::{
     record,
 };
 use crate::{
-    model::{HashPolicy, ServiceId, ServiceKey},
+    model::{HashPolicy, Protocol, ServiceId, ServiceKey},
     reconcile::ServiceRecord,
     table::Table,
 };
@@ -30,25 +30,42 @@ impl Filled {
 }
 
 impl EdgePlane {
-    /// Fills the table, then points the service's keys at it in one update each.
-    pub(super) fn put_table(&mut self, id: ServiceId, table: &Table) -> Result<(), DataplaneError> {
+    /// Fills tables, then points the services' keys at them in one update each. What they used before is given back.
+    pub(super) fn put_tables(
+        &mut self,
+        tables: &[(ServiceId, &Table)],
+    ) -> Result<(), DataplaneError> {
+        let indices = self.tables.fill(tables.iter().map(|(_, table)| *table))?;
+        let mut before = Vec::new();
+        for (&(id, table), index) in tables.iter().zip(indices) {
+            let filled = Filled {
+                table: index,
+                slots: table.slots(),
+            };
+            before.extend(self.filled.insert(id, filled).map(|before| before.table));
+            for key in self.keys.get(&id).into_iter().flatten() {
+                let Some(&live) = self.live.get(key) else {
+                    continue;
+                };
+                let key = record::service_key(key);
+                let service = filled.of(live);
+                self.services
+                    .insert(key, service, 0)
+                    .map_err(kernel("publish a table"))?;
+                self.directory.put(&key, service)?;
+            }
+        }
+        self.tables.release(before);
+        Ok(())
+    }
+
+    /// Takes over a table that packets meet already, as the one of a service that is to be live with this record.
+    pub(super) fn keep_table(&mut self, id: ServiceId, service: abi::Service) {
         let filled = Filled {
-            table: self.tables.fill(table)?,
-            slots: table.slots(),
+            table: service.table,
+            slots: service.slots(),
         };
-        let before = self.filled.insert(id, filled);
-        for (key, &live) in self.live.iter().filter(|(_, live)| live.id == id) {
-            let key = record::service_key(key);
-            let service = filled.of(live);
-            self.services
-                .insert(key, service, 0)
-                .map_err(kernel("publish a table"))?;
-            self.directory.put(&key, service)?;
-        }
-        match before {
-            Some(before) => self.tables.release(before.table),
-            None => Ok(()),
-        }
+        self.filled.insert(id, filled);
     }
 
     /// The service before its VIP: until the VIP is known, its packets pass rather than meet an undeclared port.
@@ -67,15 +84,22 @@ impl EdgePlane {
         self.services
             .insert(packets_key, service, 0)
             .map_err(kernel("publish a service"))?;
-        self.live.insert(key, record);
+        if let Some(before) = self.live.insert(key, record) {
+            self.forget_key(before.id, &key);
+        }
+        self.keys.entry(record.id).or_default().insert(key);
         self.put_vip(key.vip)?;
         self.directory.put(&packets_key, service)
     }
 
-    pub(super) fn remove_service(&mut self, key: &ServiceKey) -> Result<(), DataplaneError> {
-        self.live.remove(key);
-        self.forget(&record::service_key(key))?;
-        if self.live.keys().all(|live| live.vip != key.vip) {
+    /// Gives whether the directory's line of the VIP is to be [cleared](EdgePlane::clear) once packets that met it are through.
+    pub(super) fn remove_service(&mut self, key: &ServiceKey) -> Result<bool, DataplaneError> {
+        if let Some(before) = self.live.remove(key) {
+            self.forget_key(before.id, key);
+        }
+        let packets_key = record::service_key(key);
+        let left = self.directory.remove(&packets_key)?;
+        if self.live.range(of_vip(key.vip)).next().is_none() {
             self.vips
                 .remove(&Address::from(key.vip))
                 .map_err(kernel("remove a VIP"))?;
@@ -83,8 +107,18 @@ impl EdgePlane {
             self.put_vip(key.vip)?;
         }
         self.services
-            .remove(&record::service_key(key))
-            .map_err(kernel("remove a service"))
+            .remove(&packets_key)
+            .map_err(kernel("remove a service"))?;
+        Ok(left)
+    }
+
+    fn forget_key(&mut self, id: ServiceId, key: &ServiceKey) {
+        if let Some(keys) = self.keys.get_mut(&id) {
+            keys.remove(key);
+            if keys.is_empty() {
+                self.keys.remove(&id);
+            }
+        }
     }
 
     fn put_vip(&mut self, vip: IpAddr) -> Result<(), DataplaneError> {
@@ -93,12 +127,18 @@ impl EdgePlane {
             .map_err(kernel("publish a VIP"))
     }
 
-    /// Takes a service out of the directory; what it leaves there is reused only after every packet that met it.
-    pub(super) fn forget(&mut self, key: &abi::ServiceKey) -> Result<(), DataplaneError> {
-        if self.directory.remove(key)? {
-            self.tables.wait_for_packets()?;
-            self.directory.clear(&key.vip)?;
-        }
-        Ok(())
+    /// Makes room of what removed services left in the directory, after every packet that met them is through.
+    pub(super) fn clear(&mut self, vip: &Address) -> Result<(), DataplaneError> {
+        self.directory.clear(vip)
     }
+}
+
+/// Every key that a VIP's services can have.
+fn of_vip(vip: IpAddr) -> std::ops::RangeInclusive<ServiceKey> {
+    let key = |port, protocol| ServiceKey {
+        vip,
+        port,
+        protocol,
+    };
+    key(0, Protocol::Tcp)..=key(u16::MAX, Protocol::Udp)
 }

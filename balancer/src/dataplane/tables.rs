@@ -1,11 +1,22 @@
 //! Tables in the kernel: filled where no packet reads them, then made live by one update.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::BTreeSet,
+    io,
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
+    sync::Arc,
+    thread,
+};
 
 use aya::maps::{Array, ArrayOfMaps, MapData};
 use balancer_common::abi::{HistoryRow, LINE_SLOTS, MAX_TABLES, Slot, SlotLine};
 
-use super::error::{DataplaneError, kernel};
+use super::{
+    error::{DataplaneError, kernel},
+    pins::PinDir,
+    reclaimer::Reclaimer,
+    sys,
+};
 use crate::{model::BackendId, table::Table};
 
 /// What the inner arrays are made with; as the program declares them.
@@ -15,36 +26,79 @@ const INNER_FLAGS: u32 = 1 << 12;
 pub(super) struct Tables {
     tables: ArrayOfMaps<MapData, Array<MapData, SlotLine>>,
     histories: ArrayOfMaps<MapData, Array<MapData, HistoryRow>>,
+    outer: Arc<Outer>,
+    /// Those that services name, and those that are being emptied.
     used: BTreeSet<u32>,
+    reclaimer: Reclaimer,
+}
+
+/// Both maps once more, to be written at many indices at once, and what an index without a table holds.
+pub(super) struct Outer {
+    tables: MapData,
+    histories: MapData,
+    no_table: OwnedFd,
+    no_history: OwnedFd,
 }
 
 impl Tables {
-    /// `used`: the indices that services in the kernel name.
+    /// `used`: the indices that services in the kernel name. The maps are pinned.
     pub(super) fn new(
         tables: ArrayOfMaps<MapData, Array<MapData, SlotLine>>,
         histories: ArrayOfMaps<MapData, Array<MapData, HistoryRow>>,
         used: BTreeSet<u32>,
-    ) -> Self {
-        Self {
+        pins: &PinDir,
+    ) -> Result<Self, DataplaneError> {
+        let outer = Arc::new(Outer::open(pins)?);
+        Ok(Self {
             tables,
             histories,
+            reclaimer: Reclaimer::start(Arc::clone(&outer)),
+            outer,
             used,
-        }
+        })
     }
 
-    /// Fills a table at an index that no service names, and gives the index.
-    pub(super) fn fill(&mut self, table: &Table) -> Result<u32, DataplaneError> {
-        let index = (0..MAX_TABLES)
-            .find(|index| !self.used.contains(index))
-            .ok_or(DataplaneError::NoTableLeft(MAX_TABLES))?;
-        self.histories
-            .set(index, &history_map(table)?, 0)
-            .map_err(kernel("publish a history"))?;
-        self.tables
-            .set(index, &slot_map(table)?, 0)
-            .map_err(kernel("publish a table"))?;
-        self.used.insert(index);
-        Ok(index)
+    /// Fills tables at indices that no service names, and gives these in the order of the tables: two waits for packets, side by
+    /// side, for all of them.
+    pub(super) fn fill<'a>(
+        &mut self,
+        tables: impl Iterator<Item = &'a Table> + Clone,
+    ) -> Result<Vec<u32>, DataplaneError> {
+        let indices = self.free(tables.clone().count())?;
+        let (mut slots, mut histories) = (Vec::new(), Vec::new());
+        for table in tables {
+            slots.push(slot_map(table).map_err(kernel("fill a table"))?);
+            histories.push(history_map(table).map_err(kernel("fill a history"))?);
+        }
+        let outer = &self.outer;
+        thread::scope(|scope| {
+            let publishing = scope.spawn(|| set(&outer.histories, &indices, &histories));
+            let tables = set(&outer.tables, &indices, &slots).map_err(kernel("publish a table"));
+            let histories = publishing.join().expect("it does not panic");
+            tables.and(histories.map_err(kernel("publish a history")))
+        })?;
+        self.used.extend(&indices);
+        Ok(indices)
+    }
+
+    /// So many indices that nobody names; waits for some that are being emptied, if there are too few.
+    fn free(&mut self, count: usize) -> Result<Vec<u32>, DataplaneError> {
+        for index in self.reclaimer.take_done() {
+            self.used.remove(&index);
+        }
+        loop {
+            let free = (0..MAX_TABLES).filter(|index| !self.used.contains(index));
+            let free: Vec<u32> = free.take(count).collect();
+            if free.len() == count {
+                return Ok(free);
+            }
+            let Some(indices) = self.reclaimer.wait() else {
+                return Err(DataplaneError::NoTableLeft(MAX_TABLES));
+            };
+            for index in indices {
+                self.used.remove(&index);
+            }
+        }
     }
 
     /// Reads a table that packets meet.
@@ -68,70 +122,87 @@ impl Tables {
         Ok(Table::held(owners, history))
     }
 
-    /// Gives back an index that no service names any more.
-    ///
-    /// A program that read the old index may still be running. An update of a map of maps returns
-    /// only after every running program has left (`maybe_wait_bpf_programs`, Linux 4.20 on), so the
-    /// history goes first, which packets don't read, and the table after that wait.
-    pub(super) fn release(&mut self, index: u32) -> Result<(), DataplaneError> {
-        let no_history =
-            Array::create(1, INNER_FLAGS).map_err(kernel("create an empty history"))?;
-        let no_table = Array::create(1, INNER_FLAGS).map_err(kernel("create an empty table"))?;
-        self.histories
-            .set(index, &no_history, 0)
-            .map_err(kernel("empty a history"))?;
-        self.tables
-            .set(index, &no_table, 0)
-            .map_err(kernel("empty a table"))?;
-        self.used.remove(&index);
-        Ok(())
+    /// Gives back indices that no service names any more: beside this, because programs that read them may still be running.
+    pub(super) fn release(&mut self, indices: Vec<u32>) {
+        if !indices.is_empty() {
+            self.reclaimer.reclaim(indices);
+        }
     }
 
-    /// Returns when every packet that is under way now has left the programs, by the same wait: an update of an
-    /// index that no service names.
+    /// Returns when every packet that is under way now has left the programs, by an update of an index that no service
+    /// names.
     pub(super) fn wait_for_packets(&mut self) -> Result<(), DataplaneError> {
-        let index = (0..MAX_TABLES)
-            .find(|index| !self.used.contains(index))
-            .ok_or(DataplaneError::NoTableLeft(MAX_TABLES))?;
-        let no_table = Array::create(1, INNER_FLAGS).map_err(kernel("create an empty table"))?;
-        self.tables
-            .set(index, &no_table, 0)
-            .map_err(kernel("wait for packets"))
+        let index = self.free(1)?;
+        let empty = std::slice::from_ref(&self.outer.no_table);
+        set(&self.outer.tables, &index, empty).map_err(kernel("wait for packets"))
     }
 }
 
-fn slot_map(table: &Table) -> Result<Array<MapData, SlotLine>, DataplaneError> {
-    let lines = table.slots().div_ceil(LINE_SLOTS);
-    let mut map = Array::create(lines as u32, INNER_FLAGS).map_err(kernel("create a table"))?;
-    let mut line: SlotLine = [0; LINE_SLOTS];
-    for (i, (owners, histories)) in table
-        .owners()
-        .chunks(LINE_SLOTS)
-        .zip(table.history().chunks(LINE_SLOTS))
-        .enumerate()
-    {
-        for (slot, (owner, history)) in line.iter_mut().zip(owners.iter().zip(histories)) {
-            *slot = if history[0].0 == 0 {
-                owner.0
-            } else {
-                owner.0 | Slot::MOVED
-            };
-        }
-        map.set(i as u32, line, 0).map_err(kernel("fill a table"))?;
+impl Outer {
+    fn open(pins: &PinDir) -> Result<Self, DataplaneError> {
+        let open = |name| MapData::from_pin(pins.path(name)).map_err(kernel("open a pinned map"));
+        let empty = |value_size: usize| {
+            let empty = sys::create_array(1, value_size as u32, INNER_FLAGS);
+            empty.map_err(kernel("create an empty table"))
+        };
+        Ok(Self {
+            tables: open("TABLES")?,
+            histories: open("HISTORIES")?,
+            no_table: empty(size_of::<SlotLine>())?,
+            no_history: empty(size_of::<HistoryRow>())?,
+        })
     }
+
+    /// Empties indices that no service names any more.
+    ///
+    /// A program that read such an index may still be running. An update of a map of maps returns only after every running
+    /// program has left (`maybe_wait_bpf_programs`, Linux 4.20 on), so the histories go first, without which such a program only
+    /// finds fewer alternates, and the tables after that wait.
+    pub(super) fn empty(&self, indices: &[u32]) -> io::Result<()> {
+        let all = |empty: &OwnedFd| -> io::Result<Vec<OwnedFd>> {
+            indices.iter().map(|_| empty.try_clone()).collect()
+        };
+        set(&self.histories, indices, &all(&self.no_history)?)?;
+        set(&self.tables, indices, &all(&self.no_table)?)
+    }
+}
+
+/// Has the indices of an array of maps hold these maps.
+fn set(outer: &MapData, indices: &[u32], maps: &[OwnedFd]) -> io::Result<()> {
+    let numbers = maps.iter().map(|map| map.as_fd().as_raw_fd().to_ne_bytes());
+    sys::update_all(fd(outer), indices, &numbers.flatten().collect::<Vec<u8>>())
+}
+
+fn fd(map: &MapData) -> BorrowedFd<'_> {
+    map.fd().as_fd()
+}
+
+fn slot_map(table: &Table) -> io::Result<OwnedFd> {
+    let mut lines = Vec::with_capacity(table.slots() * size_of::<u16>());
+    for (owner, history) in table.owners().iter().zip(table.history()) {
+        let moved = if history[0].0 == 0 { 0 } else { Slot::MOVED };
+        lines.extend((owner.0 | moved).to_ne_bytes());
+    }
+    // A table may be smaller than a line.
+    lines.resize(lines.len().next_multiple_of(size_of::<SlotLine>()), 0);
+    let count = lines.len() / size_of::<SlotLine>();
+    let map = sys::create_array(count as u32, size_of::<SlotLine>() as u32, INNER_FLAGS)?;
+    sys::update_all(map.as_fd(), &Vec::from_iter(0..count as u32), &lines)?;
     Ok(map)
 }
 
 /// A row a slot; rows of slots that never moved stay zero, as the kernel made them.
-fn history_map(table: &Table) -> Result<Array<MapData, HistoryRow>, DataplaneError> {
-    let mut map =
-        Array::create(table.slots() as u32, INNER_FLAGS).map_err(kernel("create a history"))?;
-    for (slot, owners) in table.history().iter().enumerate() {
+fn history_map(table: &Table) -> io::Result<OwnedFd> {
+    let size = size_of::<HistoryRow>() as u32;
+    let map = sys::create_array(table.slots() as u32, size, INNER_FLAGS)?;
+    let (mut slots, mut rows) = (Vec::new(), Vec::new());
+    for (slot, owners) in (0..).zip(table.history()) {
         if owners[0].0 != 0 {
+            slots.push(slot);
             let row: HistoryRow = [owners[0].0, owners[1].0, owners[2].0, 0];
-            map.set(slot as u32, row, 0)
-                .map_err(kernel("fill a history"))?;
+            rows.extend(row.iter().flat_map(|id| id.to_ne_bytes()));
         }
     }
+    sys::update_all(map.as_fd(), &slots, &rows)?;
     Ok(map)
 }

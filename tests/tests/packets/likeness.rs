@@ -206,7 +206,10 @@ impl Likeness {
     }
 
     fn table(&self, index: u32) -> Option<&Table> {
-        self.plan.tables.get(&ServiceId(u16::try_from(index).ok()?))
+        self.plan
+            .tables
+            .get(&ServiceId(u16::try_from(index).ok()?))
+            .map(AsRef::as_ref)
     }
 
     fn sent(
