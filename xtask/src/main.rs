@@ -43,12 +43,13 @@ enum Command {
         #[arg(long)]
         keep: bool,
     },
-    /// Measure the packet path: nanoseconds a packet beside the least that a program could take
+    /// Measure the packet path: nanoseconds a packet beside the least that a program could take; or the control side:
+    /// how long tables take to follow changes, checks and restarts
     // So that the bench itself answers `--help`.
     #[command(disable_help_flag = true)]
     Bench {
         /// What to measure
-        #[arg(value_parser = ["packet-path"])]
+        #[arg(value_parser = [bench::PACKET_PATH, bench::CONTROL])]
         what: String,
         /// Passed on to the bench: names of cases, `--json`, `--help` for more
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
@@ -106,7 +107,7 @@ fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Setup => setup::run(),
         Command::Demo { show, keep } => demo::run(&show, keep),
-        Command::Bench { arguments, .. } => bench::run(&arguments),
+        Command::Bench { what, arguments } => bench::run(&what, &arguments),
         Command::Clean => clean::run(),
         Command::Test {
             kernels: Some(names),
