@@ -124,6 +124,7 @@ fn a_line_that_is_there_twice_counts_once() {
     }
 }
 
+// Promise: S1
 #[test]
 fn a_number_that_is_there_twice_with_other_words_is_refused() {
     let mut content = sample();
@@ -141,6 +142,7 @@ fn a_number_that_is_there_twice_with_other_words_is_refused() {
     );
 }
 
+// Promise: S1
 #[test]
 fn lines_out_of_order_and_missing_lines_are_refused() {
     let lines = lines(&sample());

@@ -72,11 +72,13 @@ fn each(what: &str, range: impl Fn(usize) -> Range<usize>) {
     }
 }
 
+// Promise: S1
 #[test]
 fn a_crash_at_any_change_loses_nothing_that_was_answered() {
     each("crash at change", |at| at..usize::MAX);
 }
 
+// Promise: S1
 #[test]
 fn a_fault_of_the_disk_at_any_change_loses_nothing_that_was_answered() {
     each("fault at change", |at| at..at + 1);
@@ -108,6 +110,7 @@ fn a_crash_at_any_change_of_the_first_start_leaves_a_journal_or_none() {
     }
 }
 
+// Promise: S1
 #[test]
 fn an_append_that_fails_is_as_if_it_had_not_been() {
     let temporary = TempDir::new().unwrap();

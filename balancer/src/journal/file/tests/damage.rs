@@ -19,6 +19,7 @@ fn scene() -> (TempDir, State) {
     (temporary, state)
 }
 
+// Promise: S1
 #[test]
 fn a_journal_cut_off_at_any_byte_has_every_append_before() {
     let (temporary, state) = scene();
@@ -68,6 +69,7 @@ fn a_journal_cut_off_at_any_byte_has_every_append_before() {
     }
 }
 
+// Promise: S1
 #[test]
 fn a_journal_with_any_byte_changed_is_refused_and_stays_as_it_is() {
     let (temporary, _) = scene();
@@ -109,6 +111,7 @@ fn a_damaged_line_is_named_with_what_to_do() {
     assert_eq!(open(temporary.path()).1, state[..7]);
 }
 
+// Promise: S1
 #[test]
 fn a_doubled_line_is_told_and_counts_once() {
     let (temporary, state) = scene();
@@ -133,6 +136,7 @@ fn a_doubled_line_is_told_and_counts_once() {
     assert_eq!(open(temporary.path()).1.len(), 10);
 }
 
+// Promise: S1
 #[test]
 fn one_damaged_checkpoint_costs_nothing() {
     let (temporary, state) = scene();
@@ -223,6 +227,7 @@ fn entries_without_a_checkpoint_and_a_marker_alone_are_refused() {
     assert_eq!(open(temporary.path()).1, [""; 0]);
 }
 
+// Promise: S1
 #[test]
 fn a_missing_file_of_entries_is_refused() {
     let (temporary, state) = scene();
@@ -268,6 +273,7 @@ fn an_older_file_of_entries_that_is_cut_off_is_refused() {
     );
 }
 
+// Promise: S2
 #[test]
 fn newer_versions_are_refused_by_name() {
     let newer = |magic: &str| state_dir::seal(magic, 9, b"{}");

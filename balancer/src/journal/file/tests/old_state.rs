@@ -19,6 +19,7 @@ fn scene() -> TempDir {
     temporary
 }
 
+// Promise: S1
 #[test]
 fn an_old_state_is_taken_over_and_kept_aside() {
     let temporary = scene();
@@ -37,6 +38,7 @@ fn an_old_state_is_taken_over_and_kept_aside() {
     assert_eq!(files(temporary.path()), after);
 }
 
+// Promise: S2
 #[test]
 fn a_version_before_refuses_a_directory_with_a_journal() {
     for temporary in [scene(), TempDir::new().unwrap()] {
@@ -113,6 +115,7 @@ fn what_cannot_be_taken_over_changes_nothing() {
     assert_eq!(after, before);
 }
 
+// Promise: S1
 #[test]
 fn a_crash_at_any_change_of_taking_over_loses_nothing() {
     for at in 0.. {
