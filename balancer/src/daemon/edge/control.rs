@@ -267,8 +267,9 @@ impl ControlLoop {
         if !entries.is_empty() {
             if let Err(error) = block_in_place(|| self.records.append(entries)) {
                 self.state = before;
+                error!("{error}");
                 for (reply, _) in pending {
-                    let _ = reply.send(Err(not_saved(&error)));
+                    let _ = reply.send(Err(ChangeError::Failed(error.to_string())));
                 }
                 return;
             }

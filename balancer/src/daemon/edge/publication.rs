@@ -66,8 +66,12 @@ impl Publication {
         next_hops: &BTreeMap<IpAddr, NextHop>,
     ) -> Result<(), DataplaneError> {
         for name in touched {
-            if let Some(service) = state.services.get(name) {
-                self.begin_rows(plane, service)?;
+            if let Some(service) = state.services.get(name)
+                && let Err(error) = self.begin_rows(plane, service)
+            {
+                // Or nobody would try again.
+                self.in_maps = false;
+                return Err(error);
             }
         }
         let pairs = touched.iter().map(|name| {

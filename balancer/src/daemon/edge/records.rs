@@ -75,7 +75,10 @@ impl Records {
             services: config.services.clone(),
             force: true,
         });
-        self.local.config_digest.clone_from(&config.services_digest);
+        // A file without services leaves what was applied last, or they would be applied anew when they come back.
+        if is_new {
+            self.local.config_digest.clone_from(&config.services_digest);
+        }
         let mut state = state;
         for change in hash_key.into_iter().chain(services) {
             let entry = self.entry(self.configured.len(), change);
