@@ -8,7 +8,7 @@ use std::process::id;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use aya::programs::{loaded_links, loaded_programs};
@@ -21,6 +21,9 @@ use crate::world::NAME;
 
 /// How often it looks. Whoever holds namespaces, programs or maps here does so for longer.
 const PERIOD: Duration = Duration::from_millis(100);
+
+/// It rests so many times longer than a look took: what it watches needs the processors.
+const REST: u32 = 20;
 
 /// The kernel frees BPF objects some time after their last user.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -47,11 +50,12 @@ impl Traces {
         let (shared, stop) = (Arc::clone(&notes), Arc::clone(&ended));
         let watcher = thread::spawn(move || {
             while !stop.load(Ordering::Relaxed) {
+                let started = Instant::now();
                 let mut notes = locked(&shared);
                 notes.look();
                 notes.look_at_objects();
                 drop(notes);
-                thread::sleep(PERIOD);
+                thread::sleep(PERIOD.max(REST * started.elapsed()));
             }
         });
         Ok(Traces {
@@ -121,8 +125,7 @@ enum Object {
 
 impl Notes {
     fn begin() -> Result<Notes> {
-        let mut known_namespaces: BTreeSet<String> =
-            processes().iter().filter_map(namespace_of).collect();
+        let mut known_namespaces = network_namespaces();
         let mounts = mounts(id())?;
         let named = mounts.iter().filter_map(Mount::namespace);
         known_namespaces.extend(named.map(str::to_owned));
@@ -141,13 +144,17 @@ impl Notes {
 
     /// Notes what descendants have now. Any of them may be gone the next moment, which is no fault.
     fn look(&mut self) {
+        let mut seen = BTreeSet::new();
         for pid in self.own().into_keys() {
-            if let Some(namespace) = namespace_of(&pid)
+            if let Some(namespace) = namespace_of(pid, "net")
                 && !self.known_namespaces.contains(&namespace)
             {
                 self.namespaces.entry(namespace).or_default();
             }
-            self.note_mounts(&mounts(pid).unwrap_or_default());
+            // Many processes share a table of mounts, and the kernel takes its time to write one.
+            if namespace_of(pid, "mnt").is_some_and(|table| seen.insert(table)) {
+                self.note_mounts(&mounts(pid).unwrap_or_default());
+            }
             let cgroups = cgroups_of(pid).into_iter();
             self.cgroups
                 .extend(cgroups.filter(|cgroup| !self.known_cgroups.contains(cgroup)));
@@ -200,11 +207,9 @@ impl Notes {
         let mut left = Vec::new();
         let own = self.own().into_iter();
         left.extend(own.map(|(pid, program)| format!("process {pid} {}", program.display())));
-        let mut in_use: BTreeMap<String, Option<PathBuf>> = processes()
-            .iter()
-            .filter_map(namespace_of)
-            .map(|namespace| (namespace, None))
-            .collect();
+        let namespaces = network_namespaces().into_iter();
+        let mut in_use: BTreeMap<String, Option<PathBuf>> =
+            namespaces.map(|namespace| (namespace, None)).collect();
         for mount in mounts(id())? {
             if let Some(namespace) = mount.namespace() {
                 in_use.insert(namespace.to_owned(), Some(mount.place.clone()));
@@ -300,10 +305,18 @@ fn mounts(pid: u32) -> Result<Vec<Mount>> {
     Ok(text.lines().filter_map(Mount::read).collect())
 }
 
-/// The network namespace that a process's first thread is in.
-fn namespace_of(pid: &u32) -> Option<String> {
-    let link = fs::read_link(format!("/proc/{pid}/ns/net")).ok()?;
+/// The namespace of a kind (`net`, `mnt`) that a process's first thread is in.
+fn namespace_of(pid: u32, kind: &str) -> Option<String> {
+    let link = fs::read_link(format!("/proc/{pid}/ns/{kind}")).ok()?;
     Some(link.to_string_lossy().into_owned())
+}
+
+/// The network namespaces that processes of this machine are in.
+fn network_namespaces() -> BTreeSet<String> {
+    let processes = processes().into_iter();
+    processes
+        .filter_map(|pid| namespace_of(pid, "net"))
+        .collect()
 }
 
 /// The programs and maps that a process holds, with its descriptors' numbers.
