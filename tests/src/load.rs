@@ -25,7 +25,11 @@ use crate::{patient, wait_for};
 /// A client gives up after this long.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// A load that has not moved on by so much is stuck.
+/// Requests wait for answers to earlier ones once those of so much time are on their way: a machine that cannot do more is
+/// asked for less, instead of for ever more at once.
+const BACKLOG: Duration = Duration::from_millis(250);
+
+/// A load that gets no answer and no failure for so long is stuck.
 const HANGS: Duration = Duration::from_secs(30);
 
 /// What one request met.
@@ -53,6 +57,8 @@ struct Question {
     protocol: Protocol,
     /// Of HTTP.
     path: String,
+    /// What the server takes for its answer.
+    answer_time: Duration,
 }
 
 impl Question {
@@ -61,6 +67,7 @@ impl Question {
             target,
             protocol,
             path: "/".to_owned(),
+            answer_time: Duration::ZERO,
         }
     }
 }
@@ -91,7 +98,12 @@ impl Load {
         rate: u32,
         answer_ms: u32,
     ) -> Result<Running> {
-        Load::start_at(client, target, &format!("/slow/{answer_ms}"), rate)
+        let question = Question {
+            path: format!("/slow/{answer_ms}"),
+            answer_time: Duration::from_millis(answer_ms.into()),
+            ..Question::new(target, Protocol::Tcp)
+        };
+        Running::start(client, question, rate, usize::MAX)
     }
 
     /// Sends `rate` HTTP requests a second for `path` from `client` to `target`, until stopped.
@@ -229,14 +241,18 @@ impl Running {
         })
     }
 
-    /// Waits until so many more requests have been answered, or have failed.
+    /// Waits until so many more requests have been answered, or have failed, however long that takes.
     pub fn wait_for_more(&self, count: usize) -> Result<()> {
         let ended = || self.ended.load(Ordering::Relaxed);
         let wanted = ended() + count;
-        wait_for(&format!("{count} more requests"), HANGS, || {
-            ensure!(ended() >= wanted, "{} are missing", wanted - ended());
-            Ok(())
-        })
+        while ended() < wanted {
+            let before = ended();
+            wait_for(&format!("{count} more requests"), HANGS, || {
+                ensure!(ended() > before, "{} are missing", wanted - before);
+                Ok(())
+            })?;
+        }
+        Ok(())
     }
 
     /// Sends no more, waits for what is on its way.
@@ -259,23 +275,37 @@ async fn send(
     stopped: &AtomicBool,
     ended: &AtomicUsize,
 ) -> Result<Load> {
-    let mut ticks = interval(Duration::from_secs(1) / rate_of(rate));
+    let rate = rate_of(rate);
+    let mut ticks = interval(Duration::from_secs(1) / rate);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
+    let most = most_at_once(rate, question.answer_time);
     let mut requests = JoinSet::new();
     let mut done = Vec::new();
     while requests.len() + done.len() < count && !stopped.load(Ordering::Relaxed) {
         ticks.tick().await;
+        if requests.len() >= most
+            && let Some(request) = requests.join_next().await
+        {
+            done.push(request?);
+        }
         requests.spawn(request(question.clone()));
         while let Some(request) = requests.try_join_next() {
             done.push(request?);
-            ended.store(done.len(), Ordering::Relaxed);
         }
+        ended.store(done.len(), Ordering::Relaxed);
     }
     while let Some(request) = requests.join_next().await {
         done.push(request?);
     }
     done.sort_by_key(|request: &Request| request.sent);
     Ok(Load { requests: done })
+}
+
+/// How many requests may be on their way: those of the time that answers take, and of [`BACKLOG`].
+fn most_at_once(rate: u32, answer_time: Duration) -> usize {
+    let seconds = (answer_time + BACKLOG).as_secs_f64();
+    // A few, however slow the rate.
+    ((f64::from(rate) * seconds) as usize).max(16)
 }
 
 async fn request(question: Question) -> Request {
@@ -365,6 +395,38 @@ mod tests {
         assert_eq!(load.names(), BTreeMap::from([("a", 2), ("b", 1)]));
         assert_eq!(load.failures(), BTreeMap::from([("no answer", 1)]));
         assert_eq!(load.quantile(0.99), Duration::from_millis(3));
+    }
+
+    #[test]
+    fn a_load_that_is_not_answered_does_not_pile_up() {
+        // A server that takes connections, and answers none.
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let question = Question::new(listener.local_addr().unwrap(), Protocol::Tcp);
+        let most = most_at_once(100, Duration::ZERO);
+        let (stopped, ended) = (AtomicBool::new(false), AtomicUsize::new(0));
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        let load = runtime
+            .block_on(send(&question, 100, most + 5, &stopped, &ended))
+            .unwrap();
+        let first = load.requests[0].sent;
+        let waited = |request: &&Request| request.sent - first >= patient(PATIENCE);
+        assert_eq!((load.sent(), load.failed()), (most + 5, most + 5));
+        assert!(
+            load.requests
+                .iter()
+                .skip(most)
+                .all(|request| waited(&request))
+        );
+    }
+
+    #[test]
+    fn as_many_may_be_on_their_way_as_answers_take_time() {
+        assert_eq!(most_at_once(400, Duration::ZERO), 100);
+        assert_eq!(most_at_once(400, Duration::from_millis(500)), 300);
+        assert_eq!(most_at_once(1, Duration::ZERO), 16);
     }
 
     #[test]
