@@ -1,9 +1,10 @@
 //! What an operator changes with `lbctl`, seen in the traffic.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use anyhow::Result;
-use testbed::{Protocol, Site, Topology, Workload, World};
+use testbed::{Connection, MapContents, Protocol, Site, Topology, Workload, World};
 
 const NAMES: [&str; 3] = ["one", "two", "three"];
 
@@ -82,6 +83,45 @@ fn a_weight_of_nothing_gets_nothing() -> Result<()> {
     site.edge
         .lbctl_ok(&["backends", "weight", "web", &idle, "0"])?;
     site.balanced(&["two", "three"])
+}
+
+/// Where packets find the table of the only service: the first word of its entry.
+fn place_of_the_table(contents: &MapContents) -> Option<Vec<u8>> {
+    let mut entries = contents.iter();
+    let (_, service) = entries.find(|(key, _)| key.starts_with("SERVICES "))?;
+    Some(service[..4].to_vec())
+}
+
+// Promise: C3
+#[test]
+fn a_table_that_is_written_anew_in_its_place_breaks_no_connection() -> Result<()> {
+    let world = World::new()?;
+    let workload = Workload::new(Topology::vip_v4(10), Protocol::Tcp);
+    let mut site = Site::start(&world, &NAMES, workload)?;
+    let open = |_| Connection::open(&site.topology.client, site.workload.target);
+    let mut connections = (0..64).map(open).collect::<Result<Vec<_>>>()?;
+    let growing = site.address("one")?.to_string();
+    let mut places = Vec::new();
+    // A slot moves once at most, so that every owner of before stays an alternate.
+    for weight in 2..10 {
+        let weight = weight.to_string();
+        site.edge
+            .lbctl_ok(&["backends", "weight", "web", &growing, &weight])?;
+        connections
+            .iter_mut()
+            .try_for_each(Connection::ensure_alive)?;
+        places.push(place_of_the_table(&site.edge.map_contents(&world)?));
+    }
+    let different: BTreeSet<_> = places.iter().collect();
+    assert!(different.len() < places.len(), "{places:?}");
+    // A daemon that starts reads what packets meet, and writes what is not as it should be.
+    site.edge.kill();
+    site.edge.start_again(&world)?;
+    let place = place_of_the_table(&site.edge.map_contents(&world)?);
+    assert_eq!(Some(&place), places.last());
+    connections
+        .iter_mut()
+        .try_for_each(Connection::ensure_alive)
 }
 
 // Promise: C2

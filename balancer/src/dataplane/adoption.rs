@@ -45,9 +45,7 @@ impl EdgePlane {
         // What packets see now, and what a write that failed half-way left unseen.
         let seen: BTreeMap<abi::ServiceKey, abi::Service> =
             self.services.iter().flatten().collect();
-        let unseen = self.filled.values().map(|service| service.table);
-        let seen_tables = seen.values().map(|service| service.table);
-        let mut left: BTreeSet<u32> = seen_tables.chain(unseen).collect();
+        let mut left = self.tables.filled();
         self.filled.clear();
         self.live.clear();
         self.keys.clear();
@@ -58,16 +56,18 @@ impl EdgePlane {
             let Some(&service) = seen.get(&record::service_key(key)) else {
                 continue;
             };
-            let table = plan.tables.get(&record.id).map(Arc::as_ref);
+            let Some(table) = plan.tables.get(&record.id) else {
+                continue;
+            };
             let met = self.tables.read(service.table, service.slots())?;
             // Equal tables stay where packets meet them.
-            if met.as_ref() == table && left.remove(&service.table) {
-                self.keep_table(record.id, service);
+            if met.as_ref() == Some(table.as_ref()) && left.remove(&service.table) {
+                self.keep_table(record.id, service, table);
             }
         }
         let tables: Vec<_> = (plan.tables.iter())
             .filter(|(id, _)| !self.filled.contains_key(id))
-            .map(|(&id, table)| (id, table.as_ref()))
+            .map(|(&id, table)| (id, table))
             .collect();
         self.put_tables(&tables)?;
         for (&key, &record) in &plan.services {

@@ -211,13 +211,13 @@ impl EdgePlane {
     }
 
     /// Carries out the steps of a plan, which are in their order: backends, tables, services, then removals in reverse. However many
-    /// there are, the tables take two waits for packets side by side, and the removals one.
+    /// there are, the tables take two waits for packets side by side, or none, and the removals one.
     pub fn publish(&mut self, steps: &[Step]) -> Result<(), DataplaneError> {
         let mut tables = Vec::new();
         for step in steps {
             match step {
                 Step::PutBackend(id, backend) => self.put_backend(*id, record::backend(backend))?,
-                Step::PutTable(id, table) => tables.push((*id, table.as_ref())),
+                Step::PutTable(id, table) => tables.push((*id, table)),
                 _ => {}
             }
         }

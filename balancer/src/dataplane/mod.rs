@@ -6,6 +6,7 @@ mod adoption;
 mod agent;
 mod attachment;
 mod classifier;
+mod contents;
 mod counters;
 mod directory;
 mod edge;
@@ -20,6 +21,7 @@ mod record;
 mod release;
 mod request_sock;
 mod services;
+mod spares;
 mod sys;
 mod tables;
 

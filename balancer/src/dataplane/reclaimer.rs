@@ -1,4 +1,4 @@
-//! Emptying tables that no packet meets any more, beside the task that owns the maps: each takes two waits for packets.
+//! Waiting until no packet reads former tables any more, beside the task that owns the maps.
 
 use std::{
     sync::{
@@ -12,28 +12,44 @@ use tracing::warn;
 
 use super::tables::Outer;
 
-/// The thread that empties tables, and what it has been given.
+/// Indices of former tables.
+#[derive(Debug, Default)]
+pub(super) struct Former {
+    /// Those whose memory is to be given back: two waits for packets.
+    pub(super) emptied: Vec<u32>,
+    /// Those that are to stay as they are, once no packet reads them: one wait.
+    pub(super) kept: Vec<u32>,
+}
+
+/// The thread that waits, and what it has been given.
 pub(super) struct Reclaimer {
-    given: Sender<Vec<u32>>,
-    done: Receiver<Vec<u32>>,
-    /// How many lists of indices it has been given and has not said to be done.
+    given: Sender<Former>,
+    done: Receiver<Former>,
+    /// How often it has been given something and has not said to be done.
     under_way: usize,
 }
 
 impl Reclaimer {
     pub(super) fn start(outer: Arc<Outer>) -> Self {
-        let (given, indices) = channel::<Vec<u32>>();
+        let (given, formers) = channel::<Former>();
         let (finished, done) = channel();
         thread::spawn(move || {
-            while let Ok(indices) = indices.recv() {
-                // Their memory stays until they are used again; what they hold, nobody reads.
-                if let Err(error) = outer.empty(&indices) {
-                    warn!(
-                        "the memory of {} former tables stays: {error}",
-                        indices.len()
-                    );
+            while let Ok(mut former) = formers.recv() {
+                // A wait is one for all that came before it.
+                for more in formers.try_iter() {
+                    former.emptied.extend(more.emptied);
+                    former.kept.extend(more.kept);
+                    if finished.send(Former::default()).is_err() {
+                        return;
+                    }
                 }
-                if finished.send(indices).is_err() {
+                // Their memory stays until they are used again; what they hold, nobody reads.
+                if let Err(error) = outer.retire(&former) {
+                    warn!("the memory of former tables stays: {error}");
+                    // Packets may still read them: only another array in their place is safe.
+                    former.emptied.append(&mut former.kept);
+                }
+                if finished.send(former).is_err() {
                     return;
                 }
             }
@@ -44,23 +60,26 @@ impl Reclaimer {
             under_way: 0,
         }
     }
-
-    /// Has indices emptied that no service names any more.
-    pub(super) fn reclaim(&mut self, indices: Vec<u32>) {
-        if self.given.send(indices).is_ok() {
+    /// Has it wait for packets that read these, which no service names any more.
+    pub(super) fn reclaim(&mut self, former: Former) {
+        if self.given.send(former).is_ok() {
             self.under_way += 1;
         }
     }
 
-    /// The indices that have been emptied since the last time.
-    pub(super) fn take_done(&mut self) -> Vec<u32> {
-        let done: Vec<Vec<u32>> = self.done.try_iter().collect();
-        self.under_way -= done.len();
-        done.concat()
+    /// What is done since the last time.
+    pub(super) fn take_done(&mut self) -> Former {
+        let mut all = Former::default();
+        for done in self.done.try_iter() {
+            self.under_way -= 1;
+            all.emptied.extend(done.emptied);
+            all.kept.extend(done.kept);
+        }
+        all
     }
 
-    /// Waits for the next indices to be emptied; `None` when none are under way.
-    pub(super) fn wait(&mut self) -> Option<Vec<u32>> {
+    /// Waits for something to be done; `None` when nothing is under way.
+    pub(super) fn wait(&mut self) -> Option<Former> {
         if self.under_way == 0 {
             return None;
         }

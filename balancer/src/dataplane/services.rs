@@ -1,6 +1,6 @@
 //! Services in the kernel: which table packets use and how, and which addresses are VIPs.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
 
 use balancer_common::{Address, abi};
 
@@ -33,9 +33,11 @@ impl EdgePlane {
     /// Fills tables, then points the services' keys at them in one update each. What they used before is given back.
     pub(super) fn put_tables(
         &mut self,
-        tables: &[(ServiceId, &Table)],
+        tables: &[(ServiceId, &Arc<Table>)],
     ) -> Result<(), DataplaneError> {
-        let indices = self.tables.fill(tables.iter().map(|(_, table)| *table))?;
+        let indices = self
+            .tables
+            .fill(&Vec::from_iter(tables.iter().map(|(_, table)| *table)))?;
         let mut before = Vec::new();
         for (&(id, table), index) in tables.iter().zip(indices) {
             let filled = Filled {
@@ -60,7 +62,8 @@ impl EdgePlane {
     }
 
     /// Takes over a table that packets meet already, as the one of a service that is to be live with this record.
-    pub(super) fn keep_table(&mut self, id: ServiceId, service: abi::Service) {
+    pub(super) fn keep_table(&mut self, id: ServiceId, service: abi::Service, table: &Arc<Table>) {
+        self.tables.keep(service.table, table);
         let filled = Filled {
             table: service.table,
             slots: service.slots(),

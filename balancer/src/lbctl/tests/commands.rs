@@ -326,11 +326,11 @@ fn a_drained_edge_says_so_and_waits_until_nothing_is_announced() {
     );
     assert_eq!(
         daemon.prints("edge drain"),
-        "edge: nothing to change, generation 1\n"
+        "edge: nothing to change, generation 0\n"
     );
     assert_eq!(
         daemon.prints("edge undrain"),
-        "edge: undrained, routers are told of the VIPs that it can serve, generation 2, no slots move\n"
+        "edge: undrained, routers are told of the VIPs that it can serve, generation 0, no slots move\n"
     );
     let stubborn = Daemon::start(Manner::Announces(busy()));
     let ran = stubborn.lbctl("edge drain --wait 1");

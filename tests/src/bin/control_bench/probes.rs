@@ -146,7 +146,7 @@ fn handshake(frame: &[u8]) -> Option<(Target, bool)> {
     const SYN: u8 = 0x02;
     const ACK: u8 = 0x10;
     let (ethernet, packet) = frame.split_at_checked(14)?;
-    if ethernet[12..] != [0x08, 0x00] || *packet.first()? != 0x45 || packet[9] != 6 {
+    if ethernet[12..] != [0x08, 0x00] || *packet.first()? != 0x45 || *packet.get(9)? != 6 {
         return None;
     }
     let address = |at: usize| -> Option<Ipv4Addr> {
