@@ -5,8 +5,12 @@ use std::{collections::VecDeque, sync::Arc};
 use super::contents;
 use crate::table::Table;
 
-/// How much memory they may take, in bytes: a table of 128 backends, or some of fewer.
-const MOST_BYTES: usize = 128 << 10;
+/// The largest table that is kept, in bytes: one of 128 backends.
+const LARGEST_BYTES: usize = 128 << 10;
+
+/// How much memory they may take together, in bytes: as many as changes that follow each other closely need until packets have
+/// left the first one.
+const MOST_BYTES: usize = 512 << 10;
 
 /// A table that no service names and no packet reads.
 #[derive(Debug)]
@@ -29,7 +33,7 @@ impl Spares {
     /// any more, for there would be too much: the oldest ones', or its own.
     pub(super) fn take_in(&mut self, spare: Spare) -> Vec<u32> {
         let size = contents::bytes(spare.table.slots());
-        if size > MOST_BYTES {
+        if size > LARGEST_BYTES {
             return vec![spare.index];
         }
         let mut let_go = Vec::new();
@@ -118,18 +122,18 @@ mod tests {
     #[test]
     fn there_are_no_more_spares_than_memory_is_given_to_and_the_oldest_go() {
         let mut spares = Spares::default();
-        assert_eq!(spares.take_in(spare(1, 65_536)), [1]);
-        // 5,120 bytes each: 25 of them fit.
-        for index in 0..25 {
+        assert_eq!(spares.take_in(spare(1, 16_384)), [1]);
+        // 5,120 bytes each: 102 of them fit.
+        for index in 0..102 {
             assert!(spares.take_in(spare(index, 512)).is_empty());
         }
         // Nobody may have those yet that packets read.
-        assert_eq!(spares.take_in(spare(25, 512)), [25]);
-        spares.ready(&Vec::from_iter(0..25));
-        assert_eq!(spares.take_in(spare(26, 512)), [0]);
-        assert_eq!(spares.take_in(spare(27, 1_024)), [1, 2]);
+        assert_eq!(spares.take_in(spare(102, 512)), [102]);
+        spares.ready(&Vec::from_iter(0..102));
+        assert_eq!(spares.take_in(spare(103, 512)), [0]);
+        assert_eq!(spares.take_in(spare(104, 1_024)), [1, 2]);
         assert!(spares.bytes <= MOST_BYTES);
-        assert_eq!(spares.let_go(), Vec::from_iter(3..25));
+        assert_eq!(spares.let_go(), Vec::from_iter(3..102));
         assert_eq!(spares.bytes, contents::bytes(512) + contents::bytes(1_024));
     }
 }

@@ -25,6 +25,19 @@ pub struct Violation {
     pub expected: String,
 }
 
+impl Violation {
+    fn invalid(index: usize, service: &Service, (field, problem, expected): Broken) -> Self {
+        Self {
+            service: index,
+            name: service.name.clone(),
+            field,
+            kind: Kind::Invalid,
+            problem,
+            expected: expected.to_owned(),
+        }
+    }
+}
+
 /// The sort of a broken rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -91,6 +104,16 @@ pub(super) fn check_edited<'a>(
     check_beside(totals, services)
 }
 
+/// Checks services of which neither keys nor the addresses of backends were edited, so that no other service matters.
+pub(super) fn check_values<'a>(
+    services: impl Iterator<Item = &'a Service>,
+) -> Result<(), Violation> {
+    for (index, service) in services.enumerate() {
+        check_alone(service).map_err(|broken| Violation::invalid(index, service, broken))?;
+    }
+    Ok(())
+}
+
 /// How many services and backends there are.
 #[derive(Clone, Copy, Debug, Default)]
 struct Totals {
@@ -127,9 +150,7 @@ fn check_beside(others: Totals, services: Vec<&Service>) -> Result<(), Violation
                 expected,
             }
         };
-        let invalid =
-            |(field, problem, expected): Broken| broken(Kind::Invalid, field, problem, expected);
-        check_alone(service).map_err(invalid)?;
+        check_alone(service).map_err(|broken| Violation::invalid(index, service, broken))?;
 
         if others.services + index >= Ids::MAX_SERVICES {
             let count = others.services + services.len();

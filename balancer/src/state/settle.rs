@@ -6,7 +6,8 @@ use std::{
 };
 
 use super::{
-    Outcome, Refusal, ServiceState, State, rules,
+    Outcome, Refusal, ServiceState, State,
+    rules::{self, Violation},
     transition::{Draft, Force},
 };
 use crate::{
@@ -31,14 +32,7 @@ pub(super) fn settle(
     } = draft;
     let old = &before.services;
     let edited = edited(old, &mut services);
-    let (unchanged, changed): (Vec<_>, Vec<_>) = services
-        .iter()
-        .map(|(name, state)| (edited.contains(name), &state.service))
-        .partition(|(edited, _)| !edited);
-    rules::check_edited(
-        unchanged.into_iter().map(|(_, service)| service),
-        changed.into_iter().map(|(_, service)| service),
-    )?;
+    check(old, &services, &edited)?;
 
     let mut outcome = Outcome {
         generation: before.generation,
@@ -80,6 +74,28 @@ pub(super) fn settle(
     outcome.changed = true;
     outcome.generation = state.generation;
     Ok((state, outcome))
+}
+
+/// Checks the services that were edited, beside the others where these matter.
+fn check(
+    old: &Services,
+    services: &Services,
+    edited: &BTreeSet<ServiceName>,
+) -> Result<(), Violation> {
+    let keeps_its_place = |name: &ServiceName| {
+        let (Some(was), Some(is)) = (old.get(name), services.get(name)) else {
+            return false;
+        };
+        let (was, is) = (&was.service, &is.service);
+        was.key == is.key && was.backends.keys().eq(is.backends.keys())
+    };
+    let changed = edited.iter().filter_map(|name| services.get(name));
+    let changed = changed.map(|state| &state.service);
+    if edited.iter().all(keeps_its_place) {
+        return rules::check_values(changed);
+    }
+    let unchanged = services.iter().filter(|(name, _)| !edited.contains(*name));
+    rules::check_edited(unchanged.map(|(_, state)| &state.service), changed)
 }
 
 /// The names of services that are new or differ from the old ones; those that only look edited are shared again.
