@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use serde::Deserialize;
 
-use super::{LocalState, ServiceState, State};
+use super::{ServiceState, State};
 use crate::model::{BackendId, Health, ServiceName};
 
 /// What such a file holds.
@@ -13,31 +13,28 @@ use crate::model::{BackendId, Health, ServiceName};
 pub struct FormerState {
     generation: u64,
     hash_key: u64,
-    config_digest: Option<String>,
+    /// The edge's own: the digest of the configuration file's services that were applied last.
+    pub config_digest: Option<String>,
     services: BTreeMap<ServiceName, Arc<ServiceState>>,
+    /// The edge's own: no VIP is announced to routers until the operator takes it back.
     #[serde(default)]
-    drained: bool,
-    health: BTreeMap<BackendId, Health>,
+    pub drained: bool,
+    /// The edge's own: the last known health of backends.
+    pub health: BTreeMap<BackendId, Health>,
     next_service_id: u16,
     next_backend_id: u16,
 }
 
 impl FormerState {
-    /// The desired state and the edge's own, each by itself.
-    pub fn split(self) -> (State, LocalState) {
-        let desired = State {
+    /// The desired state.
+    pub fn into_state(self) -> State {
+        State {
             generation: self.generation,
             hash_key: self.hash_key,
             services: self.services,
             next_service_id: self.next_service_id,
             next_backend_id: self.next_backend_id,
-        };
-        let local = LocalState {
-            config_digest: self.config_digest,
-            drained: self.drained,
-            health: self.health,
-        };
-        (desired, local)
+        }
     }
 }
 
@@ -54,23 +51,23 @@ mod tests {
         "next_backend_id":10}"#;
 
     #[test]
-    fn a_state_of_before_is_split_and_nothing_of_it_is_lost() {
+    fn nothing_of_a_state_of_before_is_lost() {
         let former: FormerState = serde_json::from_str(FORMER).unwrap();
-        let (state, local) = former.split();
+        assert_eq!(former.config_digest.as_deref(), Some("d1"));
+        assert!(former.drained);
+        assert_eq!(former.health, [(BackendId(9), Health::Down)].into());
+        let state = former.into_state();
         assert_eq!((state.generation, state.hash_key), (3, 7));
         assert_eq!((state.next_service_id, state.next_backend_id), (5, 10));
         let web = &state.services[&"web".parse().unwrap()];
         assert_eq!(web.table.owners(), [BackendId(9); 2]);
         assert_eq!(web.table.history()[1][0], BackendId(8));
-        assert_eq!(local.config_digest.as_deref(), Some("d1"));
-        assert!(local.drained);
-        assert_eq!(local.health, [(BackendId(9), Health::Down)].into());
     }
 
     #[test]
     fn a_state_of_before_without_a_word_of_draining_is_not_drained() {
         let text = FORMER.replace("\"drained\":true,", "");
         let former: FormerState = serde_json::from_str(&text).unwrap();
-        assert!(!former.split().1.drained);
+        assert!(!former.drained);
     }
 }

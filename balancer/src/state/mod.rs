@@ -1,5 +1,4 @@
-//! The desired state as a value: the declared services, their ids, and their tables with histories. What one edge knows for itself
-//! is [`LocalState`].
+//! The desired state as a value: the declared services, their ids, and their tables with histories.
 //!
 //! [`State::change`] is the only way from one state to the next. It has no clock and no I/O.
 
@@ -9,7 +8,6 @@ mod drain;
 mod former;
 mod ids;
 mod lifecycle;
-mod local;
 mod operation;
 mod refusal;
 pub mod rules;
@@ -26,7 +24,6 @@ use serde::{Deserialize, Serialize};
 pub use change::{Change, Outcome};
 pub use former::FormerState;
 pub use lifecycle::{Event, Happened, Life, MAX_REMEMBERED, Phase, REMEMBERED_MS};
-pub use local::LocalState;
 pub use operation::{DoneReason, Operation, OperationId};
 pub use refusal::Refusal;
 

@@ -2,8 +2,6 @@
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{site, state::LocalState};
-
 /// A daemon's state.
 pub trait Stored: Serialize + DeserializeOwned {
     /// The name of its file. One directory may hold several.
@@ -13,21 +11,4 @@ pub trait Stored: Serialize + DeserializeOwned {
 
     /// Which of its states this is, in a few words.
     fn name(&self) -> String;
-}
-
-impl Stored for LocalState {
-    const FILE: &str = "edge";
-    const LOOK: &str = "lbctl edge status";
-
-    fn name(&self) -> String {
-        format!("with the health of {} backends", self.health.len())
-    }
-}
-
-impl Stored for site::Memory {
-    const LOOK: &str = "lbctl workload status";
-
-    fn name(&self) -> String {
-        format!("with {} workloads", self.workloads.len())
-    }
 }

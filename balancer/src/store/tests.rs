@@ -3,7 +3,7 @@ use std::{fs, path::Path};
 use tempfile::TempDir;
 
 use super::*;
-use crate::{site::Memory, state::State, state_dir};
+use crate::{state::State, state_dir};
 
 const VERSION: u32 = 1;
 
@@ -276,25 +276,4 @@ fn a_refusing_file_system_is_named_with_the_file() {
     let words = store.save(&state(1)).unwrap_err().to_string();
     let start = format!("cannot write {}: ", dir.path().join(NEW).display());
     assert!(words.starts_with(&start), "{words}");
-}
-
-/// The same for a site's memory, in a directory of its own.
-#[test]
-fn what_a_site_remembers_is_kept_the_same_way() {
-    let dir = TempDir::new().unwrap();
-    let (store, none) = open::<Memory>(dir.path()).unwrap();
-    assert_eq!(none, None);
-    let mut memory = Memory::default();
-    store.save(&memory).unwrap();
-    memory.leaving.insert("web-global-sea-0".to_owned(), 7);
-    store.save(&memory).unwrap();
-    drop(store);
-    let (store, found) = open::<Memory>(dir.path()).unwrap();
-    assert_eq!(found, Some(memory));
-    drop(store);
-    fs::write(dir.path().join(CURRENT), "half").unwrap();
-    let (store, found) = open::<Memory>(dir.path()).unwrap();
-    assert_eq!(found, Some(Memory::default()));
-    let warning = store.warning().unwrap();
-    assert!(warning.contains("lbctl workload status"), "{warning}");
 }

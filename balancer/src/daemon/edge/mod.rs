@@ -4,6 +4,7 @@ mod announcing;
 mod attachments;
 mod control;
 mod drains;
+mod local;
 mod monitor;
 mod overview;
 mod publication;

@@ -5,12 +5,13 @@ use std::{collections::BTreeMap, fmt};
 use tokio::task::spawn_blocking;
 use tracing::{info, warn};
 
+use super::local::LocalState;
 use crate::{
     config::EdgeConfig,
     daemon::{Failure, clock::unix_ms},
     journal::{AppendError, Entry, FileJournal, Journal},
     model::{BackendId, Health},
-    state::{Change, FormerState, LocalState, State},
+    state::{Change, FormerState, State},
     state_dir::{StateDir, StateDirError},
     store::Store,
 };
@@ -33,15 +34,14 @@ impl Records {
         let (store, local) = Store::<LocalState>::open(&dir)?;
         let mut local = local.unwrap_or_default();
         let begin = |former: Option<FormerState>| {
-            let Some(former) = former else {
+            let Some(mut former) = former else {
                 return Ok(State::new(
                     config.hash_key.unwrap_or_else(|| fastrand::u64(..)),
                 ));
             };
-            let state;
-            (state, local) = former.split();
+            local = LocalState::of_former(&mut former);
             store.save(&local)?;
-            Ok(state)
+            Ok(former.into_state())
         };
         let (journal, opened) = FileJournal::open(&dir, begin)?;
         let mut state = opened.state;

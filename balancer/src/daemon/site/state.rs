@@ -9,8 +9,16 @@ use super::warning::Warning;
 use crate::{
     site::Memory,
     state_dir::{StateDir, StateDirError},
-    store::Store,
+    store::{Store, Stored},
 };
+
+impl Stored for Memory {
+    const LOOK: &str = "lbctl workload status";
+
+    fn name(&self) -> String {
+        format!("with {} workloads", self.workloads.len())
+    }
+}
 
 /// The site's state, in memory and on the disk.
 ///
@@ -124,5 +132,26 @@ mod tests {
         drop(state);
         let found = SiteState::open(place.path()).unwrap();
         assert!(found.memory().leaving.is_empty());
+    }
+
+    #[test]
+    fn what_a_site_remembers_is_kept_like_any_state() {
+        let place = tempfile::tempdir().unwrap();
+        let open = || Store::<Memory>::open(&StateDir::open(place.path()).unwrap()).unwrap();
+        let (store, none) = open();
+        assert_eq!(none, None);
+        let mut memory = Memory::default();
+        store.save(&memory).unwrap();
+        memory.leaving.insert("web-global-sea-0".to_owned(), 7);
+        store.save(&memory).unwrap();
+        drop(store);
+        let (store, found) = open();
+        assert_eq!(found, Some(memory));
+        drop(store);
+        fs::write(place.path().join("state"), "half").unwrap();
+        let (store, found) = open();
+        assert_eq!(found, Some(Memory::default()));
+        let warning = store.warning().unwrap();
+        assert!(warning.contains("lbctl workload status"), "{warning}");
     }
 }
