@@ -3,6 +3,7 @@
 use std::{fmt, fs, io, os::unix::fs::PermissionsExt, path::Path};
 
 use subtle::ConstantTimeEq;
+use tracing::warn;
 
 /// A bearer token. Never printed.
 #[derive(Clone, PartialEq, Eq)]
@@ -56,6 +57,16 @@ impl fmt::Debug for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Token(..)")
     }
+}
+
+/// The token in a file, if there is to be one.
+pub fn configured(file: Option<&Path>) -> io::Result<Option<Token>> {
+    let Some(file) = file else { return Ok(None) };
+    let (token, warning) = Token::read(file)?;
+    if let Some(warning) = warning {
+        warn!("{warning}");
+    }
+    Ok(Some(token))
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::{io::IsTerminal, path::PathBuf, process::ExitCode};
 
 use balancer::{
-    daemon::{Failure, agent, edge, guard, site},
+    daemon::{self, agent, edge, guard, site},
     runtime,
     workload::City,
 };
@@ -121,11 +121,32 @@ async fn serve(role: Role) -> ExitCode {
     }
 }
 
+/// Why a daemon did not start.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    /// On an edge or on a host of instances.
+    #[error(transparent)]
+    Edge(#[from] daemon::Failure),
+    /// At a site.
+    #[error(transparent)]
+    Site(#[from] site::Failure),
+}
+
+impl Failure {
+    /// The process's exit code.
+    fn exit_code(&self) -> u8 {
+        match self {
+            Self::Edge(failure) => failure.exit_code(),
+            Self::Site(failure) => failure.exit_code(),
+        }
+    }
+}
+
 async fn run(role: Role) -> Result<(), Failure> {
     let detached = match role {
-        Role::Edge { config } => return edge::run(&config).await,
-        Role::Guard { config } => return guard::run(&config).await,
-        Role::Agent { config } => return agent::run(&config).await,
+        Role::Edge { config } => return Ok(edge::run(&config).await?),
+        Role::Guard { config } => return Ok(guard::run(&config).await?),
+        Role::Agent { config } => return Ok(agent::run(&config).await?),
         Role::Site {
             fleet,
             city,
@@ -133,13 +154,13 @@ async fn run(role: Role) -> Result<(), Failure> {
             scale_down_window,
         } => {
             let default = || format!("/var/lib/balancer/site-{}", city.to_string().to_lowercase());
-            return site::run(&site::Options {
+            let options = site::Options {
                 state_dir: state_dir.unwrap_or_else(|| default().into()),
                 fleet,
                 city,
                 scale_down_window_ms: u64::from(scale_down_window) * 1_000,
-            })
-            .await;
+            };
+            return Ok(site::run(&options).await?);
         }
         Role::Detach {
             role: DetachRole::Edge,

@@ -1,9 +1,10 @@
-//! Why a daemon did not start, and the exit code that says so.
+//! Why a daemon of an edge or an agent did not start, and the exit code that says so.
 
-use std::{io::ErrorKind::PermissionDenied, path::PathBuf};
+use std::path::PathBuf;
 
 use thiserror::Error;
 
+use super::exit_code::{self, CONFIGURATION, ERROR, IN_USE, NO_PERMISSION};
 use crate::{
     announce::AnnounceError,
     config::ConfigError,
@@ -11,7 +12,6 @@ use crate::{
     journal::{AppendError, JournalError},
     netns::NetnsError,
     nexthop::NextHopError,
-    runtime::RuntimeError,
     state::Refusal,
     state_dir::StateDirError,
 };
@@ -56,19 +56,6 @@ pub enum Failure {
         /// The file.
         path: PathBuf,
     },
-    /// The fleet file has no site for the city.
-    #[error("{}: no site for {city}; there are: {cities}", fleet.display())]
-    NoSite {
-        /// The fleet file.
-        fleet: PathBuf,
-        /// The city that was asked for.
-        city: String,
-        /// Those that it has.
-        cities: String,
-    },
-    /// The runtime of instances refuses.
-    #[error(transparent)]
-    Runtime(#[from] RuntimeError),
     /// The journal is damaged, or can't be written.
     #[error(transparent)]
     Journal(#[from] JournalError),
@@ -96,9 +83,6 @@ pub enum Failure {
     Socket(#[from] std::io::Error),
 }
 
-/// The exit code for missing rights.
-const NO_PERMISSION: u8 = 9;
-
 impl Failure {
     /// Whether rights are missing.
     pub(super) fn is_denied(&self) -> bool {
@@ -112,25 +96,19 @@ impl Failure {
             Self::Unreadable { .. }
             | Self::Config(_)
             | Self::Refused(_)
-            | Self::NothingToGuard { .. }
-            | Self::NoSite { .. } => 2,
+            | Self::NothingToGuard { .. } => CONFIGURATION,
             Self::NextHop(NextHopError::NoInterface { .. }) => 4,
-            Self::StateDir(StateDirError::InUse { .. }) => 5,
+            Self::StateDir(error) => exit_code::of_state_dir(error),
             Self::Netns(NetnsError::Denied { .. }) => NO_PERMISSION,
-            Self::StateDir(StateDirError::Io { source, .. })
-                if source.kind() == PermissionDenied =>
-            {
-                NO_PERMISSION
-            }
             Self::DefaultRoute { .. } => 6,
             Self::Dataplane(error) => match error {
-                DataplaneError::InUse { .. } => 5,
+                DataplaneError::InUse { .. } => IN_USE,
                 DataplaneError::OtherProgram { .. } => 6,
                 DataplaneError::Permission => NO_PERMISSION,
                 DataplaneError::OldKernel { .. } => 10,
-                _ => 1,
+                _ => ERROR,
             },
-            _ => 1,
+            _ => ERROR,
         }
     }
 }

@@ -12,10 +12,7 @@ use sd_notify::NotifyState;
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::{info, warn};
 
-use super::{
-    Failure,
-    edge::{read, terminated},
-};
+use super::{Failure, edge::read, signals::terminated};
 use crate::{announce, state_dir};
 
 /// How often the daemon is looked for.

@@ -3,8 +3,10 @@
 pub mod agent;
 mod clock;
 pub mod edge;
+pub mod exit_code;
 mod failure;
 pub mod guard;
+mod signals;
 pub mod site;
 
 pub use failure::Failure;

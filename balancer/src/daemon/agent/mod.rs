@@ -14,12 +14,9 @@ use tokio::{
 use tracing::info;
 
 use self::instances::Instances;
-use super::{
-    Failure,
-    edge::{terminated, token},
-};
+use super::{Failure, signals::terminated};
 use crate::{
-    api,
+    api::{self, token::configured},
     config::AgentConfig,
     dataplane::{AgentPlane, PinDir, check_kernel},
     metrics,
@@ -42,7 +39,7 @@ pub async fn run(file: &Path) -> Result<(), Failure> {
     let api_listener = match &config.api_listen {
         Some(listen) => Some((
             api::server::bind_tcp(listen.address).await?,
-            token(listen.token_file.as_deref())?,
+            configured(listen.token_file.as_deref())?,
         )),
         None => None,
     };

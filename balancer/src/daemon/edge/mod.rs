@@ -22,7 +22,6 @@ use std::{
 use sd_notify::NotifyState;
 use tokio::{
     net::{TcpListener, UnixListener},
-    signal::unix::{SignalKind, signal},
     sync::{mpsc, watch},
     time::{sleep, timeout},
 };
@@ -37,10 +36,14 @@ use self::{
     overview::show,
     records::Records,
 };
-use super::Failure;
+use super::{Failure, signals::terminated};
 use crate::{
     announce,
-    api::{self, command::Daemon, token::Token},
+    api::{
+        self,
+        command::Daemon,
+        token::{Token, configured},
+    },
     config::EdgeConfig,
     dataplane::{EdgePlane, EdgeSettings, Interface, PinDir, check_kernel},
     health, metrics,
@@ -194,13 +197,13 @@ impl Sockets {
         let api_tcp = match &config.api_listen {
             Some(listen) => Some((
                 api::server::bind_tcp(listen.address).await?,
-                token(listen.token_file.as_deref())?,
+                configured(listen.token_file.as_deref())?,
             )),
             None => None,
         };
         Ok(Self {
             api_tcp,
-            agent_token: token(config.agent_token_file.as_deref())?,
+            agent_token: configured(config.agent_token_file.as_deref())?,
             api: api::socket::bind(&config.api_socket)?,
             metrics,
         })
@@ -234,16 +237,6 @@ impl Sockets {
     }
 }
 
-/// The token in a file, if there is to be one.
-pub(in crate::daemon) fn token(file: Option<&Path>) -> io::Result<Option<Token>> {
-    let Some(file) = file else { return Ok(None) };
-    let (token, warning) = Token::read(file)?;
-    if let Some(warning) = warning {
-        warn!("{warning}");
-    }
-    Ok(Some(token))
-}
-
 /// Takes the program off every interface and removes its pins, when no daemon runs.
 pub async fn detach(file: &Path) -> Result<bool, Failure> {
     let config = read(file)?;
@@ -274,18 +267,6 @@ async fn first_look(wanted: usize, next_hops: &mut watch::Receiver<NextHops>) ->
     )
     .await;
     Arc::clone(&next_hops.borrow_and_update())
-}
-
-/// Ready on SIGTERM or SIGINT.
-pub(in crate::daemon) fn terminated() -> io::Result<impl Future<Output = ()>> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    })
 }
 
 pub(in crate::daemon) fn read(file: &Path) -> Result<EdgeConfig, Failure> {

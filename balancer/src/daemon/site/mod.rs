@@ -7,6 +7,7 @@ mod cpu;
 mod dropins;
 mod edge;
 mod edges;
+mod failure;
 mod instances;
 mod messages;
 mod output;
@@ -31,16 +32,14 @@ use sd_notify::NotifyState;
 use tokio::sync::{mpsc, watch};
 use tracing::{info, warn};
 
+pub use self::failure::Failure;
 use self::{
     agent::Agent, autoscaling::Autoscaling, controller::Controller, edges::Edges,
     messages::Speaker, probes::Probes, state::SiteState,
 };
-use super::{
-    Failure,
-    edge::{terminated, token},
-};
+use super::signals::terminated;
 use crate::{
-    api::client::Client,
+    api::{client::Client, token::configured},
     config::{FleetConfig, RuntimeKind, Site, SiteHost},
     model::Endpoint,
     runtime::{Builtin, Docker, Runtime},
@@ -180,7 +179,7 @@ fn cgroup(host: &str, state_dir: &Path) -> Result<String, Failure> {
 }
 
 fn client(endpoint: &Endpoint, token_file: Option<&Path>) -> Result<Client, Failure> {
-    let token = token(token_file)?;
+    let token = configured(token_file)?;
     Ok(Client::new(endpoint.clone())
         .with_token(token)
         .with_timeout(ANSWER_TIMEOUT))
