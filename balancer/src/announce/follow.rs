@@ -74,8 +74,8 @@ async fn settle_with(memory: Option<Memory>, announcer: &Announcer) -> Memory {
 }
 
 /// Whether paths or addresses of one are those of the other.
-fn same_place(one: &crate::model::Speaker, other: &crate::model::Speaker) -> bool {
-    use crate::model::Speaker::{Gobgp, Local};
+fn same_place(one: &balancer_core::model::Speaker, other: &balancer_core::model::Speaker) -> bool {
+    use balancer_core::model::Speaker::{Gobgp, Local};
     match (one, other) {
         (Gobgp(one), Gobgp(other)) => one.address == other.address,
         (Local { link: one }, Local { link: other }) => one == other,

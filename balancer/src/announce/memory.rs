@@ -10,11 +10,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use balancer_core::model::Speaker;
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 
 use super::AnnounceError;
-use crate::model::Speaker;
 
 const FILE: &str = "announced.json";
 const NEW: &str = "announced.json.new";

@@ -21,7 +21,7 @@ pub use follow::{spawn, withdrawn};
 pub use memory::remembered;
 pub use speaker::withdraw_remembered;
 
-use crate::model::Speaker;
+use balancer_core::model::Speaker;
 
 /// What an edge announces with, and where it remembers what it has announced.
 #[derive(Clone, Debug, PartialEq, Eq)]

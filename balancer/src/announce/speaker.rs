@@ -7,10 +7,10 @@ use std::{
     time::Duration,
 };
 
+use balancer_core::model;
 use tokio::time::timeout;
 
 use super::{AnnounceError, gobgp::Gobgp, local, memory};
-use crate::model;
 
 /// How long one round with a speaker may take.
 const LIMIT: Duration = Duration::from_secs(2);

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeSet, net::IpAddr, path::Path, time::Duration};
 
+use balancer_core::model;
 use tokio::sync::watch;
 
 use super::{
@@ -9,7 +10,7 @@ use super::{
     speaker::{Found, Speaker, Todo},
     *,
 };
-use crate::{model, netns::scratch::ScratchNetns};
+use crate::netns::scratch::ScratchNetns;
 
 fn vips(list: &[&str]) -> BTreeSet<IpAddr> {
     list.iter().map(|vip| vip.parse().unwrap()).collect()

@@ -1,10 +1,10 @@
 //! What the faces ask of the daemon.
 
+use balancer_core::state::{Change, Outcome, Refusal};
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::views::{Board, Snapshot};
-use crate::state::{Change, Outcome, Refusal};
 
 /// One thing asked of the task that owns the state; each carries the way back for its answer.
 ///

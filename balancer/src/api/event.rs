@@ -10,7 +10,7 @@ use percent_encoding::percent_decode_str;
 use serde_json::Value;
 use thiserror::Error;
 
-use crate::state::Event;
+use balancer_core::state::Event;
 
 /// The types of events that are taken.
 pub const TYPES: [&str; 3] = [

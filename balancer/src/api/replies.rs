@@ -1,9 +1,9 @@
 //! The frame around every reply.
 
+use balancer_core::state::{OperationId, Refusal};
 use serde::{Deserialize, Serialize};
 
 use super::views::OutcomeView;
-use crate::state::{OperationId, Refusal};
 
 /// The version of the interface that this crate speaks.
 pub const API_VERSION: &str = "v1";

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{
+use balancer_core::{
     model::{BackendState, Encapsulation, HashPolicy, Protocol, ServiceName},
     state::{DoneReason, Operation, OperationId, Outcome},
 };

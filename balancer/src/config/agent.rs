@@ -6,6 +6,7 @@ use std::{
     path::PathBuf,
 };
 
+use balancer_core::state::rules;
 use ipnet::IpNet;
 
 use super::{
@@ -14,7 +15,6 @@ use super::{
     edge::{absolute, interface, metrics_listen, path, xdp_mode},
     section::{Section, Source, Value},
 };
-use crate::state::rules;
 
 /// The checked content of `agent.toml`.
 #[derive(Clone, Debug, PartialEq, Eq)]

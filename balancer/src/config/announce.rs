@@ -2,12 +2,13 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use balancer_core::model::{Community, Gobgp, OnStop, Speaker, WhenUnhealthy};
+
 use super::{
     ConfigError,
     edge::{interface, source_address},
     section::{Section, Value},
 };
-use crate::model::{Community, Gobgp, OnStop, Speaker, WhenUnhealthy};
 
 /// The checked content of `[announce]`.
 #[derive(Clone, Debug, PartialEq, Eq)]

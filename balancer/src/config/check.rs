@@ -1,7 +1,8 @@
 //! The `check` of a service in a file.
 
+use balancer_core::model::{Check, CheckKind};
+
 use super::{ConfigError, section::Value};
-use crate::model::{Check, CheckKind};
 
 /// Milliseconds from probe to probe, unless the file says otherwise.
 const INTERVAL_MS: u32 = 1_000;

@@ -1,6 +1,6 @@
 //! Telling whether a file declares other services than the last time.
 
-use crate::model::Service;
+use balancer_core::model::Service;
 
 /// A digest of a set of services: FNV-1a of 64 bits over their canonical JSON, sorted by name, in 16
 /// hexadecimal digits.

@@ -6,6 +6,7 @@ use std::{
     str::FromStr,
 };
 
+use balancer_core::{model::Service, state::rules};
 use ipnet::{Ipv4Net, Ipv6Net};
 
 use super::{
@@ -17,7 +18,6 @@ use super::{
     section::{Section, Source, Value},
     services::services,
 };
-use crate::{model::Service, state::rules};
 
 /// How the edge program is attached to its interface.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
+use balancer_core::model::Endpoint;
+
 use super::{ConfigError, edge::absolute, section::Section};
-use crate::model::Endpoint;
 
 /// What an endpoint looks like.
 const EXPECTED: &str = "\"unix:/path\" or \"http://host:port\"";

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeSet, path::PathBuf};
 
+use balancer_core::{model::Endpoint, state::rules};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::{
@@ -11,7 +12,7 @@ use super::{
     host_network::{HostNetwork, NETWORK, network, prefix},
     section::{Section, Source, Value},
 };
-use crate::{model::Endpoint, state::rules, workload::City};
+use crate::workload::City;
 
 /// The checked content of `fleet.toml`.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! Configuration files: TOML in, checked values out.
 //!
 //! Nothing of a file is used before all of it is known to be right. Every error says file, line, key, what is
-//! wrong and what was expected. What services must fulfil is in [`crate::state::rules`].
+//! wrong and what was expected. What services must fulfil is in [`balancer_core::state::rules`].
 
 mod agent;
 mod announce;

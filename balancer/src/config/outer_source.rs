@@ -2,13 +2,13 @@
 
 use std::{fmt::Display, str::FromStr};
 
+use balancer_core::state::rules;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::{
     ConfigError,
     section::{Section, Value},
 };
-use crate::state::rules;
 
 /// Bits that a prefix has at least, IPv4 and IPv6: of what is behind it, 16 bits at most vary.
 const SHORTEST: [u8; 2] = [16, 64];

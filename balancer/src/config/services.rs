@@ -5,17 +5,18 @@ use std::{
     net::IpAddr,
 };
 
-use super::{
-    ConfigError,
-    check::check,
-    section::{Section, Source, Value},
-};
-use crate::{
+use balancer_core::{
     model::{
         AdminState, Backend, Encapsulation, HashPolicy, Protocol, Service, ServiceKey, ServiceName,
         Weight,
     },
     state::rules::{self, Field},
+};
+
+use super::{
+    ConfigError,
+    check::check,
+    section::{Section, Source, Value},
 };
 
 /// Milliseconds that a draining backend stays, unless the file says otherwise.

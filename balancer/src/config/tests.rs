@@ -9,8 +9,9 @@ mod service_errors;
 
 use std::path::Path;
 
+use balancer_core::model::{CheckKind, Encapsulation, HashPolicy, Protocol};
+
 use super::*;
-use crate::model::{CheckKind, Encapsulation, HashPolicy, Protocol};
 
 const FULL: &str = r#"
 version = 1
@@ -155,7 +156,7 @@ fn an_edge_that_may_be_one_of_several_is_told_to_have_their_key() {
 }
 
 /// The services of a file that has only these lines besides its version.
-fn services(lines: &str) -> Vec<crate::model::Service> {
+fn services(lines: &str) -> Vec<balancer_core::model::Service> {
     parse_services(&format!("version = 1\n{lines}"), "services.toml").unwrap()
 }
 

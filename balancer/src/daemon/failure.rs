@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use balancer_core::state::Refusal;
 use thiserror::Error;
 
 use super::exit_code::{self, CONFIGURATION, ERROR, IN_USE, NO_PERMISSION};
@@ -12,7 +13,6 @@ use crate::{
     journal::{AppendError, JournalError},
     netns::NetnsError,
     nexthop::NextHopError,
-    state::Refusal,
     state_dir::StateDirError,
 };
 

@@ -6,13 +6,13 @@ use std::{
 };
 
 use balancer_common::{Address, abi};
+use balancer_core::{model::BackendId, reconcile::Plan};
 
 use super::{
     edge::EdgePlane,
     error::{DataplaneError, kernel},
     record,
 };
-use crate::{model::BackendId, reconcile::Plan};
 
 impl EdgePlane {
     /// What packets meet now of the services and backends that `plan` has: what an earlier daemon published last.

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use aya::maps::{Map, MapData, PerCpuArray};
 use balancer_common::{Reason, abi::Traffic};
+use balancer_core::model::BackendId;
 
 use super::{
     edge::total,
     error::{DataplaneError, kernel},
     pins::PinDir,
 };
-use crate::model::BackendId;
 
 /// What backends were sent and which reasons packets met, over all CPUs, from whatever thread.
 #[derive(Clone)]

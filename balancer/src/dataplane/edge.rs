@@ -15,6 +15,10 @@ use balancer_common::{
     flow::HashKey,
     fragments, reason,
 };
+use balancer_core::{
+    model::{BackendId, ServiceId, ServiceKey},
+    reconcile::{ServiceRecord, Step},
+};
 
 use super::{
     counters::Counters,
@@ -26,10 +30,6 @@ use super::{
     record,
     services::Filled,
     tables::Tables,
-};
-use crate::{
-    model::{BackendId, ServiceId, ServiceKey},
-    reconcile::{ServiceRecord, Step},
 };
 
 /// The program's pin, for `bpftool` and for tests that run it on frames of their own.

@@ -7,7 +7,7 @@ use std::{
 
 use balancer_common::{Address, abi};
 
-use crate::{
+use balancer_core::{
     model::{Encapsulation, Protocol, ServiceKey},
     reconcile::{self, BackendRecord, ServiceRecord},
 };

@@ -3,16 +3,16 @@
 use std::net::IpAddr;
 
 use balancer_common::{Address, abi};
+use balancer_core::{
+    model::{HashPolicy, Protocol, ServiceId, ServiceKey},
+    reconcile::ServiceRecord,
+    table::Table,
+};
 
 use super::{
     edge::EdgePlane,
     error::{DataplaneError, kernel},
     record,
-};
-use crate::{
-    model::{HashPolicy, Protocol, ServiceId, ServiceKey},
-    reconcile::ServiceRecord,
-    table::Table,
 };
 
 /// A table that is filled.

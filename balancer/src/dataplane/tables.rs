@@ -10,6 +10,7 @@ use std::{
 
 use aya::maps::{Array, ArrayOfMaps, MapData};
 use balancer_common::abi::{HistoryRow, LINE_SLOTS, MAX_TABLES, Slot, SlotLine};
+use balancer_core::{model::BackendId, table::Table};
 
 use super::{
     error::{DataplaneError, kernel},
@@ -17,7 +18,6 @@ use super::{
     reclaimer::Reclaimer,
     sys,
 };
-use crate::{model::BackendId, table::Table};
 
 /// What the inner arrays are made with; as the program declares them.
 const INNER_FLAGS: u32 = 1 << 12;

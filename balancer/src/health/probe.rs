@@ -2,6 +2,7 @@
 
 use std::io;
 
+use balancer_core::model::CheckKind;
 use tokio::{
     io::AsyncWriteExt,
     net::TcpStream,
@@ -9,7 +10,6 @@ use tokio::{
 };
 
 use super::{Target, http};
-use crate::model::CheckKind;
 
 /// At most this much of what a server still sends is read before its connection is let go.
 const FAREWELL_BYTES: usize = 64 * 1024;

@@ -144,8 +144,9 @@ impl Schedule {
 
 #[cfg(test)]
 mod tests {
+    use balancer_core::model::CheckKind;
+
     use super::*;
-    use crate::model::CheckKind;
 
     fn target(port: u16, interval_ms: u32) -> Target {
         Target {

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use crate::model::{Check, CheckKind};
+use balancer_core::model::{Check, CheckKind};
 
 /// One question to one address. Any number of services may want its answer: equal targets are one probe.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -2,9 +2,10 @@
 
 use std::{io, net::IpAddr, path::PathBuf};
 
+use balancer_core::model::ServiceName;
 use thiserror::Error;
 
-use crate::{api::client::ClientError, config::ConfigError, model::ServiceName};
+use crate::{api::client::ClientError, config::ConfigError};
 
 /// Why a command did not work.
 #[derive(Debug, Error)]

@@ -1,13 +1,11 @@
 //! Each family of metrics and what fills it.
 
+use balancer_core::model::BackendState;
 use prometheus::{
     IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder, core::Collector,
 };
 
-use crate::{
-    api::views::{BackendView, ServiceView, Snapshot, StatusView},
-    model::BackendState,
-};
+use crate::api::views::{BackendView, ServiceView, Snapshot, StatusView};
 
 /// The snapshot in Prometheus' classic text format, ready to be scraped.
 pub fn render(snapshot: &Snapshot) -> String {

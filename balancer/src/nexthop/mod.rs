@@ -20,7 +20,7 @@ mod survey;
 #[cfg(test)]
 mod tests;
 
-pub use crate::reconcile::NextHop;
+pub use balancer_core::reconcile::NextHop;
 pub use error::NextHopError;
 pub use follow::spawn;
 pub use interface::{Interfaces, default_route_interfaces, interface};

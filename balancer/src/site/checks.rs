@@ -1,9 +1,8 @@
 //! Health checks of a workload's containers: those of the site itself, and those of its edges.
 
-use crate::{
-    model::{Check, CheckKind, Protocol},
-    workload::{Port, Probe, ProbeKind},
-};
+use balancer_core::model::{Check, CheckKind, Protocol};
+
+use crate::workload::{Port, Probe, ProbeKind};
 
 /// The longest interval of an edge's check, in milliseconds: an edge has to know soon that an instance died.
 const SLOWEST_MS: u32 = 1_000;

@@ -2,8 +2,9 @@
 
 use std::net::IpAddr;
 
+use balancer_core::{model::ServiceName, state::OperationId};
+
 use super::{Declared, Edge, EdgeAction, EdgeView, Event, Instance, Life, What, World, services};
-use crate::{model::ServiceName, state::OperationId};
 
 pub(super) fn plan(world: &World<'_>, view: &EdgeView) -> Vec<EdgeAction> {
     let mut actions = Vec::new();

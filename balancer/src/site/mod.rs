@@ -22,7 +22,9 @@ pub use services::{ServiceSpec, services};
 
 use std::{collections::BTreeSet, net::IpAddr};
 
-use crate::{model::ServiceName, workload::Label};
+use balancer_core::model::ServiceName;
+
+use crate::workload::Label;
 
 /// One thing to do. Every one of them may be done again.
 #[derive(Clone, Debug, PartialEq)]

@@ -5,14 +5,14 @@ use std::{
     net::IpAddr,
 };
 
+use balancer_core::{
+    model::{ServiceKey, ServiceName},
+    state::OperationId,
+};
 use serde::{Deserialize, Serialize};
 
 use super::{ServiceSpec, StateChange, services};
-use crate::{
-    model::{ServiceKey, ServiceName},
-    state::OperationId,
-    workload::{City, Label, Target, Workload},
-};
+use crate::workload::{City, Label, Target, Workload};
 
 /// What a site has to remember over a restart.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

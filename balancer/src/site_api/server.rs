@@ -10,6 +10,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, put},
 };
+use balancer_core::model::Endpoint;
 use futures::stream;
 use serde::{Deserialize, Serialize};
 use tokio::{
@@ -32,7 +33,6 @@ use crate::{
         socket,
         token::Token,
     },
-    model::Endpoint,
     workload::Label,
 };
 

@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
+use balancer_core::model::Endpoint;
 use futures::StreamExt;
 use serde_json::json;
 use tokio::{
@@ -17,13 +18,10 @@ use super::{
     server::{Listeners, json_lines},
     views::SiteView,
 };
-use crate::{
-    api::{
-        client::{Client, ClientError},
-        replies::ErrorCode,
-        token::Token,
-    },
-    model::Endpoint,
+use crate::api::{
+    client::{Client, ClientError},
+    replies::ErrorCode,
+    token::Token,
 };
 
 /// How long an answer may take.

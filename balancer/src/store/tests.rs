@@ -1,9 +1,10 @@
 use std::{fs, path::Path};
 
+use balancer_core::state::State;
 use tempfile::TempDir;
 
 use super::*;
-use crate::{state::State, state_dir};
+use crate::state_dir;
 
 const VERSION: u32 = 1;
 

@@ -2,13 +2,11 @@
 
 use std::{collections::BTreeMap, collections::BTreeSet};
 
+use balancer_core::model::{Protocol, ServiceName};
 use serde::{Deserialize, Serialize};
 
 use super::{City, Label};
-use crate::{
-    config::fnv1a,
-    model::{Protocol, ServiceName},
-};
+use crate::config::fnv1a;
 
 /// A workload: instances of the same containers in several cities, behind one anycast address.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -246,6 +246,6 @@ impl Checked {
 struct Seen<'a> {
     containers: BTreeSet<&'a str>,
     port_names: BTreeSet<&'a str>,
-    ports: BTreeSet<(u16, crate::model::Protocol)>,
+    ports: BTreeSet<(u16, balancer_core::model::Protocol)>,
     targets: BTreeSet<&'a str>,
 }

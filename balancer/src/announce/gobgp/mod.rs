@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use balancer_core::model;
 use hyper::http::uri::PathAndQuery;
 use prost::Message;
 use tonic::{
@@ -29,7 +30,6 @@ use super::{
     AnnounceError,
     interface::{connect, index, own},
 };
-use crate::model;
 
 /// How long a connection may take to be there.
 const CONNECT: Duration = Duration::from_secs(1);

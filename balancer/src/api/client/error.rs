@@ -2,9 +2,10 @@
 
 use std::{io, time::Duration};
 
+use balancer_core::model::Endpoint;
 use thiserror::Error;
 
-use crate::{api::replies::ErrorCode, model::Endpoint};
+use crate::api::replies::ErrorCode;
 
 /// Why there is no good answer.
 #[derive(Debug, Error)]

@@ -2,6 +2,7 @@
 
 use std::{fmt, io, time::Duration};
 
+use balancer_core::model::Endpoint;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::{
     Method, Request, Response,
@@ -18,12 +19,9 @@ use tokio::{
 };
 
 use super::{Answer, Client, ClientError, How};
-use crate::{
-    api::{
-        BODY_LIMIT_BYTES,
-        replies::{ErrorCode, ErrorReply},
-    },
-    model::Endpoint,
+use crate::api::{
+    BODY_LIMIT_BYTES,
+    replies::{ErrorCode, ErrorReply},
 };
 
 /// The largest answer that is read, in bytes.

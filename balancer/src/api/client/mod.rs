@@ -6,6 +6,10 @@ mod how;
 
 use std::{net::IpAddr, time::Duration};
 
+use balancer_core::{
+    model::{Endpoint, ServiceName, Weight},
+    state::OperationId,
+};
 use hyper::Method;
 
 pub(crate) use self::exchange::{Lines, NO_BODY};
@@ -16,10 +20,6 @@ use super::{
     requests::{BackendBody, DeclarationBody, DesiredBody, ServiceBody, WeightBody},
     token::Token,
     views::{BackendView, OperationView, ServiceView, SocketQuery, SocketView, StatusView},
-};
-use crate::{
-    model::{Endpoint, ServiceName, Weight},
-    state::OperationId,
 };
 
 /// How long one question may take, from the connection to the whole answer.

@@ -2,15 +2,15 @@
 
 use std::net::IpAddr;
 
+use balancer_core::{
+    model::{Endpoint, ServiceName, Weight},
+    state::{Event, Happened},
+};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::{EventError, TYPES, invalid};
-use crate::{
-    model::{Endpoint, ServiceName, Weight},
-    state::{Event, Happened},
-};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -1,9 +1,9 @@
 //! Events byte for byte: what is taken, and what is refused.
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use balancer_core::state::Happened;
 
 use super::*;
-use crate::state::Happened;
 
 const DATA: &str = r#"{"service":"web","address":"10.1.0.10","incarnation":3,"weight":2}"#;
 

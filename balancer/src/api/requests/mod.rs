@@ -5,13 +5,13 @@ mod service;
 
 use std::net::IpAddr;
 
+use balancer_core::model::{AdminState, Backend, Weight};
 use serde::{Deserialize, Serialize};
 
 pub use self::{
     check::{CheckBody, CheckType},
     service::{DEFAULT_DRAIN_TIMEOUT_MS, DeclarationBody, ServiceBody},
 };
-use crate::model::{AdminState, Backend, Weight};
 
 /// A backend: the body of `POST /v1/services/NAME/backends`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

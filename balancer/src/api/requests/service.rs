@@ -2,10 +2,10 @@
 
 use std::{collections::BTreeMap, net::IpAddr};
 
+use balancer_core::model::{Encapsulation, HashPolicy, Protocol, Service, ServiceKey, ServiceName};
 use serde::{Deserialize, Serialize};
 
 use super::{BackendBody, CheckBody};
-use crate::model::{Encapsulation, HashPolicy, Protocol, Service, ServiceKey, ServiceName};
 
 /// How long a draining backend stays when nothing is said, in milliseconds.
 pub const DEFAULT_DRAIN_TIMEOUT_MS: u32 = 30_000;

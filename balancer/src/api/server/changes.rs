@@ -1,6 +1,10 @@
 //! The routes that change.
 
 use axum::{Json, extract::State};
+use balancer_core::{
+    model::Service,
+    state::{Change, Outcome},
+};
 use serde::Deserialize;
 
 use super::{
@@ -9,15 +13,11 @@ use super::{
     failure::Failure,
     reads::snapshot,
 };
-use crate::{
-    api::{
-        command::Command,
-        replies::ChangeReply,
-        requests::{BackendBody, DeclarationBody, DesiredBody, ServiceBody, WeightBody},
-        views::OutcomeView,
-    },
-    model::Service,
-    state::{Change, Outcome},
+use crate::api::{
+    command::Command,
+    replies::ChangeReply,
+    requests::{BackendBody, DeclarationBody, DesiredBody, ServiceBody, WeightBody},
+    views::OutcomeView,
 };
 
 /// The query of changes that nothing needs to be forced for.

@@ -8,6 +8,7 @@ use axum::{
     http::{HeaderMap, StatusCode, header::LOCATION},
     response::{IntoResponse, Response},
 };
+use balancer_core::state::{Change, DoneReason, Happened, OperationId};
 use serde::Deserialize;
 use tokio::time::{Instant, timeout_at};
 
@@ -18,13 +19,10 @@ use super::{
     failure::Failure,
     reads::Nothing,
 };
-use crate::{
-    api::{
-        event::{self, EventError},
-        replies::{API_VERSION, EventReply, ListReply},
-        views::{Board, OperationState, OperationView, OutcomeView},
-    },
-    state::{Change, DoneReason, Happened, OperationId},
+use crate::api::{
+    event::{self, EventError},
+    replies::{API_VERSION, EventReply, ListReply},
+    views::{Board, OperationState, OperationView, OutcomeView},
 };
 
 /// The longest that one request may wait for a drain.

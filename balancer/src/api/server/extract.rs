@@ -7,10 +7,11 @@ use axum::{
     extract::{FromRequest, FromRequestParts, Path, Query, Request, rejection::BytesRejection},
     http::{StatusCode, header::CONTENT_LENGTH, request::Parts},
 };
+use balancer_core::{model::ServiceName, state::OperationId};
 use serde::de::DeserializeOwned;
 
 use super::failure::Failure;
-use crate::{api::BODY_LIMIT_BYTES, model::ServiceName, state::OperationId};
+use crate::api::BODY_LIMIT_BYTES;
 
 /// A JSON body; the content type does not matter.
 pub(crate) struct Body<T>(pub(crate) T);

@@ -5,13 +5,11 @@ use axum::{
     http::StatusCode,
     response::{IntoResponse, Response},
 };
+use balancer_core::state::Refusal;
 
-use crate::{
-    api::{
-        command::ChangeError,
-        replies::{ErrorCode, ErrorReply},
-    },
-    state::Refusal,
+use crate::api::{
+    command::ChangeError,
+    replies::{ErrorCode, ErrorReply},
 };
 
 /// An error on its way to the client.

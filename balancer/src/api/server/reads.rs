@@ -1,15 +1,13 @@
 //! The routes that show.
 
 use axum::{Json, extract::State};
+use balancer_core::model::ServiceName;
 use serde::Deserialize;
 
 use super::{Daemon, extract::Asked, failure::Failure};
-use crate::{
-    api::{
-        replies::ListReply,
-        views::{BackendView, ServiceView, Snapshot, StatusView},
-    },
-    model::ServiceName,
+use crate::api::{
+    replies::ListReply,
+    views::{BackendView, ServiceView, Snapshot, StatusView},
 };
 
 /// A query without parameters.

@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use balancer_core::model::{Endpoint, Weight};
 use tokio::{
     net::{UnixSocket, UnixStream},
     time::timeout,
@@ -15,13 +16,10 @@ use super::{
     daemon::{Daemon, Manner},
     samples::{add, dns, ip, name, web},
 };
-use crate::{
-    api::{
-        client::{Client, ClientError, How},
-        replies::ErrorCode,
-        requests::{BackendBody, ServiceBody},
-    },
-    model::{Endpoint, Weight},
+use crate::api::{
+    client::{Client, ClientError, How},
+    replies::ErrorCode,
+    requests::{BackendBody, ServiceBody},
 };
 
 // Promise: O1

@@ -10,18 +10,16 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
+use balancer_core::state::{Change, Outcome, State};
 use tempfile::TempDir;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::{
-    api::{
-        client::Client,
-        command::{self, ChangeError, Command, Look},
-        server::{bind, serve},
-        tests::samples::{snapshot, status},
-        views::{Board, OperationView, Snapshot, StatusView},
-    },
-    state::{Change, Outcome, State},
+use crate::api::{
+    client::Client,
+    command::{self, ChangeError, Command, Look},
+    server::{bind, serve},
+    tests::samples::{snapshot, status},
+    views::{Board, OperationView, Snapshot, StatusView},
 };
 
 /// A daemon on a socket of its own; it stops when this is dropped.

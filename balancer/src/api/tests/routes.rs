@@ -2,14 +2,13 @@
 
 use std::sync::atomic::Ordering;
 
+use balancer_core::model::{BackendState, Weight};
+
 use super::{
     daemon::{Daemon, Manner},
     samples::{add, busy, dns, ip, name, web},
 };
-use crate::{
-    api::{client::How, replies::API_VERSION, requests::BackendBody},
-    model::{BackendState, Weight},
-};
+use crate::api::{client::How, replies::API_VERSION, requests::BackendBody};
 
 const DRY: How = How {
     dry_run: true,

@@ -2,18 +2,19 @@
 
 use std::net::IpAddr;
 
-use crate::{
-    api::{
-        requests::{BackendBody, CheckBody, CheckType, ServiceBody},
-        views::{
-            AnnounceView, BackendView, InterfaceStatus, ReasonCount, ServiceView, Snapshot,
-            StatusView, VipView,
-        },
-    },
+use balancer_core::{
     model::{
         AdminState, BackendState, Encapsulation, HashPolicy, Protocol, Service, ServiceName, Weight,
     },
     state::{Change, State},
+};
+
+use crate::api::{
+    requests::{BackendBody, CheckBody, CheckType, ServiceBody},
+    views::{
+        AnnounceView, BackendView, InterfaceStatus, ReasonCount, ServiceView, Snapshot, StatusView,
+        VipView,
+    },
 };
 
 pub(crate) fn name(name: &str) -> ServiceName {

@@ -2,20 +2,17 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
+use balancer_core::{model::Endpoint, state::State};
 use tokio::sync::{mpsc, oneshot};
 
 use super::samples::{snapshot, status};
-use crate::{
-    api::{
-        client::{Client, ClientError},
-        command::{Daemon, Look},
-        replies::ErrorCode,
-        server::{bind_tcp, serve_tcp},
-        token::Token,
-        views::Snapshot,
-    },
-    model::Endpoint,
-    state::State,
+use crate::api::{
+    client::{Client, ClientError},
+    command::{Daemon, Look},
+    replies::ErrorCode,
+    server::{bind_tcp, serve_tcp},
+    token::Token,
+    views::Snapshot,
 };
 
 fn token(directory: &tempfile::TempDir, secret: &str) -> Token {

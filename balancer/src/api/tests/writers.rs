@@ -2,16 +2,14 @@
 
 use std::{collections::BTreeSet, net::IpAddr, time::Duration};
 
+use balancer_core::model::Weight;
 use tokio::task::JoinSet;
 
 use super::{
     daemon::Daemon,
     samples::{add, name, web},
 };
-use crate::{
-    api::{client::How, requests::BackendBody},
-    model::Weight,
-};
+use crate::api::{client::How, requests::BackendBody};
 
 // Promise: C2
 #[tokio::test]

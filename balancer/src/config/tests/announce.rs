@@ -1,8 +1,9 @@
 //! The section `[announce]`.
 
+use balancer_core::model::{Community, Gobgp, OnStop, Speaker, WhenUnhealthy};
+
 use super::errors::{assert_error, unmark};
 use super::*;
-use crate::model::{Community, Gobgp, OnStop, Speaker, WhenUnhealthy};
 
 fn parse(lines: &str) -> Result<AnnounceConfig, ConfigError> {
     let text = format!("version = 1\ninterface = \"eth0\"\n[announce]\n{lines}");

@@ -5,7 +5,7 @@ use super::{
     *,
 };
 
-use crate::model::Endpoint;
+use balancer_core::model::Endpoint;
 
 const FLEET: &str = include_str!("../../../../docs/examples/fleet.toml");
 

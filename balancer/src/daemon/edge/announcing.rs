@@ -7,6 +7,10 @@ use std::{
     time::Duration,
 };
 
+use balancer_core::{
+    model::{OnStop, ServiceName},
+    reconcile::{self, Circumstances, Usable, Withheld},
+};
 use tokio::{sync::watch, time::sleep};
 use tracing::{info, warn};
 
@@ -15,8 +19,6 @@ use crate::{
     api::views::{AnnounceView, VipView},
     config::{AnnounceConfig, EdgeConfig},
     daemon::Failure,
-    model::{OnStop, ServiceName},
-    reconcile::{self, Circumstances, Usable, Withheld},
 };
 
 /// How long a speaker may take to confirm a withdrawal; then things go on without it.

@@ -10,6 +10,11 @@ use std::{
     time::Duration,
 };
 
+use balancer_core::{
+    model::{BackendId, ServiceName},
+    reconcile::{NextHop, Usable},
+    state::{Change, Outcome, State},
+};
 use tokio::{
     sync::{mpsc, oneshot, watch},
     task::block_in_place,
@@ -35,9 +40,6 @@ use crate::{
     dataplane::{EdgePlane, PinDir},
     health::{Report, Target},
     journal::Entry,
-    model::{BackendId, ServiceName},
-    reconcile::{NextHop, Usable},
-    state::{Change, Outcome, State},
 };
 
 /// The most commands, and the most reports, that are taken together.

@@ -5,6 +5,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use balancer_core::{
+    model::Endpoint,
+    state::{Change, OperationId, State},
+};
 use futures::{StreamExt, stream};
 use tokio::{
     sync::{mpsc, oneshot, watch},
@@ -19,8 +23,6 @@ use crate::{
         views::{Board, OperationState, OperationView, SocketQuery},
     },
     daemon::clock::unix_ms,
-    model::Endpoint,
-    state::{Change, OperationId, State},
 };
 
 /// How often agents are asked.

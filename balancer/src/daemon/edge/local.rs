@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
-
-use crate::{
+use balancer_core::{
     model::{BackendId, Health},
     state::FormerState,
-    store::Stored,
 };
+use serde::{Deserialize, Serialize};
+
+use crate::store::Stored;
 
 /// The edge's own part of what outlives its daemon, beside the desired state.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

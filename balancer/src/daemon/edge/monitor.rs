@@ -7,12 +7,13 @@ use std::{
     net::IpAddr,
 };
 
-use crate::{
-    health::{Report, Target},
+use balancer_core::{
     model::{BackendId, Check, Health, HealthState, ServiceId, ServiceName},
     reconcile::Warming,
     state::ServiceState,
 };
+
+use crate::health::{Report, Target};
 
 /// What is known of every backend of the desired state.
 #[derive(Debug, Default)]

@@ -7,6 +7,12 @@ use balancer_common::{
     abi::{self, Traffic},
     reason::Verdict,
 };
+use balancer_core::{
+    model::{BackendId, BackendState, Check, CheckKind, Health, ServiceName},
+    reconcile::{self, NextHop},
+    state::ServiceState,
+    table::Table,
+};
 use tokio::{
     sync::{mpsc, watch},
     task::spawn_blocking,
@@ -22,10 +28,6 @@ use crate::{
         },
     },
     dataplane::Counters,
-    model::{BackendId, BackendState, Check, CheckKind, Health, ServiceName},
-    reconcile::{self, NextHop},
-    state::ServiceState,
-    table::Table,
 };
 
 /// How often counters are read again because what they are of has changed meanwhile.

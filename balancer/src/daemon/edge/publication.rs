@@ -7,19 +7,19 @@ use std::{
 };
 
 use balancer_common::abi::Traffic;
+use balancer_core::{
+    model::{ServiceId, ServiceName},
+    reconcile::{self, NextHop, Plan},
+    state::{ServiceState, State},
+    table::Table,
+};
 use tracing::warn;
 
 use super::{
     monitor::Monitor,
     rows::{Past, Rows},
 };
-use crate::{
-    dataplane::{DataplaneError, EdgePlane},
-    model::{ServiceId, ServiceName},
-    reconcile::{self, NextHop, Plan},
-    state::{ServiceState, State},
-    table::Table,
-};
+use crate::dataplane::{DataplaneError, EdgePlane};
 
 /// The plan that is in the maps.
 #[derive(Default)]

@@ -2,6 +2,10 @@
 
 use std::{collections::BTreeMap, fmt};
 
+use balancer_core::{
+    model::{BackendId, Health},
+    state::{Change, FormerState, State},
+};
 use tokio::task::spawn_blocking;
 use tracing::{info, warn};
 
@@ -10,8 +14,6 @@ use crate::{
     config::EdgeConfig,
     daemon::{Failure, clock::unix_ms},
     journal::{AppendError, Entry, FileJournal, Journal},
-    model::{BackendId, Health},
-    state::{Change, FormerState, State},
     state_dir::{StateDir, StateDirError},
     store::Store,
 };

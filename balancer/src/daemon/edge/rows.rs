@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use balancer_common::abi::Traffic;
 
-use crate::model::{BackendId, ServiceName};
+use balancer_core::model::{BackendId, ServiceName};
 
 /// The counter rows that backends use, or have used.
 #[derive(Debug, Default)]

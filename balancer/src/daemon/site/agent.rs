@@ -114,10 +114,11 @@ impl Agent {
 #[cfg(test)]
 mod tests {
     use axum::{Json, Router, routing::get};
+    use balancer_core::model::Endpoint;
     use tokio::net::TcpListener;
 
     use super::*;
-    use crate::{api::replies::ListReply, model::Endpoint};
+    use crate::api::replies::ListReply;
 
     const VIP: &str = "198.51.100.1";
     const NETNS: &str = "/proc/7/ns/net";

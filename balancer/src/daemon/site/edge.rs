@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use balancer_core::model::{BackendState, ServiceKey, ServiceName};
 use tokio::sync::watch;
 
 use super::warning::Warning;
@@ -14,7 +15,6 @@ use crate::{
         client::{Client, ClientError},
         views::OperationState,
     },
-    model::{BackendState, ServiceKey, ServiceName},
     site::{Backend, Declared, Edge, EdgeAction, EdgeView, ServiceSpec, What},
 };
 

@@ -1,5 +1,6 @@
 //! What edges are told, in the words of their API.
 
+use balancer_core::model::{Encapsulation, HashPolicy};
 use serde_json::{Value, json};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
@@ -8,7 +9,6 @@ use crate::{
         client::{Client, ClientError, How},
         requests::{CheckBody, DeclarationBody},
     },
-    model::{Encapsulation, HashPolicy},
     site::{EdgeAction, Event, ServiceSpec, What},
     workload::City,
 };
@@ -113,13 +113,11 @@ fn rfc3339(unix_ms: u64) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use axum::{Json, Router, extract::Path, http::StatusCode, routing::delete};
+    use balancer_core::model::Endpoint;
     use tokio::net::TcpListener;
 
     use super::*;
-    use crate::{
-        api::replies::{ErrorCode, ErrorReply},
-        model::Endpoint,
-    };
+    use crate::api::replies::{ErrorCode, ErrorReply};
 
     async fn refuse(Path(name): Path<String>) -> (StatusCode, Json<ErrorReply>) {
         let reply = ErrorReply::new(ErrorCode::Conflict, format!("not {name}"));

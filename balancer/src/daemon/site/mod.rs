@@ -28,6 +28,7 @@ use std::{
     time::Duration,
 };
 
+use balancer_core::model::Endpoint;
 use sd_notify::NotifyState;
 use tokio::sync::{mpsc, watch};
 use tracing::{info, warn};
@@ -41,7 +42,6 @@ use super::signals::terminated;
 use crate::{
     api::{client::Client, token::configured},
     config::{FleetConfig, RuntimeKind, Site, SiteHost},
-    model::Endpoint,
     runtime::{Builtin, Docker, Runtime},
     site_api,
     workload::City,

@@ -6,11 +6,11 @@ use std::{
     sync::Arc,
 };
 
+use balancer_core::model::{Check, Health, HealthState};
 use tokio::sync::{mpsc, watch};
 
 use crate::{
     health::{self, Report, Target},
-    model::{Check, Health, HealthState},
     site::site_check,
     workload::{Container, Probe},
 };

@@ -12,6 +12,7 @@ use std::{
     time::Duration,
 };
 
+use balancer_core::model::{Check, CheckKind};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpSocket, TcpStream},
@@ -21,7 +22,6 @@ use tokio::{
 };
 
 use super::{Report, Target, prober::spawn_with};
-use crate::model::{Check, CheckKind};
 
 /// Longer than anything the tests wait for; only failures take it.
 const PATIENCE: Duration = Duration::from_secs(20);

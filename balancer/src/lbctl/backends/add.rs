@@ -2,13 +2,13 @@
 
 use std::net::IpAddr;
 
+use balancer_core::model::{ServiceName, Weight};
 use clap::Args;
 
 use super::{phrase, weight::weight};
 use crate::{
     api::requests::BackendBody,
     lbctl::{Desk, cli::address, failure::Failure},
-    model::{ServiceName, Weight},
 };
 
 /// Add a backend, or take a draining one back

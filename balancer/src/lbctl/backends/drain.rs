@@ -2,13 +2,13 @@
 
 use std::net::IpAddr;
 
+use balancer_core::model::ServiceName;
 use clap::Args;
 
 use super::phrase;
 use crate::{
     api::client::How,
     lbctl::{Desk, cli::address, failure::Failure},
-    model::ServiceName,
 };
 
 /// Drain a backend: it keeps its flows and takes no new ones

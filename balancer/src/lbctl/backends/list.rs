@@ -1,5 +1,6 @@
 //! `lbctl backends list`.
 
+use balancer_core::model::ServiceName;
 use clap::Args;
 
 use crate::{
@@ -12,7 +13,6 @@ use crate::{
             bytes, count, table,
         },
     },
-    model::ServiceName,
 };
 
 /// List the backends of one service, or of all

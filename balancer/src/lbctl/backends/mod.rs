@@ -8,10 +8,10 @@ mod weight;
 
 use std::net::IpAddr;
 
+use balancer_core::model::ServiceName;
 use clap::{Args, Subcommand};
 
 use super::{Desk, failure::Failure, phrase::Phrase};
-use crate::model::ServiceName;
 
 /// List, add, drain, weigh and remove the backends of services
 #[derive(Debug, Args)]

@@ -2,6 +2,7 @@
 
 use std::{net::IpAddr, time::Duration};
 
+use balancer_core::model::ServiceName;
 use clap::Args;
 use tokio::time::{Instant, sleep, timeout_at};
 
@@ -16,7 +17,6 @@ use crate::{
         cli::{Format, address},
         failure::Failure,
     },
-    model::ServiceName,
 };
 
 /// How often a wait looks.

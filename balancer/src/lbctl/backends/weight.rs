@@ -2,13 +2,13 @@
 
 use std::net::IpAddr;
 
+use balancer_core::model::{ServiceName, Weight};
 use clap::Args;
 
 use super::phrase;
 use crate::{
     api::client::How,
     lbctl::{Desk, cli::address, failure::Failure},
-    model::{ServiceName, Weight},
 };
 
 /// Give a backend another weight; 0 takes no new flows

@@ -2,12 +2,12 @@
 
 use std::net::IpAddr;
 
+use balancer_core::model::{Encapsulation, HashPolicy, Protocol, ServiceKey, ServiceName};
 use clap::{Args, ValueEnum};
 
 use crate::{
     api::requests::{CheckBody, CheckType, DEFAULT_DRAIN_TIMEOUT_MS, ServiceBody},
     lbctl::{Desk, cli::address, failure::Failure, phrase::Phrase},
-    model::{Encapsulation, HashPolicy, Protocol, ServiceKey, ServiceName},
 };
 
 /// Add a service; its backends come with `lbctl backends add`

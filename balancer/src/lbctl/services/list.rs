@@ -1,5 +1,6 @@
 //! `lbctl services list`.
 
+use balancer_core::model::ServiceKey;
 use clap::Args;
 
 use crate::{
@@ -12,7 +13,6 @@ use crate::{
             bytes, count, table,
         },
     },
-    model::ServiceKey,
 };
 
 /// List the services

@@ -1,11 +1,11 @@
 //! `lbctl services remove`.
 
+use balancer_core::model::ServiceName;
 use clap::Args;
 
 use crate::{
     api::client::{Client, How},
     lbctl::{Desk, failure::Failure, phrase::Phrase},
-    model::ServiceName,
 };
 
 /// Remove a service once its backends have drained, or at once with --now

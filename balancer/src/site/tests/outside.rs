@@ -3,12 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
+use balancer_core::{model::Protocol, state::OperationId};
+
 use super::super::*;
-use crate::{
-    model::Protocol,
-    state::OperationId,
-    workload::{City, Container, Port, Target, Workload},
-};
+use crate::workload::{City, Container, Port, Target, Workload};
 
 pub(super) fn label(text: &str) -> Label {
     text.parse().unwrap()

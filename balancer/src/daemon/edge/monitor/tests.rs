@@ -1,13 +1,14 @@
 use std::net::Ipv4Addr;
 
-use super::*;
-use crate::{
+use balancer_core::{
     model::{
         AdminState, Backend, CheckKind, Encapsulation, HashPolicy, Protocol, Service, ServiceKey,
         Weight,
     },
     state::{Change, State},
 };
+
+use super::*;
 
 fn address(n: u8) -> IpAddr {
     Ipv4Addr::new(10, 1, 0, n).into()

@@ -7,6 +7,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
+use balancer_core::model::Endpoint;
 use futures::{
     FutureExt, StreamExt,
     future::{self, BoxFuture},
@@ -18,7 +19,6 @@ use super::*;
 use crate::{
     api::client::Client,
     daemon::site::messages::Speaker,
-    model::Endpoint,
     runtime::{InstanceSpec, LogLine, Observed, RuntimeError},
     site::Wanted,
 };

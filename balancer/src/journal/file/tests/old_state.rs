@@ -1,7 +1,9 @@
 //! The state file of a version before the journal.
 
+use balancer_core::state::State as EdgeState;
+
 use super::*;
-use crate::{state::State as EdgeState, state_dir, store::Store};
+use crate::{state_dir, store::Store};
 
 fn old(changes: &[String]) -> Vec<u8> {
     state_dir::seal("balancer-state", 1, &serde_json::to_vec(changes).unwrap())

@@ -1,10 +1,9 @@
 //! What a whole file comes to.
 
+use balancer_core::model::Protocol;
+
 use super::*;
-use crate::{
-    model::Protocol,
-    workload::{Fate, Probe, ProbeKind},
-};
+use crate::workload::{Fate, Probe, ProbeKind};
 
 // Promise: W1
 #[test]
