@@ -7,7 +7,6 @@
 pub mod announce;
 pub mod api;
 pub mod autoscale;
-pub mod config;
 pub mod daemon;
 pub mod dataplane;
 pub mod health;
@@ -21,4 +20,3 @@ pub mod site;
 pub mod site_api;
 pub mod state_dir;
 pub mod store;
-pub mod workload;

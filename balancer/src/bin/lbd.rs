@@ -5,8 +5,8 @@ use std::{io::IsTerminal, path::PathBuf, process::ExitCode};
 use balancer::{
     daemon::{self, agent, edge, guard, site},
     runtime,
-    workload::City,
 };
+use balancer_config::workload::City;
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 

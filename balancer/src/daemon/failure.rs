@@ -2,13 +2,13 @@
 
 use std::path::PathBuf;
 
+use balancer_config::ConfigError;
 use balancer_core::state::Refusal;
 use thiserror::Error;
 
 use super::exit_code::{self, CONFIGURATION, ERROR, IN_USE, NO_PERMISSION};
 use crate::{
     announce::AnnounceError,
-    config::ConfigError,
     dataplane::DataplaneError,
     journal::{AppendError, JournalError},
     netns::NetnsError,

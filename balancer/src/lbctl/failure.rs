@@ -2,10 +2,11 @@
 
 use std::{io, net::IpAddr, path::PathBuf};
 
+use balancer_config::ConfigError;
 use balancer_core::model::ServiceName;
 use thiserror::Error;
 
-use crate::{api::client::ClientError, config::ConfigError};
+use crate::api::client::ClientError;
 
 /// Why a command did not work.
 #[derive(Debug, Error)]

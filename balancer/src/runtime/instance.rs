@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, net::IpAddr, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::workload::Container;
+use balancer_config::workload::Container;
 
 /// An instance as it is to be.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

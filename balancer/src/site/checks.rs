@@ -2,7 +2,7 @@
 
 use balancer_core::model::{Check, CheckKind, Protocol};
 
-use crate::workload::{Port, Probe, ProbeKind};
+use balancer_config::workload::{Port, Probe, ProbeKind};
 
 /// The longest interval of an edge's check, in milliseconds: an edge has to know soon that an instance died.
 const SLOWEST_MS: u32 = 1_000;

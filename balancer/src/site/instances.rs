@@ -1,9 +1,10 @@
 //! Which instances are started, restarted, and sent on their way out.
 
+use balancer_config::workload::{Label, Target};
+
 use super::{
     Action, Instance, InstanceAction, Life, StateChange, Wanted, World, edges, phase::is_serving,
 };
-use crate::workload::{Label, Target};
 
 /// The longest wait before a restart, in milliseconds.
 const LONGEST_BACKOFF_MS: u64 = 300_000;

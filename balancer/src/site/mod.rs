@@ -24,7 +24,7 @@ use std::{collections::BTreeSet, net::IpAddr};
 
 use balancer_core::model::ServiceName;
 
-use crate::workload::Label;
+use balancer_config::workload::Label;
 
 /// One thing to do. Every one of them may be done again.
 #[derive(Clone, Debug, PartialEq)]

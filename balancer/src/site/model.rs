@@ -5,6 +5,7 @@ use std::{
     net::IpAddr,
 };
 
+use balancer_config::workload::{City, Label, Target, Workload};
 use balancer_core::{
     model::{ServiceKey, ServiceName},
     state::OperationId,
@@ -12,7 +13,6 @@ use balancer_core::{
 use serde::{Deserialize, Serialize};
 
 use super::{ServiceSpec, StateChange, services};
-use crate::workload::{City, Label, Target, Workload};
 
 /// What a site has to remember over a restart.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -1,9 +1,9 @@
 //! How far instances and workloads are.
 
+use balancer_config::workload::Label;
 use serde::{Deserialize, Serialize};
 
 use super::{Edge, Instance, Life, Wanted, World, services};
-use crate::workload::Label;
 
 /// How far an instance is.
 #[derive(

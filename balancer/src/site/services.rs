@@ -2,10 +2,10 @@
 
 use std::net::IpAddr;
 
+use balancer_config::workload::Port;
 use balancer_core::model::{Check, ServiceKey, ServiceName};
 
 use super::{Wanted, checks};
-use crate::workload::Port;
 
 /// A service as an edge is to have it, its backends left out.
 #[derive(Clone, Debug, PartialEq, Eq)]

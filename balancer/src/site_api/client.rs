@@ -1,5 +1,6 @@
 //! The operator's end of the site's interface.
 
+use balancer_config::workload::Label;
 use hyper::Method;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
@@ -8,12 +9,9 @@ use super::{
     IMAGE_LIMIT_BYTES, command::InstanceLine, requests::WorkloadBody, server::Progress,
     views::SiteView,
 };
-use crate::{
-    api::{
-        client::{Client, ClientError, How, Lines, NO_BODY},
-        replies::{ErrorCode, ListReply},
-    },
-    workload::Label,
+use crate::api::{
+    client::{Client, ClientError, How, Lines, NO_BODY},
+    replies::{ErrorCode, ListReply},
 };
 
 /// Asks one site.

@@ -1,12 +1,12 @@
 //! What the faces ask of `lbd site`.
 
 use axum::body::Bytes;
+use balancer_config::workload::Label;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{requests::WorkloadBody, views::SiteView};
-use crate::workload::Label;
 
 /// One thing asked of the task that owns a site's state; each carries the way back for its answer.
 ///

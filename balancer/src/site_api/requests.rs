@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::workload::Workload;
+use balancer_config::workload::Workload;
 
 /// A workload that a site is to run: the body of `PUT /v1/workloads/SLUG`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -10,6 +10,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, put},
 };
+use balancer_config::workload::Label;
 use balancer_core::model::Endpoint;
 use futures::stream;
 use serde::{Deserialize, Serialize};
@@ -25,15 +26,12 @@ use super::{
     requests::WorkloadBody,
     views::{SiteView, WorkloadView},
 };
-use crate::{
-    api::{
-        BODY_LIMIT_BYTES,
-        replies::{API_VERSION, ListReply},
-        server::{Asked, Body, Failure, Raw, serve_guarded, serve_router},
-        socket,
-        token::Token,
-    },
-    workload::Label,
+use crate::api::{
+    BODY_LIMIT_BYTES,
+    replies::{API_VERSION, ListReply},
+    server::{Asked, Body, Failure, Raw, serve_guarded, serve_router},
+    socket,
+    token::Token,
 };
 
 /// Lines that a slow reader has not taken yet.

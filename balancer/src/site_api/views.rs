@@ -2,10 +2,10 @@
 
 use std::net::IpAddr;
 
+use balancer_config::workload::{City, Label};
 use serde::{Deserialize, Serialize};
 
 pub use crate::site::Phase;
-use crate::workload::{City, Label};
 
 /// A site: the one item of `GET /v1/site`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -29,9 +29,9 @@ pub struct WorkloadView {
     pub slug: Label,
     /// Its VIPs.
     pub vips: Vec<IpAddr>,
-    /// [`crate::workload::Workload::digest`] of what was asked for last.
+    /// [`balancer_config::workload::Workload::digest`] of what was asked for last.
     pub digest: String,
-    /// [`crate::workload::Workload::instance_digest`] of what was asked for last.
+    /// [`balancer_config::workload::Workload::instance_digest`] of what was asked for last.
     pub instance_digest: String,
     /// Whether it is being removed.
     pub removing: bool,

@@ -8,7 +8,7 @@ use std::{
 
 use tracing::warn;
 
-use crate::config::Instance;
+use balancer_config::Instance;
 
 /// The files in `instance_dir`, read again and again.
 pub(super) struct InstanceFiles {

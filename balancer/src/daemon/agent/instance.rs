@@ -5,6 +5,7 @@ use std::{
     time::Duration,
 };
 
+use balancer_config::{AgentConfig, Instance, XdpMode};
 use tokio::{
     sync::{mpsc, oneshot, watch},
     task::JoinHandle,
@@ -14,7 +15,6 @@ use tracing::{info, warn};
 
 use crate::{
     api::agent::AgentInstance,
-    config::{AgentConfig, Instance, XdpMode},
     daemon::{Failure, edge::reason_count},
     dataplane::{AgentPlane, AgentSettings, Attached, PinDir, Present},
     metrics::agent::InstanceCounts,

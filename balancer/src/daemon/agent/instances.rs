@@ -7,6 +7,7 @@ use std::{
     net::IpAddr,
 };
 
+use balancer_config::{AgentConfig, Instance};
 use tokio::{sync::oneshot, task::spawn_blocking};
 use tracing::{info, warn};
 
@@ -19,7 +20,6 @@ use crate::{
         agent::AgentQuestion,
         views::{SocketQuery, SocketView},
     },
-    config::{AgentConfig, Instance},
     daemon::Failure,
     dataplane::{AgentPlane, PinDir},
     metrics::agent::Scrape,

@@ -6,6 +6,7 @@ mod instances;
 
 use std::{fs, path::Path, time::Duration};
 
+use balancer_config::AgentConfig;
 use sd_notify::NotifyState;
 use tokio::{
     sync::{mpsc, watch},
@@ -17,7 +18,6 @@ use self::instances::Instances;
 use super::{Failure, signals::terminated};
 use crate::{
     api::{self, token::configured},
-    config::AgentConfig,
     dataplane::{AgentPlane, PinDir, check_kernel},
     metrics,
 };

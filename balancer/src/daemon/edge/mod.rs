@@ -19,6 +19,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use balancer_config::EdgeConfig;
 use sd_notify::NotifyState;
 use tokio::{
     net::{TcpListener, UnixListener},
@@ -44,7 +45,6 @@ use crate::{
         command::Daemon,
         token::{Token, configured},
     },
-    config::EdgeConfig,
     dataplane::{EdgePlane, EdgeSettings, Interface, PinDir, check_kernel},
     health, metrics,
     nexthop::{self, Interfaces},

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, fmt};
 
+use balancer_config::EdgeConfig;
 use balancer_core::{
     model::{BackendId, Health},
     state::{Change, FormerState, State},
@@ -11,7 +12,6 @@ use tracing::{info, warn};
 
 use super::local::LocalState;
 use crate::{
-    config::EdgeConfig,
     daemon::{Failure, clock::unix_ms},
     journal::{AppendError, Entry, FileJournal, Journal},
     state_dir::{StateDir, StateDirError},

@@ -5,11 +5,12 @@ use std::{
     time::Instant,
 };
 
+use balancer_config::workload::{City, Target};
+
 use super::cpu::CpuTimes;
 use crate::{
     autoscale::{Autoscaler, Policy, Sample, Usage},
     site::{Instance, Life, Memory, TargetKey},
-    workload::{City, Target},
 };
 
 /// Every target's autoscaler.

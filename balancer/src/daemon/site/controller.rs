@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use balancer_config::workload::City;
 use tokio::{
     sync::mpsc,
     time::{Interval, MissedTickBehavior, interval},
@@ -35,7 +36,6 @@ use crate::{
     runtime::{Runtime, State},
     site::{self, Action, Declared, EdgeAction, Instance, InstanceAction, StateChange, World},
     site_api::{command::SiteCommand, views::SiteView},
-    workload::City,
 };
 
 /// How often everything is looked at.

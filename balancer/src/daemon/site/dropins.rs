@@ -85,8 +85,9 @@ impl DropIns {
 
 #[cfg(test)]
 mod tests {
+    use balancer_config::Instance;
+
     use super::*;
-    use crate::config::Instance;
 
     #[test]
     fn a_file_is_what_the_agent_reads_and_goes_with_its_instance() {

@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
+use balancer_config::ConfigError;
 use thiserror::Error;
 
 use crate::{
-    config::ConfigError,
     daemon::exit_code::{self, CONFIGURATION, ERROR},
     runtime::RuntimeError,
     state_dir::StateDirError,

@@ -1,5 +1,6 @@
 //! What edges are told, in the words of their API.
 
+use balancer_config::workload::City;
 use balancer_core::model::{Encapsulation, HashPolicy};
 use serde_json::{Value, json};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
@@ -10,7 +11,6 @@ use crate::{
         requests::{CheckBody, DeclarationBody},
     },
     site::{EdgeAction, Event, ServiceSpec, What},
-    workload::City,
 };
 
 /// Who speaks, and where sockets are counted.

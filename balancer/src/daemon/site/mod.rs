@@ -28,6 +28,7 @@ use std::{
     time::Duration,
 };
 
+use balancer_config::{FleetConfig, RuntimeKind, Site, SiteHost, workload::City};
 use balancer_core::model::Endpoint;
 use sd_notify::NotifyState;
 use tokio::sync::{mpsc, watch};
@@ -41,10 +42,8 @@ use self::{
 use super::signals::terminated;
 use crate::{
     api::{client::Client, token::configured},
-    config::{FleetConfig, RuntimeKind, Site, SiteHost},
     runtime::{Builtin, Docker, Runtime},
     site_api,
-    workload::City,
 };
 
 /// How long an edge or an agent may take for an answer.

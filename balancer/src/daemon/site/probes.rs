@@ -6,13 +6,13 @@ use std::{
     sync::Arc,
 };
 
+use balancer_config::workload::{Container, Probe};
 use balancer_core::model::{Check, Health, HealthState};
 use tokio::sync::{mpsc, watch};
 
 use crate::{
     health::{self, Report, Target},
     site::site_check,
-    workload::{Container, Probe},
 };
 
 /// What a probe is for.
@@ -143,8 +143,9 @@ fn probes_of(container: &Container) -> impl Iterator<Item = (Purpose, &Probe)> {
 
 #[cfg(test)]
 mod tests {
+    use balancer_config::workload::ProbeKind;
+
     use super::*;
-    use crate::workload::ProbeKind;
 
     fn container(readiness: bool, liveness: bool) -> Container {
         let probe = Probe {

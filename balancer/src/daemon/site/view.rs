@@ -1,5 +1,7 @@
 //! What a site shows of itself.
 
+use balancer_config::workload::Label;
+
 use super::{
     agent::Agent, autoscaling::Autoscaling, instances::Instances, problems::Problems, tasks::Tasks,
 };
@@ -7,7 +9,6 @@ use crate::{
     runtime::Observed,
     site::{self, Instance, Phase, TargetKey, Wanted, World},
     site_api::views::{InstanceView, TargetView, WorkloadView},
-    workload::Label,
 };
 
 /// Why one that runs is restarted.

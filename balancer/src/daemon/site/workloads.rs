@@ -1,12 +1,12 @@
 //! Which workloads the site is to run, as operators change them.
 
+use balancer_config::workload::{City, Label, rules};
 use tracing::info;
 
 use super::state::SiteState;
 use crate::{
     site::{Memory, Wanted, services},
     site_api::{command::SiteRefusal, requests::WorkloadBody},
-    workload::{City, Label, rules},
 };
 
 /// Has a workload run as it is here, from now on.

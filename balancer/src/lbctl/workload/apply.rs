@@ -7,6 +7,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use balancer_config::workload::{
+    City, Declarations, Label,
+    deploy::{Action, Vips, WorkloadPlan},
+};
 use clap::Args;
 use tokio::time::sleep;
 
@@ -17,10 +21,6 @@ use crate::{
     site_api::{
         requests::{DEFAULT_DRAIN_TIMEOUT_SECONDS, WorkloadBody},
         views::{Phase, SiteView},
-    },
-    workload::{
-        City, Declarations, Label,
-        deploy::{Action, Vips, WorkloadPlan},
     },
 };
 

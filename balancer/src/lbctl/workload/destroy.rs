@@ -5,6 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use balancer_config::workload::{City, Label, deploy};
 use clap::Args;
 
 use super::{
@@ -14,10 +15,7 @@ use super::{
     record::RecordFile,
     sites::Sites,
 };
-use crate::{
-    lbctl::{Desk, failure::Failure},
-    workload::{City, Label, deploy},
-};
+use crate::lbctl::{Desk, failure::Failure};
 
 /// Drain and remove everything that was applied
 #[derive(Debug, Args)]

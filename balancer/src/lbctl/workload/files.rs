@@ -5,13 +5,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use clap::Args;
-
-use crate::{
-    config::FleetConfig,
-    lbctl::failure::Failure,
+use balancer_config::{
+    FleetConfig,
     workload::{Declarations, Input, SourceFile, automatic_files, read},
 };
+use clap::Args;
+
+use crate::lbctl::failure::Failure;
 
 const FLEET: &str = "fleet.toml";
 const FLEET_OF_HOST: &str = "/etc/balancer/fleet.toml";

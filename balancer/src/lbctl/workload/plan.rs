@@ -1,16 +1,16 @@
 //! `lbctl workload plan`.
 
-use clap::Args;
-
-use super::{files::Files, record, sites::Sites};
-use crate::{
-    config::FleetConfig,
-    lbctl::{Desk, failure::Failure},
+use balancer_config::{
+    FleetConfig,
     workload::{
         Declarations,
         deploy::{self, PlanError, Record, render_notes},
     },
 };
+use clap::Args;
+
+use super::{files::Files, record, sites::Sites};
+use crate::lbctl::{Desk, failure::Failure};
 
 /// Show what an apply would make, change and destroy; changes nothing
 #[derive(Debug, Args)]

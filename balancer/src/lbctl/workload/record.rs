@@ -7,7 +7,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{lbctl::failure::Failure, workload::deploy::Record};
+use balancer_config::workload::deploy::Record;
+
+use crate::lbctl::failure::Failure;
 
 const STATE: &str = "balancer.state.json";
 const LOCK: &str = ".balancer.state.lock";

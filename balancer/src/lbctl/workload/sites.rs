@@ -2,17 +2,19 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use futures::future::join_all;
-
-use crate::{
-    api::{client::Client, token::Token},
-    config::FleetConfig,
-    lbctl::failure::Failure,
-    site_api::{client::SiteClient, views::SiteView},
+use balancer_config::{
+    FleetConfig,
     workload::{
         City,
         deploy::{Reported, ReportedWorkload, SiteReport},
     },
+};
+use futures::future::join_all;
+
+use crate::{
+    api::{client::Client, token::Token},
+    lbctl::failure::Failure,
+    site_api::{client::SiteClient, views::SiteView},
 };
 
 /// How long a site may take for the beginning of an answer; it may have to take an image in before.

@@ -2,7 +2,9 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use crate::{config::HostNetwork, runtime::RuntimeError};
+use balancer_config::HostNetwork;
+
+use crate::runtime::RuntimeError;
 
 /// The first of the subnet that is free: neither taken, nor the gateway's, nor the subnet's first or last.
 pub(super) fn choose(network: &HostNetwork, taken: &[Ipv4Addr]) -> Result<Ipv4Addr, RuntimeError> {

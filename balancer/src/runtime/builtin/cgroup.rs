@@ -6,8 +6,10 @@ use std::{
     time::Duration,
 };
 
+use balancer_config::workload::Container;
+
 use super::record::Record;
-use crate::{runtime::RuntimeError, workload::Container};
+use crate::runtime::RuntimeError;
 
 /// Where a controller is mounted.
 enum Mount {

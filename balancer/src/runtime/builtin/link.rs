@@ -2,6 +2,7 @@
 
 use std::{fs::File, io, net::IpAddr, os::fd::AsRawFd, path::Path};
 
+use balancer_config::HostNetwork;
 use futures::TryStreamExt;
 use rtnetlink::{
     Handle, LinkBridge, LinkUnspec, LinkVeth, RouteMessageBuilder,
@@ -9,7 +10,7 @@ use rtnetlink::{
 };
 
 use super::{namespace, record::Record};
-use crate::{config::HostNetwork, runtime::RuntimeError};
+use crate::runtime::RuntimeError;
 
 /// What an instance calls its link.
 const DEVICE: &str = "eth0";

@@ -32,7 +32,7 @@ use futures::{
 };
 use tokio::sync::Mutex;
 
-use crate::config::HostNetwork;
+use balancer_config::HostNetwork;
 
 use super::{InstanceSpec, LogLine, Observed, Runtime, RuntimeError, State};
 use record::Record;

@@ -6,14 +6,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use balancer_config::{HostNetwork, fnv1a, workload::Container};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::address;
-use crate::{
-    config::{HostNetwork, fnv1a},
-    runtime::{InstanceSpec, RuntimeError},
-    workload::Container,
-};
+use crate::runtime::{InstanceSpec, RuntimeError};
 
 const FILE: &str = "record.json";
 

@@ -8,6 +8,7 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
+use balancer_config::workload::Container;
 use nix::{
     sys::signal::{Signal, kill, killpg},
     unistd::Pid,
@@ -18,10 +19,7 @@ use super::{
     record::{self, Record},
     supervisor::{RUN, Run},
 };
-use crate::{
-    runtime::{GRACE_SECONDS, InstanceSpec, RuntimeError},
-    workload::Container,
-};
+use crate::runtime::{GRACE_SECONDS, InstanceSpec, RuntimeError};
 
 /// The search path of containers, as engines set it.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";

@@ -2,15 +2,13 @@
 
 use std::collections::HashMap;
 
+use balancer_config::{HostNetwork, fnv1a};
 use bollard::models::{
     ContainerCreateBody, ContainerSummary, EndpointSettings, HostConfig, HostConfigLogConfig,
     NetworkingConfig,
 };
 
-use crate::{
-    config::{HostNetwork, fnv1a},
-    runtime::{InstanceSpec, LOG_BYTES},
-};
+use crate::runtime::{InstanceSpec, LOG_BYTES};
 
 /// Instance that a container is of.
 pub(super) const INSTANCE: &str = "balancer.instance";

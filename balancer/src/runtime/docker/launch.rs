@@ -68,7 +68,7 @@ impl Docker {
     fn not_started(
         &self,
         spec: &InstanceSpec,
-        container: &crate::workload::Container,
+        container: &balancer_config::workload::Container,
         error: Error,
     ) -> RuntimeError {
         match error {

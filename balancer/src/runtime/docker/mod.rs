@@ -17,7 +17,7 @@ use bollard::{ClientVersion, errors::Error};
 use futures::{FutureExt, future::BoxFuture, stream::BoxStream};
 use tokio::sync::Mutex;
 
-use crate::config::HostNetwork;
+use balancer_config::HostNetwork;
 
 use super::{InstanceSpec, LogLine, Observed, Runtime, RuntimeError};
 

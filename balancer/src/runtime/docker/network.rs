@@ -2,13 +2,14 @@
 
 use std::collections::HashMap;
 
+use balancer_config::HostNetwork;
 use bollard::{
     models::{Ipam, IpamConfig, NetworkCreateRequest, NetworkInspect},
     query_parameters::InspectNetworkOptions,
 };
 
 use super::{Docker, is_missing};
-use crate::{config::HostNetwork, runtime::RuntimeError};
+use crate::runtime::RuntimeError;
 
 const BRIDGE: &str = "com.docker.network.bridge.name";
 const MTU: &str = "com.docker.network.driver.mtu";

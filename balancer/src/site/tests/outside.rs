@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
+use balancer_config::workload::{City, Container, Port, Target, Workload};
 use balancer_core::{model::Protocol, state::OperationId};
 
 use super::super::*;
-use crate::workload::{City, Container, Port, Target, Workload};
 
 pub(super) fn label(text: &str) -> Label {
     text.parse().unwrap()

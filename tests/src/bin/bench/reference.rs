@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
 
 use anyhow::{Context, Result};
-use balancer::config::EdgeConfig;
 use balancer_common::abi::{self, HistoryRow, Service, ServiceKey, Slot, outer};
 use balancer_common::agent::{self, Evidence, Fate as Opened, Instance, Segment};
 use balancer_common::edge::{self, Tables};
@@ -12,6 +11,7 @@ use balancer_common::flow::HashKey;
 use balancer_common::quoted::Quote;
 use balancer_common::reason::Verdict as Fate;
 use balancer_common::{Address, Reason, alternates};
+use balancer_config::EdgeConfig;
 use balancer_core::model::{BackendId, Encapsulation, HashPolicy, Health};
 use balancer_core::reconcile::{self, NextHop, Plan};
 use balancer_core::state::{Change, State};

@@ -7,7 +7,7 @@ use std::{
 
 use ipnet::{Ipv4Net, Ipv6Net};
 
-use crate::config::{ConfigError, FleetConfig};
+use crate::{ConfigError, FleetConfig};
 
 /// The first free address of each family that the pool has, given those in use.
 ///

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::agent_errors::agent;
 use super::errors::{assert_error, unmark};
-use crate::config::{AgentConfig, EdgeConfig, Instance, api::ApiListen};
+use crate::{AgentConfig, EdgeConfig, Instance, api::ApiListen};
 
 const EDGES: &str = "edges = [\"10.1.0.0/24\"]\n";
 

@@ -10,7 +10,7 @@ use super::*;
 use crate::workload::Container;
 
 /// The file that the documentation shows.
-const STORY: &str = include_str!("../../../../../docs/examples/main.tf");
+const STORY: &str = include_str!("../../../../../../docs/examples/main.tf");
 
 /// Parts of a workload that lacks nothing, for tests to put others in their place.
 const NAME: &str = "name = \"web\"\nslug = \"web\"\n";

@@ -6,7 +6,7 @@ use balancer_core::model::{Protocol, ServiceName};
 use serde::{Deserialize, Serialize};
 
 use super::{City, Label};
-use crate::config::fnv1a;
+use crate::fnv1a;
 
 /// A workload: instances of the same containers in several cities, behind one anycast address.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,4 +1,5 @@
-//! Configuration files: TOML in, checked values out.
+//! The files that people write: configuration and fleet files here, in TOML, and workload files in [`workload`]. Text in,
+//! checked values out.
 //!
 //! Nothing of a file is used before all of it is known to be right. Every error says file, line, key, what is
 //! wrong and what was expected. What services must fulfil is in [`balancer_core::state::rules`].
@@ -16,6 +17,7 @@ mod host_network;
 mod outer_source;
 mod section;
 mod services;
+pub mod workload;
 
 #[cfg(test)]
 mod tests;
@@ -23,8 +25,7 @@ mod tests;
 pub use agent::{AgentConfig, Instance};
 pub use announce::AnnounceConfig;
 pub use api::ApiListen;
-pub(crate) use digest::fnv1a;
-pub use digest::services_digest;
+pub use digest::{fnv1a, services_digest};
 pub use edge::{EdgeConfig, XdpMode};
 pub use error::ConfigError;
 pub use fleet::{FleetConfig, RuntimeKind, Site, SiteEdge, SiteHost, VipPool};

@@ -1,7 +1,7 @@
 //! What is wrong with an `agent.toml`: file, line, key, and what was expected.
 
 use super::errors::{assert_error, unmark};
-use crate::config::AgentConfig;
+use crate::AgentConfig;
 
 #[track_caller]
 pub(super) fn agent(lines: &str, expected: &str) {

@@ -12,7 +12,7 @@ use super::{
     record::{Operation, Record, RecordedWorkload},
 };
 use crate::{
-    config::FleetConfig,
+    FleetConfig,
     workload::{City, Declared, Label, Workload},
 };
 

@@ -10,12 +10,12 @@ use std::{
 
 use super::*;
 use crate::{
-    config::FleetConfig,
+    FleetConfig,
     workload::{City, Declared, Label, SourceFile, read},
 };
 
-const STORY: &str = include_str!("../../../../../docs/examples/main.tf");
-const FLEET: &str = include_str!("../../../../../docs/examples/fleet.toml");
+const STORY: &str = include_str!("../../../../../../docs/examples/main.tf");
+const FLEET: &str = include_str!("../../../../../../docs/examples/fleet.toml");
 
 fn declared(text: &str) -> Vec<Declared> {
     let name = "main.tf";

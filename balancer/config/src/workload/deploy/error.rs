@@ -3,7 +3,7 @@
 use thiserror::Error;
 
 use crate::{
-    config::ConfigError,
+    ConfigError,
     workload::{City, Label, Place, WorkloadError},
 };
 
