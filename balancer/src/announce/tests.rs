@@ -3,6 +3,7 @@
 use std::{collections::BTreeSet, net::IpAddr, path::Path, time::Duration};
 
 use balancer_core::model;
+use balancer_host::netns::scratch::ScratchNetns;
 use tokio::sync::watch;
 
 use super::{
@@ -10,7 +11,6 @@ use super::{
     speaker::{Found, Speaker, Todo},
     *,
 };
-use crate::netns::scratch::ScratchNetns;
 
 fn vips(list: &[&str]) -> BTreeSet<IpAddr> {
     list.iter().map(|vip| vip.parse().unwrap()).collect()

@@ -4,17 +4,15 @@ use std::path::PathBuf;
 
 use balancer_config::ConfigError;
 use balancer_core::state::Refusal;
-use thiserror::Error;
-
-use super::exit_code::{self, CONFIGURATION, ERROR, IN_USE, NO_PERMISSION};
-use crate::{
-    announce::AnnounceError,
-    dataplane::DataplaneError,
+use balancer_host::{
+    exit_code::{self, CONFIGURATION, ERROR, IN_USE, NO_PERMISSION},
     journal::{AppendError, JournalError},
     netns::NetnsError,
-    nexthop::NextHopError,
     state_dir::StateDirError,
 };
+use thiserror::Error;
+
+use crate::{announce::AnnounceError, dataplane::DataplaneError, nexthop::NextHopError};
 
 /// Why a daemon did not start.
 #[derive(Debug, Error)]

@@ -8,12 +8,13 @@ use std::{
     time::{Duration, Instant},
 };
 
+use balancer_host::{signals::terminated, state_dir};
 use sd_notify::NotifyState;
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::{info, warn};
 
-use super::{Failure, edge::read, signals::terminated};
-use crate::{announce, state_dir};
+use super::{Failure, edge::read};
+use crate::announce;
 
 /// How often the daemon is looked for.
 const LOOK: Duration = Duration::from_millis(200);

@@ -6,6 +6,7 @@ use std::{
 };
 
 use balancer_config::{AgentConfig, Instance, XdpMode};
+use balancer_host::netns::{self, Identity};
 use tokio::{
     sync::{mpsc, oneshot, watch},
     task::JoinHandle,
@@ -18,7 +19,6 @@ use crate::{
     daemon::{Failure, edge::reason_count},
     dataplane::{AgentPlane, AgentSettings, Attached, PinDir, Present},
     metrics::agent::InstanceCounts,
-    netns::{self, Identity},
     nexthop::{self, AttachedMode},
 };
 

@@ -8,6 +8,7 @@ use std::{
 };
 
 use balancer_config::{AgentConfig, Instance};
+use balancer_host::netns::{self, NetnsError};
 use tokio::{sync::oneshot, task::spawn_blocking};
 use tracing::{info, warn};
 
@@ -23,7 +24,6 @@ use crate::{
     daemon::Failure,
     dataplane::{AgentPlane, PinDir},
     metrics::agent::Scrape,
-    netns::{self, NetnsError},
 };
 
 /// Every instance that is attended.

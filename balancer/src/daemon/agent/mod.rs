@@ -7,6 +7,7 @@ mod instances;
 use std::{fs, path::Path, time::Duration};
 
 use balancer_config::AgentConfig;
+use balancer_host::signals::terminated;
 use sd_notify::NotifyState;
 use tokio::{
     sync::{mpsc, watch},
@@ -15,7 +16,7 @@ use tokio::{
 use tracing::info;
 
 use self::instances::Instances;
-use super::{Failure, signals::terminated};
+use super::Failure;
 use crate::{
     api::{self, token::configured},
     dataplane::{AgentPlane, PinDir, check_kernel},

@@ -15,6 +15,11 @@ use balancer_core::{
     reconcile::{NextHop, Usable},
     state::{Change, Outcome, State},
 };
+use balancer_host::{
+    clock::unix_ms,
+    health::{Report, Target},
+    journal::Entry,
+};
 use tokio::{
     sync::{mpsc, oneshot, watch},
     task::block_in_place,
@@ -36,10 +41,7 @@ use crate::{
         command::{ChangeError, Command},
         views::Board,
     },
-    daemon::clock::unix_ms,
     dataplane::{EdgePlane, PinDir},
-    health::{Report, Target},
-    journal::Entry,
 };
 
 /// The most commands, and the most reports, that are taken together.

@@ -9,20 +9,18 @@ use balancer_core::{
     model::Endpoint,
     state::{Change, OperationId, State},
 };
+use balancer_host::clock::unix_ms;
 use futures::{StreamExt, stream};
 use tokio::{
     sync::{mpsc, oneshot, watch},
     time::MissedTickBehavior,
 };
 
-use crate::{
-    api::{
-        client::Client,
-        command::Command,
-        token::Token,
-        views::{Board, OperationState, OperationView, SocketQuery},
-    },
-    daemon::clock::unix_ms,
+use crate::api::{
+    client::Client,
+    command::Command,
+    token::Token,
+    views::{Board, OperationState, OperationView, SocketQuery},
 };
 
 /// How often agents are asked.

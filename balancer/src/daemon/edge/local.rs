@@ -8,7 +8,7 @@ use balancer_core::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::store::Stored;
+use balancer_host::store::Stored;
 
 /// The edge's own part of what outlives its daemon, beside the desired state.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

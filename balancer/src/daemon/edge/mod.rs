@@ -20,6 +20,7 @@ use std::{
 };
 
 use balancer_config::EdgeConfig;
+use balancer_host::{health, signals::terminated, state_dir};
 use sd_notify::NotifyState;
 use tokio::{
     net::{TcpListener, UnixListener},
@@ -37,7 +38,7 @@ use self::{
     overview::show,
     records::Records,
 };
-use super::{Failure, signals::terminated};
+use super::Failure;
 use crate::{
     announce,
     api::{
@@ -46,9 +47,8 @@ use crate::{
         token::{Token, configured},
     },
     dataplane::{EdgePlane, EdgeSettings, Interface, PinDir, check_kernel},
-    health, metrics,
+    metrics,
     nexthop::{self, Interfaces},
-    state_dir,
 };
 
 /// How long the first look at routes and neighbours may take before the maps are written without it.

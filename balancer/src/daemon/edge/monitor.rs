@@ -13,7 +13,7 @@ use balancer_core::{
     state::ServiceState,
 };
 
-use crate::health::{Report, Target};
+use balancer_host::health::{Report, Target};
 
 /// What is known of every backend of the desired state.
 #[derive(Debug, Default)]

@@ -7,16 +7,17 @@ use balancer_core::{
     model::{BackendId, Health},
     state::{Change, FormerState, State},
 };
-use tokio::task::spawn_blocking;
-use tracing::{info, warn};
-
-use super::local::LocalState;
-use crate::{
-    daemon::{Failure, clock::unix_ms},
+use balancer_host::{
+    clock::unix_ms,
     journal::{AppendError, Entry, FileJournal, Journal},
     state_dir::{StateDir, StateDirError},
     store::Store,
 };
+use tokio::task::spawn_blocking;
+use tracing::{info, warn};
+
+use super::local::LocalState;
+use crate::daemon::Failure;
 
 /// The journal and the edge's own file.
 pub(super) struct Records {

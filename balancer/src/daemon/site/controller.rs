@@ -10,6 +10,7 @@ use std::{
 };
 
 use balancer_config::workload::City;
+use balancer_host::{clock::unix_ms, health::Report};
 use tokio::{
     sync::mpsc,
     time::{Interval, MissedTickBehavior, interval},
@@ -31,8 +32,6 @@ use super::{
     workloads,
 };
 use crate::{
-    daemon::clock::unix_ms,
-    health::Report,
     runtime::{Runtime, State},
     site::{self, Action, Declared, EdgeAction, Instance, InstanceAction, StateChange, World},
     site_api::{command::SiteCommand, views::SiteView},

@@ -3,13 +3,13 @@
 use std::path::PathBuf;
 
 use balancer_config::ConfigError;
-use thiserror::Error;
-
-use crate::{
-    daemon::exit_code::{self, CONFIGURATION, ERROR},
-    runtime::RuntimeError,
+use balancer_host::{
+    exit_code::{self, CONFIGURATION, ERROR},
     state_dir::StateDirError,
 };
+use thiserror::Error;
+
+use crate::runtime::RuntimeError;
 
 /// Why the daemon did not start.
 #[derive(Debug, Error)]

@@ -30,6 +30,7 @@ use std::{
 
 use balancer_config::{FleetConfig, RuntimeKind, Site, SiteHost, workload::City};
 use balancer_core::model::Endpoint;
+use balancer_host::signals::terminated;
 use sd_notify::NotifyState;
 use tokio::sync::{mpsc, watch};
 use tracing::{info, warn};
@@ -39,7 +40,6 @@ use self::{
     agent::Agent, autoscaling::Autoscaling, controller::Controller, edges::Edges,
     messages::Speaker, probes::Probes, state::SiteState,
 };
-use super::signals::terminated;
 use crate::{
     api::{client::Client, token::configured},
     runtime::{Builtin, Docker, Runtime},

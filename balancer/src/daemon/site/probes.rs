@@ -8,12 +8,10 @@ use std::{
 
 use balancer_config::workload::{Container, Probe};
 use balancer_core::model::{Check, Health, HealthState};
+use balancer_host::health::{self, Report, Target};
 use tokio::sync::{mpsc, watch};
 
-use crate::{
-    health::{self, Report, Target},
-    site::site_check,
-};
+use crate::site::site_check;
 
 /// What a probe is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

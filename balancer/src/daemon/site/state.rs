@@ -2,15 +2,15 @@
 
 use std::path::Path;
 
+use balancer_host::{
+    state_dir::{StateDir, StateDirError},
+    store::{Store, Stored},
+};
 use tokio::task::block_in_place;
 use tracing::warn;
 
 use super::warning::Warning;
-use crate::{
-    site::Memory,
-    state_dir::{StateDir, StateDirError},
-    store::{Store, Stored},
-};
+use crate::site::Memory;
 
 impl Stored for Memory {
     const LOOK: &str = "lbctl workload status";

@@ -1,8 +1,7 @@
+use balancer_host::netns::{block_on_netns, scratch::ScratchNetns};
+
 use super::*;
-use crate::{
-    netns::{block_on_netns, scratch::ScratchNetns},
-    nexthop::{interface, routes::SWEEP},
-};
+use crate::nexthop::{interface, routes::SWEEP};
 
 /// Longer than anything the test waits for; only failures take it.
 const LIMIT: Duration = Duration::from_secs(20);

@@ -13,6 +13,7 @@ use std::{
     time::Duration,
 };
 
+use balancer_host::netns::{block_on_netns, scratch::ScratchNetns};
 use tokio::{
     runtime::{Builder, Runtime},
     sync::watch,
@@ -20,7 +21,6 @@ use tokio::{
 };
 
 use super::{InterfaceView, NextHop, NextHopError, Sources, interface, spawn};
-use crate::netns::{block_on_netns, scratch::ScratchNetns};
 
 /// Longer than anything the tests wait for; only failures take it.
 const PATIENCE: Duration = Duration::from_secs(20);

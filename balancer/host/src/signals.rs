@@ -5,7 +5,7 @@ use std::io;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Ready on SIGTERM or SIGINT.
-pub(super) fn terminated() -> io::Result<impl Future<Output = ()>> {
+pub fn terminated() -> io::Result<impl Future<Output = ()>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     Ok(async move {

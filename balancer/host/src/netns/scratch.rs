@@ -14,14 +14,18 @@ use nix::sched::{CloneFlags, unshare};
 use super::on_netns;
 
 /// An empty network namespace of its own.
-pub(crate) struct ScratchNetns {
+pub struct ScratchNetns {
     file: File,
     path: PathBuf,
 }
 
 impl ScratchNetns {
     /// Needs root, and fails loudly without.
-    pub(crate) fn new() -> Self {
+    #[expect(
+        clippy::new_without_default,
+        reason = "making a namespace is nothing to do by default"
+    )]
+    pub fn new() -> Self {
         let made = thread::spawn(|| {
             unshare(CloneFlags::CLONE_NEWNET)
                 .expect("this test makes network namespaces: run it as root");
@@ -34,22 +38,23 @@ impl ScratchNetns {
         netns
     }
 
-    pub(crate) fn path(&self) -> &Path {
+    /// Leads to it as long as this lives.
+    pub fn path(&self) -> &Path {
         &self.path
     }
 
     /// Runs `work` inside.
-    pub(crate) fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+    pub fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
         on_netns(&self.path, work).expect("enter a scratch namespace")
     }
 
     /// Runs `ip ARGUMENTS` inside and returns what it prints.
-    pub(crate) fn ip(&self, arguments: &str) -> String {
+    pub fn ip(&self, arguments: &str) -> String {
         self.call("ip", arguments)
     }
 
     /// Runs `PROGRAM ARGUMENTS` inside and returns what it prints.
-    pub(crate) fn call(&self, program: &str, arguments: &str) -> String {
+    pub fn call(&self, program: &str, arguments: &str) -> String {
         let output = self
             .run(|| {
                 Command::new(program)
@@ -63,14 +68,14 @@ impl ScratchNetns {
     }
 
     /// Writes a setting below `/proc/sys/net` of this namespace.
-    pub(crate) fn sysctl(&self, key: &str, value: &str) {
+    pub fn sysctl(&self, key: &str, value: &str) {
         let path = format!("/proc/sys/net/{key}");
         self.run(|| std::fs::write(&path, value))
             .unwrap_or_else(|error| panic!("write {path}: {error}"));
     }
 
     /// A veth pair between here and `other`, both ends up. Addresses like `10.0.0.1/24`; none, one or more.
-    pub(crate) fn veth(
+    pub fn veth(
         &self,
         name: &str,
         addresses: &[&str],

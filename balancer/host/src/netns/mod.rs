@@ -4,8 +4,8 @@
 
 mod enter;
 mod error;
-#[cfg(test)]
-pub(crate) mod scratch;
+#[cfg(any(test, feature = "testing"))]
+pub mod scratch;
 mod sockets;
 mod vip;
 

@@ -1,6 +1,6 @@
 //! The state file: what a daemon remembers over restarts and crashes, written whole with every change.
 //!
-//! The directory holds the file and the one before it, as `balancer/src/state_dir/sealed.rs` writes them.
+//! The directory holds the file and the one before it, as `balancer/host/src/state_dir/sealed.rs` writes them.
 
 mod stored;
 
