@@ -5,7 +5,6 @@
 //! `nexthop`, `netns`, `runtime`, `state_dir`, `store`, `dataplane`), faces (`api`, `site_api`, `metrics`, `lbctl`), and `daemon`, which nothing imports.
 
 pub mod announce;
-pub mod api;
 pub mod autoscale;
 pub mod daemon;
 pub mod dataplane;
@@ -14,4 +13,3 @@ pub mod metrics;
 pub mod nexthop;
 pub mod runtime;
 pub mod site;
-pub mod site_api;

@@ -6,11 +6,11 @@ use std::{
     path::PathBuf,
 };
 
+use balancer_api::{client::How, requests::ServiceBody};
 use balancer_config::parse_services;
 use clap::Args;
 
 use super::{Desk, failure::Failure, phrase::Phrase};
-use crate::api::{client::How, requests::ServiceBody};
 
 /// Make the services of a file the services of this edge, and no others
 ///

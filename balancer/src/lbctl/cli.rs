@@ -2,6 +2,7 @@
 
 use std::{ffi::OsString, net::IpAddr, path::PathBuf};
 
+use balancer_api::DEFAULT_SOCKET;
 use balancer_core::model::{ENDPOINT_FORMS, Endpoint};
 use clap::{Parser, Subcommand, ValueEnum};
 
@@ -15,7 +16,6 @@ use super::{
     status::Status,
     workload::Workload,
 };
-use crate::api::DEFAULT_SOCKET;
 
 /// The heading of the options that every command has.
 const EVERYWHERE: &str = "Options of every command";

@@ -1,9 +1,9 @@
 //! `lbctl detach`.
 
+use balancer_api::{replies::ChangeReply, views::StatusView};
 use clap::Args;
 
 use super::{Desk, failure::Failure};
-use crate::api::{replies::ChangeReply, views::StatusView};
 
 /// Take the XDP program off the interface: this edge then balances nothing
 ///

@@ -6,7 +6,7 @@ use balancer_config::ConfigError;
 use balancer_core::model::ServiceName;
 use thiserror::Error;
 
-use crate::api::client::ClientError;
+use balancer_api::client::ClientError;
 
 /// Why a command did not work.
 #[derive(Debug, Error)]

@@ -1,4 +1,4 @@
-//! The operator's tool: noun, then verb. Talks to one `lbd` through [`crate::api::client`].
+//! The operator's tool: noun, then verb. Talks to one `lbd` through [`balancer_api::client`].
 
 mod apply;
 mod backends;
@@ -21,6 +21,11 @@ use std::{
     io::{self, Write},
 };
 
+use balancer_api::{
+    client::{Client, How},
+    replies::ChangeReply,
+    token::Token,
+};
 use clap::Parser;
 use serde::Serialize;
 
@@ -28,11 +33,6 @@ use self::{
     cli::{Cli, Format, Noun},
     failure::Failure,
     phrase::Phrase,
-};
-use crate::api::{
-    client::{Client, How},
-    replies::ChangeReply,
-    token::Token,
 };
 
 /// Runs `lbctl` with these arguments, the program's name first; returns its exit code.

@@ -1,7 +1,8 @@
 //! What a change did, in words.
 
+use balancer_api::{replies::ChangeReply, views::OutcomeView};
+
 use super::table::count;
-use crate::api::{replies::ChangeReply, views::OutcomeView};
 
 /// How one change is told.
 pub(super) struct Phrase {

@@ -1,5 +1,9 @@
 //! `lbctl status`.
 
+use balancer_api::{
+    replies::ListReply,
+    views::{InterfaceStatus, StatusView},
+};
 use clap::Args;
 
 use super::{
@@ -9,10 +13,6 @@ use super::{
         Side::{Left, Right},
         count, duration, table,
     },
-};
-use crate::api::{
-    replies::ListReply,
-    views::{InterfaceStatus, StatusView},
 };
 
 /// Show how this edge is doing: its XDP program, its generation, and what became of packets

@@ -8,7 +8,7 @@ mod words;
 
 use std::ffi::OsString;
 
-use crate::api::tests::daemon::Daemon;
+use balancer_api::testing::daemon::Daemon;
 
 /// What a command left behind.
 #[derive(Debug)]

@@ -9,6 +9,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
+use balancer_api::{server::serve_router, views::ReasonCount};
 use prometheus::{IntCounterVec, Opts, Registry, TextEncoder};
 use tokio::{
     net::TcpListener,
@@ -16,7 +17,6 @@ use tokio::{
 };
 
 use super::server::TEXT_FORMAT;
-use crate::api::{server::serve_router, views::ReasonCount};
 
 /// The fates of an instance's packets.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

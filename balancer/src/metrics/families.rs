@@ -5,7 +5,7 @@ use prometheus::{
     IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder, core::Collector,
 };
 
-use crate::api::views::{BackendView, ServiceView, Snapshot, StatusView};
+use balancer_api::views::{BackendView, ServiceView, Snapshot, StatusView};
 
 /// The snapshot in Prometheus' classic text format, ready to be scraped.
 pub fn render(snapshot: &Snapshot) -> String {

@@ -12,10 +12,10 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
+use balancer_api::{command::Daemon, door::Door, server::serve_router};
 use tokio::net::TcpListener;
 
 use super::render;
-use crate::api::{command::Daemon, door::Door, server::serve_router};
 
 /// The classic text format; the character set is the format's own.
 pub(super) const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";

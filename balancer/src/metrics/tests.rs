@@ -9,6 +9,13 @@ use std::{
 };
 
 use axum::{Router, routing};
+use balancer_api::{
+    command::{Daemon, Look},
+    door::Door,
+    server::serve_router,
+    testing::samples::busy,
+    views::Snapshot,
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -17,13 +24,6 @@ use tokio::{
 };
 
 use super::{bind, render, serve};
-use crate::api::door::Door;
-use crate::api::{
-    command::{Daemon, Look},
-    server::serve_router,
-    tests::samples::busy,
-    views::Snapshot,
-};
 
 const BUSY: &str = include_str!("tests/busy.prom");
 

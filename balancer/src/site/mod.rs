@@ -17,7 +17,7 @@ pub use checks::site_check;
 pub use model::{
     Backend, Declared, Edge, EdgeView, Instance, Life, Memory, TargetKey, Wanted, World,
 };
-pub use phase::{Phase, is_converged, phase};
+pub use phase::{is_converged, phase};
 pub use services::{ServiceSpec, services};
 
 use std::{collections::BTreeSet, net::IpAddr};

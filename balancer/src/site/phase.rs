@@ -1,28 +1,9 @@
 //! How far instances and workloads are.
 
+use balancer_api::site_api::views::Phase;
 use balancer_config::workload::Label;
-use serde::{Deserialize, Serialize};
 
 use super::{Edge, Instance, Life, Wanted, World, services};
-
-/// How far an instance is.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, strum::Display,
-)]
-#[serde(rename_all = "snake_case")]
-#[strum(serialize_all = "snake_case")]
-pub enum Phase {
-    /// Launched, and not ready yet, or not known to every edge yet.
-    Starting,
-    /// Ready, and every edge that can be reached sends it packets.
-    Serving,
-    /// It ended or does not answer, and will be restarted.
-    Failed,
-    /// It takes no new connections, and goes when the old ones have ended.
-    Draining,
-    /// It is being removed.
-    Stopping,
-}
 
 /// How far an instance is.
 pub fn phase(world: &World<'_>, instance: &Instance) -> Phase {

@@ -5,6 +5,7 @@ mod outside;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 
+use balancer_api::site_api::views::Phase;
 use proptest::prelude::*;
 
 use self::outside::{Outside, label, wanted};

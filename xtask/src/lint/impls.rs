@@ -11,7 +11,7 @@ const EXCEPTIONS: &[(&str, &str)] = &[
     ("balancer-common/src/directory.rs", "Service"),
     ("balancer-common/src/directory/writing.rs", "Line"),
     ("balancer-common/src/directory/writing.rs", "Service"),
-    ("balancer/src/api/client/exchange.rs", "Client"),
+    ("balancer/api/src/client/exchange.rs", "Client"),
     ("balancer/src/dataplane/adoption.rs", "EdgePlane"),
     ("balancer/src/dataplane/interfaces.rs", "EdgePlane"),
     ("balancer/src/dataplane/services.rs", "EdgePlane"),

@@ -5,6 +5,7 @@ use std::{
     time::Duration,
 };
 
+use balancer_api::agent::AgentInstance;
 use balancer_config::{AgentConfig, Instance, XdpMode};
 use balancer_host::netns::{self, Identity};
 use tokio::{
@@ -15,7 +16,6 @@ use tokio::{
 use tracing::{info, warn};
 
 use crate::{
-    api::agent::AgentInstance,
     daemon::{Failure, edge::reason_count},
     dataplane::{AgentPlane, AgentSettings, Attached, PinDir, Present},
     metrics::agent::InstanceCounts,

@@ -7,6 +7,10 @@ use std::{
     net::IpAddr,
 };
 
+use balancer_api::{
+    agent::AgentQuestion,
+    views::{SocketQuery, SocketView},
+};
 use balancer_config::{AgentConfig, Instance};
 use balancer_host::netns::{self, NetnsError};
 use tokio::{sync::oneshot, task::spawn_blocking};
@@ -17,10 +21,6 @@ use super::{
     instance::{AttendedInstance, Counter, FirstLook},
 };
 use crate::{
-    api::{
-        agent::AgentQuestion,
-        views::{SocketQuery, SocketView},
-    },
     daemon::Failure,
     dataplane::{AgentPlane, PinDir},
     metrics::agent::Scrape,

@@ -6,6 +6,7 @@ mod instances;
 
 use std::{fs, path::Path, time::Duration};
 
+use balancer_api::{agent, server, token::configured};
 use balancer_config::AgentConfig;
 use balancer_host::signals::terminated;
 use sd_notify::NotifyState;
@@ -18,7 +19,6 @@ use tracing::info;
 use self::instances::Instances;
 use super::Failure;
 use crate::{
-    api::{self, token::configured},
     dataplane::{AgentPlane, PinDir, check_kernel},
     metrics,
 };
@@ -39,7 +39,7 @@ pub async fn run(file: &Path) -> Result<(), Failure> {
     };
     let api_listener = match &config.api_listen {
         Some(listen) => Some((
-            api::server::bind_tcp(listen.address).await?,
+            server::bind_tcp(listen.address).await?,
             configured(listen.token_file.as_deref())?,
         )),
         None => None,
@@ -63,7 +63,7 @@ pub async fn run(file: &Path) -> Result<(), Failure> {
     }
     if let Some((listener, token)) = api_listener {
         let (questions, over) = (questions_in.clone(), over(stopped.clone()));
-        tokio::spawn(api::agent::serve(listener, questions, token, over));
+        tokio::spawn(agent::serve(listener, questions, token, over));
     }
     info!("attending {} instances", instances.len());
     let _ = sd_notify::notify(&[NotifyState::Ready]);

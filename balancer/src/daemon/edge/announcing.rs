@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use balancer_api::views::{AnnounceView, VipView};
 use balancer_config::{AnnounceConfig, EdgeConfig};
 use balancer_core::{
     model::{OnStop, ServiceName},
@@ -17,7 +18,6 @@ use tracing::{info, warn};
 
 use crate::{
     announce::{self, Announcer, Told},
-    api::views::{AnnounceView, VipView},
     daemon::Failure,
 };
 

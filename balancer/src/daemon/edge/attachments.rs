@@ -1,11 +1,11 @@
 //! The program on the edge's interfaces, and how it stays there.
 
+use balancer_api::views::InterfaceStatus;
 use balancer_config::XdpMode;
 use tokio::task::block_in_place;
 use tracing::{debug, info, warn};
 
 use crate::{
-    api::views::InterfaceStatus,
     dataplane::{Attached, DataplaneError, EdgePlane, Interface, PinDir, Present},
     nexthop::{self, AttachedMode, AttachedXdp, InterfaceView, Interfaces, NextHopError},
 };

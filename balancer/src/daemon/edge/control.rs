@@ -10,6 +10,10 @@ use std::{
     time::Duration,
 };
 
+use balancer_api::{
+    command::{ChangeError, Command},
+    views::Board,
+};
 use balancer_core::{
     model::{BackendId, ServiceName},
     reconcile::{NextHop, Usable},
@@ -36,13 +40,7 @@ use super::{
     publication::Publication,
     records::Records,
 };
-use crate::{
-    api::{
-        command::{ChangeError, Command},
-        views::Board,
-    },
-    dataplane::{EdgePlane, PinDir},
-};
+use crate::dataplane::{EdgePlane, PinDir};
 
 /// The most commands, and the most reports, that are taken together.
 const BATCH: usize = 512;

@@ -16,7 +16,7 @@ use tokio::{
     time::MissedTickBehavior,
 };
 
-use crate::api::{
+use balancer_api::{
     client::Client,
     command::Command,
     token::Token,

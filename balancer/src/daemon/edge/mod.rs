@@ -19,6 +19,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+use balancer_api::{
+    command::Daemon,
+    server, socket,
+    token::{Token, configured},
+};
 use balancer_config::EdgeConfig;
 use balancer_host::{health, signals::terminated, state_dir};
 use sd_notify::NotifyState;
@@ -41,11 +46,6 @@ use self::{
 use super::Failure;
 use crate::{
     announce,
-    api::{
-        self,
-        command::Daemon,
-        token::{Token, configured},
-    },
     dataplane::{EdgePlane, EdgeSettings, Interface, PinDir, check_kernel},
     metrics,
     nexthop::{self, Interfaces},
@@ -196,7 +196,7 @@ impl Sockets {
         };
         let api_tcp = match &config.api_listen {
             Some(listen) => Some((
-                api::server::bind_tcp(listen.address).await?,
+                server::bind_tcp(listen.address).await?,
                 configured(listen.token_file.as_deref())?,
             )),
             None => None,
@@ -204,7 +204,7 @@ impl Sockets {
         Ok(Self {
             api_tcp,
             agent_token: configured(config.agent_token_file.as_deref())?,
-            api: api::socket::bind(&config.api_socket)?,
+            api: socket::bind(&config.api_socket)?,
             metrics,
         })
     }
@@ -226,14 +226,12 @@ impl Sockets {
         if let Some((listener, token)) = self.api_tcp {
             let (daemon, over) = (daemon.clone(), over(stopped.clone()));
             tokio::spawn(async move {
-                let served = api::server::serve_tcp(listener, daemon, token, over).await;
+                let served = server::serve_tcp(listener, daemon, token, over).await;
                 said("the API over TCP", served);
             });
         }
         let over = over(stopped.clone());
-        tokio::spawn(
-            async move { said("the API", api::server::serve(self.api, daemon, over).await) },
-        );
+        tokio::spawn(async move { said("the API", server::serve(self.api, daemon, over).await) });
     }
 }
 

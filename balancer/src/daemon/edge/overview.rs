@@ -2,6 +2,10 @@
 
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Instant};
 
+use balancer_api::{
+    command::Look,
+    views::{BackendView, Board, InterfaceStatus, ReasonCount, ServiceView, Snapshot, StatusView},
+};
 use balancer_common::{
     Reason,
     abi::{self, Traffic},
@@ -20,15 +24,7 @@ use tokio::{
 use tracing::warn;
 
 use super::{announcing::Announced, rows::Past};
-use crate::{
-    api::{
-        command::Look,
-        views::{
-            BackendView, Board, InterfaceStatus, ReasonCount, ServiceView, Snapshot, StatusView,
-        },
-    },
-    dataplane::Counters,
-};
+use crate::dataplane::Counters;
 
 /// How often counters are read again because what they are of has changed meanwhile.
 const TRIES: u32 = 3;

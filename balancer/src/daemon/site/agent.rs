@@ -7,8 +7,9 @@ use std::{
     path::Path,
 };
 
+use balancer_api::{agent::AgentInstance, client::Client};
+
 use super::{dropins::DropIns, warning::Warning};
-use crate::api::{agent::AgentInstance, client::Client};
 
 /// The agent of the host that the instances run on.
 pub(super) struct Agent {
@@ -114,11 +115,11 @@ impl Agent {
 #[cfg(test)]
 mod tests {
     use axum::{Json, Router, routing::get};
+    use balancer_api::replies::ListReply;
     use balancer_core::model::Endpoint;
     use tokio::net::TcpListener;
 
     use super::*;
-    use crate::api::replies::ListReply;
 
     const VIP: &str = "198.51.100.1";
     const NETNS: &str = "/proc/7/ns/net";

@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use balancer_api::site_api::{command::SiteCommand, views::SiteView};
 use balancer_config::workload::City;
 use balancer_host::{clock::unix_ms, health::Report};
 use tokio::{
@@ -34,7 +35,6 @@ use super::{
 use crate::{
     runtime::{Runtime, State},
     site::{self, Action, Declared, EdgeAction, Instance, InstanceAction, StateChange, World},
-    site_api::{command::SiteCommand, views::SiteView},
 };
 
 /// How often everything is looked at.

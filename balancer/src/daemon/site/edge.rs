@@ -6,17 +6,15 @@ use std::{
     time::{Duration, Instant},
 };
 
+use balancer_api::{
+    client::{Client, ClientError},
+    views::OperationState,
+};
 use balancer_core::model::{BackendState, ServiceKey, ServiceName};
 use tokio::sync::watch;
 
 use super::warning::Warning;
-use crate::{
-    api::{
-        client::{Client, ClientError},
-        views::OperationState,
-    },
-    site::{Backend, Declared, Edge, EdgeAction, EdgeView, ServiceSpec, What},
-};
+use crate::site::{Backend, Declared, Edge, EdgeAction, EdgeView, ServiceSpec, What};
 
 /// How often an edge is asked.
 const ASK_INTERVAL: Duration = Duration::from_millis(300);

@@ -2,15 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use balancer_api::client::Client;
+
 use super::{
     edge::EdgeLink,
     messages::{Outcomes, Speaker, tell_all},
     tasks::Tasks,
 };
-use crate::{
-    api::client::Client,
-    site::{Edge, EdgeAction},
-};
+use crate::site::{Edge, EdgeAction};
 
 /// Every edge of the site, by its name.
 pub(super) struct Edges {

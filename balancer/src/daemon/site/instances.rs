@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
+use balancer_api::site_api::command::SiteRefusal;
 use balancer_config::workload::{City, Label, Workload};
 
 use super::{agent::Agent, probes::Probes, warning::Warning};
 use crate::{
     runtime::{InstanceSpec, Observed, Runtime, State},
     site::{Instance, Life, Memory, Wanted, services},
-    site_api::command::SiteRefusal,
 };
 
 /// Labels of instances.

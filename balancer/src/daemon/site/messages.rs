@@ -1,17 +1,15 @@
 //! What edges are told, in the words of their API.
 
+use balancer_api::{
+    client::{Client, ClientError, How},
+    requests::{CheckBody, DeclarationBody},
+};
 use balancer_config::workload::City;
 use balancer_core::model::{Encapsulation, HashPolicy};
 use serde_json::{Value, json};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-use crate::{
-    api::{
-        client::{Client, ClientError, How},
-        requests::{CheckBody, DeclarationBody},
-    },
-    site::{EdgeAction, Event, ServiceSpec, What},
-};
+use crate::site::{EdgeAction, Event, ServiceSpec, What};
 
 /// Who speaks, and where sockets are counted.
 #[derive(Clone)]
@@ -113,11 +111,11 @@ fn rfc3339(unix_ms: u64) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use axum::{Json, Router, extract::Path, http::StatusCode, routing::delete};
+    use balancer_api::replies::{ErrorCode, ErrorReply};
     use balancer_core::model::Endpoint;
     use tokio::net::TcpListener;
 
     use super::*;
-    use crate::api::replies::{ErrorCode, ErrorReply};
 
     async fn refuse(Path(name): Path<String>) -> (StatusCode, Json<ErrorReply>) {
         let reply = ErrorReply::new(ErrorCode::Conflict, format!("not {name}"));

@@ -28,6 +28,7 @@ use std::{
     time::Duration,
 };
 
+use balancer_api::{client::Client, site_api, token::configured};
 use balancer_config::{FleetConfig, RuntimeKind, Site, SiteHost, workload::City};
 use balancer_core::model::Endpoint;
 use balancer_host::signals::terminated;
@@ -40,11 +41,7 @@ use self::{
     agent::Agent, autoscaling::Autoscaling, controller::Controller, edges::Edges,
     messages::Speaker, probes::Probes, state::SiteState,
 };
-use crate::{
-    api::{client::Client, token::configured},
-    runtime::{Builtin, Docker, Runtime},
-    site_api,
-};
+use crate::runtime::{Builtin, Docker, Runtime};
 
 /// How long an edge or an agent may take for an answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);

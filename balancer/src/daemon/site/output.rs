@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use balancer_api::site_api::command::InstanceLine;
 use futures::StreamExt;
 use tokio::sync::mpsc;
 
-use crate::{runtime::Runtime, site_api::command::InstanceLine};
+use crate::runtime::Runtime;
 
 /// Lines that a slow reader has not taken yet.
 const WAITING: usize = 256;

@@ -1,5 +1,6 @@
 //! What a site shows of itself.
 
+use balancer_api::site_api::views::{InstanceView, Phase, TargetView, WorkloadView};
 use balancer_config::workload::Label;
 
 use super::{
@@ -7,8 +8,7 @@ use super::{
 };
 use crate::{
     runtime::Observed,
-    site::{self, Instance, Phase, TargetKey, Wanted, World},
-    site_api::views::{InstanceView, TargetView, WorkloadView},
+    site::{self, Instance, TargetKey, Wanted, World},
 };
 
 /// Why one that runs is restarted.

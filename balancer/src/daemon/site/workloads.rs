@@ -1,13 +1,11 @@
 //! Which workloads the site is to run, as operators change them.
 
+use balancer_api::site_api::{command::SiteRefusal, requests::WorkloadBody};
 use balancer_config::workload::{City, Label, rules};
 use tracing::info;
 
 use super::state::SiteState;
-use crate::{
-    site::{Memory, Wanted, services},
-    site_api::{command::SiteRefusal, requests::WorkloadBody},
-};
+use crate::site::{Memory, Wanted, services};
 
 /// Has a workload run as it is here, from now on.
 pub(super) fn put(

@@ -2,14 +2,12 @@
 
 use std::net::IpAddr;
 
+use balancer_api::requests::BackendBody;
 use balancer_core::model::{ServiceName, Weight};
 use clap::Args;
 
 use super::{phrase, weight::weight};
-use crate::{
-    api::requests::BackendBody,
-    lbctl::{Desk, cli::address, failure::Failure},
-};
+use crate::lbctl::{Desk, cli::address, failure::Failure};
 
 /// Add a backend, or take a draining one back
 #[derive(Debug, Args)]

@@ -2,14 +2,12 @@
 
 use std::net::IpAddr;
 
+use balancer_api::client::How;
 use balancer_core::model::ServiceName;
 use clap::Args;
 
 use super::phrase;
-use crate::{
-    api::client::How,
-    lbctl::{Desk, cli::address, failure::Failure},
-};
+use crate::lbctl::{Desk, cli::address, failure::Failure};
 
 /// Drain a backend: it keeps its flows and takes no new ones
 #[derive(Debug, Args)]

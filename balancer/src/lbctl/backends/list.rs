@@ -1,17 +1,15 @@
 //! `lbctl backends list`.
 
+use balancer_api::{replies::ListReply, views::BackendView};
 use balancer_core::model::ServiceName;
 use clap::Args;
 
-use crate::{
-    api::{replies::ListReply, views::BackendView},
-    lbctl::{
-        Desk,
-        failure::Failure,
-        table::{
-            Side::{Left, Right},
-            bytes, count, table,
-        },
+use crate::lbctl::{
+    Desk,
+    failure::Failure,
+    table::{
+        Side::{Left, Right},
+        bytes, count, table,
     },
 };
 

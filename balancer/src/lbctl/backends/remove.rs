@@ -2,21 +2,19 @@
 
 use std::{net::IpAddr, time::Duration};
 
+use balancer_api::{
+    client::{Client, ClientError, How},
+    replies::ErrorCode,
+};
 use balancer_core::model::ServiceName;
 use clap::Args;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::phrase;
-use crate::{
-    api::{
-        client::{Client, ClientError, How},
-        replies::ErrorCode,
-    },
-    lbctl::{
-        Desk,
-        cli::{Format, address},
-        failure::Failure,
-    },
+use crate::lbctl::{
+    Desk,
+    cli::{Format, address},
+    failure::Failure,
 };
 
 /// How often a wait looks.

@@ -2,14 +2,12 @@
 
 use std::net::IpAddr;
 
+use balancer_api::client::How;
 use balancer_core::model::{ServiceName, Weight};
 use clap::Args;
 
 use super::phrase;
-use crate::{
-    api::client::How,
-    lbctl::{Desk, cli::address, failure::Failure},
-};
+use crate::lbctl::{Desk, cli::address, failure::Failure};
 
 /// Give a backend another weight; 0 takes no new flows
 #[derive(Debug, Args)]

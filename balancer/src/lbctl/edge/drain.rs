@@ -2,13 +2,11 @@
 
 use std::time::Duration;
 
+use balancer_api::client::Client;
 use clap::Args;
 use tokio::time::{sleep, timeout};
 
-use crate::{
-    api::client::Client,
-    lbctl::{Desk, cli::Format, failure::Failure, phrase::Phrase},
-};
+use crate::lbctl::{Desk, cli::Format, failure::Failure, phrase::Phrase};
 
 /// How often a wait looks.
 const LOOK_EVERY: Duration = Duration::from_millis(200);

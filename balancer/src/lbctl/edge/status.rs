@@ -1,14 +1,12 @@
 //! `lbctl edge status`.
 
+use balancer_api::{replies::ListReply, views::StatusView};
 use clap::Args;
 
-use crate::{
-    api::{replies::ListReply, views::StatusView},
-    lbctl::{
-        Desk,
-        failure::Failure,
-        table::{Side::Left, table},
-    },
+use crate::lbctl::{
+    Desk,
+    failure::Failure,
+    table::{Side::Left, table},
 };
 
 /// Show whether this edge is drained, and which VIPs routers are told of

@@ -2,13 +2,11 @@
 
 use std::net::IpAddr;
 
+use balancer_api::requests::{CheckBody, CheckType, DEFAULT_DRAIN_TIMEOUT_MS, ServiceBody};
 use balancer_core::model::{Encapsulation, HashPolicy, Protocol, ServiceKey, ServiceName};
 use clap::{Args, ValueEnum};
 
-use crate::{
-    api::requests::{CheckBody, CheckType, DEFAULT_DRAIN_TIMEOUT_MS, ServiceBody},
-    lbctl::{Desk, cli::address, failure::Failure, phrase::Phrase},
-};
+use crate::lbctl::{Desk, cli::address, failure::Failure, phrase::Phrase};
 
 /// Add a service; its backends come with `lbctl backends add`
 #[derive(Debug, Args)]

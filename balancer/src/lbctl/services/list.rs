@@ -1,17 +1,15 @@
 //! `lbctl services list`.
 
+use balancer_api::{replies::ListReply, views::ServiceView};
 use balancer_core::model::ServiceKey;
 use clap::Args;
 
-use crate::{
-    api::{replies::ListReply, views::ServiceView},
-    lbctl::{
-        Desk,
-        failure::Failure,
-        table::{
-            Side::{Left, Right},
-            bytes, count, table,
-        },
+use crate::lbctl::{
+    Desk,
+    failure::Failure,
+    table::{
+        Side::{Left, Right},
+        bytes, count, table,
     },
 };
 

@@ -1,12 +1,10 @@
 //! `lbctl services remove`.
 
+use balancer_api::client::{Client, How};
 use balancer_core::model::ServiceName;
 use clap::Args;
 
-use crate::{
-    api::client::{Client, How},
-    lbctl::{Desk, failure::Failure, phrase::Phrase},
-};
+use crate::lbctl::{Desk, failure::Failure, phrase::Phrase};
 
 /// Remove a service once its backends have drained, or at once with --now
 #[derive(Debug, Args)]

@@ -2,13 +2,13 @@
 
 use std::{fs, sync::atomic::Ordering};
 
-use serde_json::Value;
-
-use super::Daemon;
-use crate::api::tests::{
+use balancer_api::testing::{
     daemon::Manner,
     samples::{add, busy, dns, web},
 };
+use serde_json::Value;
+
+use super::Daemon;
 
 #[test]
 fn the_status_is_told_in_full() {

@@ -5,11 +5,12 @@ use std::{
     io::{self, Write},
 };
 
-use super::{Daemon, run};
-use crate::api::tests::{
+use balancer_api::testing::{
     daemon::Manner,
     samples::{add, busy, web},
 };
+
+use super::{Daemon, run};
 
 // Promise: O1
 #[test]

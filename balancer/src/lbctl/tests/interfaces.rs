@@ -1,10 +1,11 @@
 //! What is told of several interfaces.
 
-use super::Daemon;
-use crate::api::{
-    tests::{daemon::Manner, samples::busy},
+use balancer_api::{
+    testing::{daemon::Manner, samples::busy},
     views::InterfaceStatus,
 };
+
+use super::Daemon;
 
 #[test]
 fn each_of_several_interfaces_is_told_of() {

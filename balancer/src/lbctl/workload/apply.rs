@@ -7,6 +7,13 @@ use std::{
     time::{Duration, Instant},
 };
 
+use balancer_api::{
+    client::ClientError,
+    site_api::{
+        requests::{DEFAULT_DRAIN_TIMEOUT_SECONDS, WorkloadBody},
+        views::{Phase, SiteView},
+    },
+};
 use balancer_config::workload::{
     City, Declarations, Label,
     deploy::{Action, Vips, WorkloadPlan},
@@ -15,14 +22,7 @@ use clap::Args;
 use tokio::time::sleep;
 
 use super::{context::tar_of, files::Files, plan, record::RecordFile, sites::Sites};
-use crate::{
-    api::client::ClientError,
-    lbctl::{Desk, failure::Failure},
-    site_api::{
-        requests::{DEFAULT_DRAIN_TIMEOUT_SECONDS, WorkloadBody},
-        views::{Phase, SiteView},
-    },
-};
+use crate::lbctl::{Desk, failure::Failure};
 
 /// How often sites are asked how far they are.
 const PACE: Duration = Duration::from_millis(250);

@@ -1,14 +1,11 @@
 //! `lbctl workload logs`.
 
+use balancer_api::{client::ClientError, replies::ErrorCode, site_api::command::InstanceLine};
 use clap::Args;
 use tokio::sync::mpsc;
 
 use super::{files::Files, record, sites::Sites};
-use crate::{
-    api::{client::ClientError, replies::ErrorCode},
-    lbctl::{Desk, failure::Failure},
-    site_api::command::InstanceLine,
-};
+use crate::lbctl::{Desk, failure::Failure};
 
 /// Show what instances write, each line with its instance's name
 #[derive(Debug, Args)]

@@ -2,6 +2,11 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use balancer_api::{
+    client::Client,
+    site_api::{client::SiteClient, views::SiteView},
+    token::Token,
+};
 use balancer_config::{
     FleetConfig,
     workload::{
@@ -11,11 +16,7 @@ use balancer_config::{
 };
 use futures::future::join_all;
 
-use crate::{
-    api::{client::Client, token::Token},
-    lbctl::failure::Failure,
-    site_api::{client::SiteClient, views::SiteView},
-};
+use crate::lbctl::failure::Failure;
 
 /// How long a site may take for the beginning of an answer; it may have to take an image in before.
 const PATIENCE: Duration = Duration::from_secs(120);

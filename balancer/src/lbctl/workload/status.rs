@@ -1,16 +1,13 @@
 //! `lbctl workload status`.
 
+use balancer_api::{replies::ListReply, site_api::views::SiteView};
 use clap::Args;
 
 use super::{files::Files, sites::Sites};
-use crate::{
-    api::replies::ListReply,
-    lbctl::{
-        Desk,
-        failure::Failure,
-        table::{Side, table},
-    },
-    site_api::views::SiteView,
+use crate::lbctl::{
+    Desk,
+    failure::Failure,
+    table::{Side, table},
 };
 
 /// Show what each site runs

@@ -3,8 +3,10 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::model::HashPolicy;
-use crate::state::{DoneReason, Event, Happened, MAX_REMEMBERED, OperationId, REMEMBERED_MS};
+use crate::{
+    model::HashPolicy,
+    state::{DoneReason, Event, Happened, MAX_REMEMBERED, OperationId, REMEMBERED_MS},
+};
 
 const DEADLINE: u64 = NOW + 60_000;
 

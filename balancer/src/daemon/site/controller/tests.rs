@@ -7,6 +7,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
+use balancer_api::client::Client;
 use balancer_core::model::Endpoint;
 use futures::{
     FutureExt, StreamExt,
@@ -17,7 +18,6 @@ use serde_json::json;
 
 use super::*;
 use crate::{
-    api::client::Client,
     daemon::site::messages::Speaker,
     runtime::{InstanceSpec, LogLine, Observed, RuntimeError},
     site::Wanted,
