@@ -8,7 +8,6 @@ pub mod announce;
 pub mod autoscale;
 pub mod daemon;
 pub mod dataplane;
-pub mod lbctl;
 pub mod metrics;
 pub mod nexthop;
 pub mod runtime;
