@@ -5,10 +5,7 @@
 //! `nexthop`, `netns`, `runtime`, `state_dir`, `store`, `dataplane`), faces (`api`, `site_api`, `metrics`, `lbctl`), and `daemon`, which nothing imports.
 
 pub mod announce;
-pub mod autoscale;
 pub mod daemon;
 pub mod dataplane;
 pub mod metrics;
 pub mod nexthop;
-pub mod runtime;
-pub mod site;

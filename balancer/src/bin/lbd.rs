@@ -2,11 +2,9 @@
 
 use std::{io::IsTerminal, path::PathBuf, process::ExitCode};
 
-use balancer::{
-    daemon::{self, agent, edge, guard, site},
-    runtime,
-};
+use balancer::daemon::{self, agent, edge, guard};
 use balancer_config::workload::City;
+use balancer_site::{daemon as site, runtime};
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 

@@ -4,6 +4,5 @@ pub mod agent;
 pub mod edge;
 mod failure;
 pub mod guard;
-pub mod site;
 
 pub use failure::Failure;

@@ -18,7 +18,7 @@ use serde_json::json;
 
 use super::*;
 use crate::{
-    daemon::site::messages::Speaker,
+    daemon::messages::Speaker,
     runtime::{InstanceSpec, LogLine, Observed, RuntimeError},
     site::Wanted,
 };
