@@ -2,8 +2,8 @@
 
 use std::{io::IsTerminal, path::PathBuf, process::ExitCode};
 
-use balancer::daemon::{self, agent, edge, guard};
 use balancer_config::workload::City;
+use balancer_edge::daemon::{self, agent, edge, guard};
 use balancer_site::{daemon as site, runtime};
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;

@@ -36,7 +36,10 @@ fn main() -> Result<()> {
     }
 
     let manifest = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?);
-    let root = manifest.parent().context("the workspace has a root")?;
+    let root = manifest
+        .ancestors()
+        .nth(2)
+        .context("the workspace has a root")?;
     println!(
         "cargo:rerun-if-changed={}",
         root.join("balancer-common/src").display()
