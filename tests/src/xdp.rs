@@ -42,8 +42,8 @@ pub fn attach_pass(world: &World, namespace: &Namespace, device: &str) -> Result
     // Left of a device that is gone.
     let _ = fs::remove_file(&pin);
     namespace.enter(|| {
-        let mut object = Ebpf::load(balancer_edge::dataplane::PASS_OBJECT)
-            .context("cannot load the pass program")?;
+        let mut object =
+            Ebpf::load(testbed_programs::PASS_OBJECT).context("cannot load the pass program")?;
         let program: &mut Xdp = object
             .program_mut("pass")
             .context("no program `pass`")?

@@ -30,6 +30,6 @@ pub use edge::{EdgePlane, EdgeSettings, PacketLog};
 pub use error::DataplaneError;
 pub use ids::map_ids;
 pub use interfaces::Interface;
-pub use object::{AGENT_OBJECT, BENCH_OBJECT, EDGE_OBJECT, PASS_OBJECT};
+pub use object::{AGENT_OBJECT, EDGE_OBJECT};
 pub use pins::PinDir;
 pub use release::check_kernel;

@@ -8,13 +8,6 @@ pub static EDGE_OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), 
 /// `decap`, `clamp` and their maps.
 pub static AGENT_OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/agent"));
 
-/// An object with the one XDP program `pass`, which lets every frame through: a veth accepts what
-/// its peer's native XDP transmits only while it has a native program itself.
-pub static PASS_OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/pass"));
-
-/// The drivers and floors that the bench measures the others with.
-pub static BENCH_OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/bench"));
-
 #[cfg(test)]
 mod tests {
     use aya_obj::{Object, ProgramSection};

@@ -40,7 +40,10 @@ fn an_interface_is_seen_as_it_is() {
 #[test]
 fn an_xdp_program_is_seen_with_the_mode_it_runs_in() {
     let (edge, _other) = wire();
-    let object = concat!(env!("OUT_DIR"), "/pass");
+    let directory = tempfile::tempdir().expect("a directory");
+    let object = directory.path().join("pass");
+    std::fs::write(&object, testbed_programs::PASS_OBJECT).expect("write the object");
+    let object = object.display();
     let modes = [
         ("xdpgeneric", AttachedMode::Generic),
         ("xdpdrv", AttachedMode::Native),
