@@ -4,7 +4,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use balancer::api::views::{BackendView, ServiceView, StatusView};
+use balancer_api::views::{BackendView, ServiceView, StatusView};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use anyhow::{Context, Result};
-use balancer::api::client::Client;
-use balancer::site_api::client::SiteClient;
+use balancer_api::client::Client;
+use balancer_api::site_api::client::SiteClient;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use aya::programs::{loaded_links, loaded_programs};
-use balancer::dataplane::map_ids;
+use balancer_edge::dataplane::map_ids;
 use nix::sys::prctl::set_child_subreaper;
 
 use crate::sweep::{cgroups, cgroups_of};

@@ -43,7 +43,7 @@ pub fn attach_pass(world: &World, namespace: &Namespace, device: &str) -> Result
     let _ = fs::remove_file(&pin);
     namespace.enter(|| {
         let mut object =
-            Ebpf::load(balancer::dataplane::PASS_OBJECT).context("cannot load the pass program")?;
+            Ebpf::load(testbed_programs::PASS_OBJECT).context("cannot load the pass program")?;
         let program: &mut Xdp = object
             .program_mut("pass")
             .context("no program `pass`")?

@@ -4,11 +4,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use balancer::site::Phase;
-use balancer::site_api::{
+use balancer_api::site_api::{
     client::SiteClient,
     requests::WorkloadBody,
-    views::{SiteView, WorkloadView},
+    views::{Phase, SiteView, WorkloadView},
 };
 use serde_json::json;
 use testbed::{
@@ -191,7 +190,7 @@ fn a_workload_lives(runs: Runs) -> Result<()> {
     stage.site.start_again(stage.world)?;
     stage.wait_until_converged(2)?;
     let after = stage.workload()?.instances;
-    let names = |instances: &[balancer::site_api::views::InstanceView]| -> Vec<String> {
+    let names = |instances: &[balancer_api::site_api::views::InstanceView]| -> Vec<String> {
         instances
             .iter()
             .map(|each| format!("{} {:?}", each.name, each.addresses))

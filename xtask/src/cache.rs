@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 
-/// `$BALANCER_CACHE`, or `balancer` in the user's cache directory. `balancer/build.rs` follows the
+/// `$BALANCER_CACHE`, or `balancer` in the user's cache directory. `balancer/programs/src/build.rs` follows the
 /// same rule.
 pub(crate) fn directory() -> Result<PathBuf> {
     let variable = |name| env::var_os(name).filter(|value| !value.is_empty());

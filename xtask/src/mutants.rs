@@ -28,7 +28,16 @@ impl Suite {
     fn builds(self) -> &'static [&'static str] {
         match self {
             Suite::Units => &[],
-            Suite::Packets => &["build", "-p", "balancer", "-p", "testbed", "--bins"],
+            Suite::Packets => &[
+                "build",
+                "-p",
+                "balancer",
+                "-p",
+                "balancer-lbctl",
+                "-p",
+                "testbed",
+                "--bins",
+            ],
         }
     }
 

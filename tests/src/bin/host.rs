@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};
-use balancer::config::HostNetwork;
-use balancer::runtime::{Builtin, Docker, InstanceSpec, Runtime};
-use balancer::workload::Container;
+use balancer_config::HostNetwork;
+use balancer_config::workload::Container;
+use balancer_site::runtime::{Builtin, Docker, InstanceSpec, Runtime};
 use clap::{Parser, ValueEnum};
 use futures::TryStreamExt;
 use testbed::{CGROUPS, Engine, World, image_context, program, wait_for};

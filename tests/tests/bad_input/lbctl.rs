@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use balancer::api::views::{BackendView, ServiceView};
+use balancer_api::views::{BackendView, ServiceView};
 use testbed::{Protocol, Site, Topology, Workload, World, program};
 
 use crate::assert_said;

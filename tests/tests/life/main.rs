@@ -9,7 +9,7 @@ mod restart;
 use std::net::IpAddr;
 
 use anyhow::{Context, Result};
-use balancer::api::views::BackendView;
+use balancer_api::views::BackendView;
 use testbed::{Protocol, Site, Topology, Workload, World};
 
 const NAMES: [&str; 3] = ["one", "two", "three"];

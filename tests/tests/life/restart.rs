@@ -56,7 +56,7 @@ fn changes_by_lbctl_survive_a_restart() -> Result<()> {
     restart(&mut site, |_| Ok(()))?;
     assert_eq!(weights(&site)?, weights_before);
     assert_eq!(site.edge.status()?.generation, generation);
-    let names = |services: &[balancer::api::views::ServiceView]| -> Vec<String> {
+    let names = |services: &[balancer_api::views::ServiceView]| -> Vec<String> {
         services
             .iter()
             .map(|each| format!("{} {}", each.name, each.generation))

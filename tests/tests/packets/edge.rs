@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 use aya::programs::ProgramInfo;
-use balancer::reconcile::NextHop;
+use balancer_core::reconcile::NextHop;
 use ipnet::IpNet;
 use testbed::{Edge, EdgeOptions, Namespace, World, assert_native_xdp};
 

@@ -5,11 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use anyhow::{Context, Result};
-use balancer::config::EdgeConfig;
-use balancer::model::{self, Encapsulation, HashPolicy, Health, ServiceId};
-use balancer::reconcile::{self, BackendRecord, NextHop, Plan};
-use balancer::state::{Change, State};
-use balancer::table::Table;
 use balancer_common::abi::{self, HistoryRow, Service, ServiceKey, Slot, outer};
 use balancer_common::echo::Reply;
 use balancer_common::edge::{self, Alternates, Choice, Tables};
@@ -21,6 +16,11 @@ use balancer_common::tags::Tags;
 use balancer_common::too_large::{self, Notice, QUOTE};
 use balancer_common::unusual::{self, Fate};
 use balancer_common::{Address, Frame as _, FrameMut as _, Reason, alternates};
+use balancer_config::EdgeConfig;
+use balancer_core::model::{self, Encapsulation, HashPolicy, Health, ServiceId};
+use balancer_core::reconcile::{self, BackendRecord, NextHop, Plan};
+use balancer_core::state::{Change, State};
+use balancer_core::table::Table;
 
 use crate::counts::Counts;
 use crate::run::{FirstBuffer, Ran, Verdict, in_buffers};

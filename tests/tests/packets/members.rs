@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use aya::maps::{HashMap, Map, MapData};
-use balancer::dataplane::{EdgePlane, EdgeSettings, PinDir};
 use balancer_common::abi;
+use balancer_edge::dataplane::{EdgePlane, EdgeSettings, PinDir};
 use testbed::{World, wait_for};
 
 use crate::edge::{ENCAPSULATIONS, Site};

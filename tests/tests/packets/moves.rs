@@ -4,8 +4,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use balancer::model::{AdminState, Backend, ServiceName, Weight};
-use balancer::state::Change;
+use balancer_core::model::{AdminState, Backend, ServiceName, Weight};
+use balancer_core::state::Change;
 use testbed::wait_for;
 
 use crate::edge::{Service, Site, neighbours};

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use anyhow::Result;
-use balancer::config::HostNetwork;
-use balancer::runtime::{Builtin, Docker, InstanceSpec, Observed, Runtime, RuntimeError};
-use balancer::workload::Container;
+use balancer_config::HostNetwork;
+use balancer_config::workload::Container;
+use balancer_site::runtime::{Builtin, Docker, InstanceSpec, Observed, Runtime, RuntimeError};
 use futures::TryStreamExt;
 use testbed::{CGROUPS, Engine, Namespace, World, find, image_context, program};
 use tokio::runtime::Runtime as Tokio;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use balancer::runtime::{InstanceSpec, Observed, RuntimeError, State};
+use balancer_site::runtime::{InstanceSpec, Observed, RuntimeError, State};
 use futures::StreamExt;
 use testbed::wait_for;
 

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use balancer::runtime::Observed;
+use balancer_site::runtime::Observed;
 use testbed::{Agent, Edge, EdgeOptions, Namespace, Topology, World, assert_native_xdp, wait_for};
 
 use crate::bed::Bed;

@@ -3,19 +3,22 @@
 use std::path::Path;
 
 use super::Breach;
-use super::rings::{Ring, ring_of};
+use super::rings::is_pure;
 use super::source::Source;
 
 /// The code that talks to the kernel.
-const DATAPLANE: &str = "balancer/src/dataplane";
+const DATAPLANE: &str = "balancer/edge/src/dataplane";
 
-/// Where `unsafe` may be: kernel programs, the dataplane, the shared crate's kernel-only loads, and the
-/// build script, which tells aya-build its toolchain through the environment.
+/// The crate with it: no other one below `balancer/` may depend on aya but what builds the programs.
+const EDGE: &str = "balancer/edge/src";
+
+/// Where `unsafe` may be: kernel programs, the dataplane, the shared crate's kernel-only loads, and what
+/// builds the programs, which tells aya-build its toolchain through the environment.
 const UNSAFE: [&str; 4] = [
     DATAPLANE,
     "balancer-ebpf",
     "balancer-common",
-    "balancer/build.rs",
+    "balancer/programs/src/build.rs",
 ];
 
 /// Words that a pure module has no business with: clocks, files, sockets, the runtime.
@@ -33,11 +36,7 @@ const IMPURE: [&str; 9] = [
 
 pub(super) fn check(source: &Source) -> Vec<Breach> {
     let within = |place: &str| source.file.starts_with(Path::new(place));
-    let in_balancer = within("balancer/src");
-    let pure = source
-        .module()
-        .and_then(|module| ring_of(module.first()?))
-        .is_some_and(|ring| ring == Ring::Pure);
+    let pure = is_pure(source);
     let mut breaches = Vec::new();
     let mut breach = |line: usize, what: String| {
         breaches.push(Breach {
@@ -50,7 +49,7 @@ pub(super) fn check(source: &Source) -> Vec<Breach> {
         if word == "unsafe" && !UNSAFE.iter().any(|place| within(place)) {
             breach(line, format!("`unsafe` outside {}", UNSAFE.join(", ")));
         }
-        if is_aya(word) && in_balancer && !within(DATAPLANE) {
+        if is_aya(word) && within(EDGE) && !within(DATAPLANE) {
             breach(line, format!("`{word}` outside {DATAPLANE}"));
         }
         if pure && IMPURE.contains(&word) {
@@ -81,11 +80,14 @@ mod tests {
     #[test]
     fn unsafe_is_for_the_kernel_and_the_dataplane() {
         let text = "fn f() {\n    unsafe { g() }\n}\n";
-        for allowed in ["balancer-ebpf/src/main.rs", "balancer/src/dataplane/sys.rs"] {
+        for allowed in [
+            "balancer-ebpf/src/main.rs",
+            "balancer/edge/src/dataplane/sys.rs",
+        ] {
             assert_eq!(breaches(allowed, text), [""; 0]);
         }
         for refused in [
-            "balancer/src/store/mod.rs",
+            "balancer/host/src/store/mod.rs",
             "xtask/src/main.rs",
             "tests/src/world.rs",
         ] {
@@ -96,14 +98,25 @@ mod tests {
     #[test]
     fn only_the_dataplane_knows_aya() {
         let text = "use aya::Ebpf;\nuse aya_log::EbpfLogger;\n";
-        assert_eq!(breaches("balancer/src/dataplane/mod.rs", text), [""; 0]);
-        assert_eq!(breaches("balancer/src/daemon/edge/mod.rs", text).len(), 2);
+        assert_eq!(
+            breaches("balancer/edge/src/dataplane/mod.rs", text),
+            [""; 0]
+        );
+        assert_eq!(
+            breaches("balancer/edge/src/daemon/edge/mod.rs", text).len(),
+            2
+        );
     }
 
     #[test]
     fn a_pure_module_has_no_clock_and_no_runtime() {
         let text = "use std::time::Instant;\nasync fn f() { tokio::task::yield_now().await }\n";
-        assert_eq!(breaches("balancer/src/table/mod.rs", text).len(), 2);
-        assert_eq!(breaches("balancer/src/health/mod.rs", text), [""; 0]);
+        for pure in [
+            "balancer/core/src/table/mod.rs",
+            "balancer/site/src/autoscale/mod.rs",
+        ] {
+            assert_eq!(breaches(pure, text).len(), 2);
+        }
+        assert_eq!(breaches("balancer/host/src/health/mod.rs", text), [""; 0]);
     }
 }

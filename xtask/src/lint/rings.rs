@@ -1,64 +1,69 @@
-//! The four rings of `balancer/src`: a module imports only inward, and ports never each other (but for the state directory that two of them share).
+//! The rings inside a crate below `balancer`: a module imports only inward, and ports never each other (but for the state
+//! directory that two of them share). Between crates the compiler checks it.
 
 use super::Breach;
 use super::source::Source;
 
-/// Where a top-level module stands.
+/// Where a top-level module of a crate stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Ring {
+enum Ring {
     /// No clock, no I/O.
     Pure,
     /// One thing of the outside world each.
     Port,
     /// What people and machines see.
     Face,
-    /// Puts it together; only the binaries import it.
+    /// Puts it together.
     Daemon,
-    /// The binaries and the root of the library.
-    Outermost,
 }
 
-const MODULES: [(&str, Ring); 22] = [
-    ("model", Ring::Pure),
-    ("config", Ring::Pure),
-    ("table", Ring::Pure),
-    ("state", Ring::Pure),
-    ("reconcile", Ring::Pure),
-    ("workload", Ring::Pure),
-    ("autoscale", Ring::Pure),
-    ("site", Ring::Pure),
-    ("announce", Ring::Port),
-    ("state_dir", Ring::Port),
-    ("store", Ring::Port),
-    ("journal", Ring::Port),
-    ("health", Ring::Port),
-    ("nexthop", Ring::Port),
-    ("netns", Ring::Port),
-    ("dataplane", Ring::Port),
-    ("runtime", Ring::Port),
-    ("api", Ring::Face),
-    ("site_api", Ring::Face),
-    ("metrics", Ring::Face),
-    ("lbctl", Ring::Face),
-    ("daemon", Ring::Daemon),
+/// The crates in which nothing has a clock or I/O.
+const PURE: [&str; 2] = ["core", "config"];
+
+/// The modules of the crates with several rings.
+const MODULES: [(&str, &str, Ring); 17] = [
+    ("host", "clock", Ring::Port),
+    ("host", "signals", Ring::Port),
+    ("host", "netns", Ring::Port),
+    ("host", "health", Ring::Port),
+    ("host", "state_dir", Ring::Port),
+    ("host", "store", Ring::Port),
+    ("host", "journal", Ring::Port),
+    ("host", "exit_code", Ring::Daemon),
+    ("edge", "announce", Ring::Port),
+    ("edge", "nexthop", Ring::Port),
+    ("edge", "dataplane", Ring::Port),
+    ("edge", "metrics", Ring::Face),
+    ("edge", "daemon", Ring::Daemon),
+    ("site", "site", Ring::Pure),
+    ("site", "autoscale", Ring::Pure),
+    ("site", "runtime", Ring::Port),
+    ("site", "daemon", Ring::Daemon),
 ];
 
-/// The ring of a top-level module, if it has one.
-pub(super) fn ring_of(module: &str) -> Option<Ring> {
-    match module {
-        "lib" | "bin" => Some(Ring::Outermost),
-        _ => MODULES
-            .iter()
-            .find(|(name, _)| *name == module)
-            .map(|(_, ring)| *ring),
-    }
+/// The ring of a module, if the crate has rings.
+fn ring_of(name: &str, module: &str) -> Option<Ring> {
+    MODULES
+        .iter()
+        .find(|(of, other, _)| *of == name && *other == module)
+        .map(|(_, _, ring)| *ring)
+}
+
+/// Whether the source may have no clock and no I/O.
+pub(super) fn is_pure(source: &Source) -> bool {
+    source.module().is_some_and(|(name, module)| {
+        PURE.contains(&name)
+            || module
+                .first()
+                .is_some_and(|first| ring_of(name, first) == Some(Ring::Pure))
+    })
 }
 
 pub(super) fn check(source: &Source) -> Vec<Breach> {
-    let Some(module) = source.module() else {
+    let Some((name, module)) = source.module() else {
         return Vec::new();
     };
-    let Some(own) = module.first() else {
+    let (Some(own), true) = (module.first(), has_rings(name)) else {
         return Vec::new();
     };
     // A port's tests may set their scene with another port.
@@ -70,7 +75,7 @@ pub(super) fn check(source: &Source) -> Vec<Breach> {
         line,
         what,
     };
-    let Some(ring) = ring_of(own) else {
+    let Some(ring) = ring_of(name, own) else {
         return vec![breach(
             1,
             format!("`{own}` belongs to no ring: name it in xtask/src/lint/rings.rs"),
@@ -78,7 +83,7 @@ pub(super) fn check(source: &Source) -> Vec<Breach> {
     };
     imports(&source.code, &module)
         .into_iter()
-        .filter(|(_, other)| !allowed(own, ring, other))
+        .filter(|(_, other)| !allowed(name, own, ring, other))
         .map(|(line, other)| {
             breach(
                 line,
@@ -88,32 +93,30 @@ pub(super) fn check(source: &Source) -> Vec<Breach> {
         .collect()
 }
 
-fn allowed(own: &str, ring: Ring, other: &str) -> bool {
+fn has_rings(name: &str) -> bool {
+    MODULES.iter().any(|(of, _, _)| *of == name)
+}
+
+fn allowed(name: &str, own: &str, ring: Ring, other: &str) -> bool {
     // Words that are no module of the root (`crate::Thing`) are nobody's import.
-    let Some((_, inner)) = MODULES.iter().find(|(name, _)| *name == other) else {
+    let Some(inner) = ring_of(name, other) else {
         return true;
     };
     own == other
         || match ring {
-            Ring::Outermost => true,
-            Ring::Daemon => *inner != Ring::Daemon,
-            // metrics and lbctl show the views of the api
-            Ring::Face => *inner == Ring::Pure || ["api", "site_api"].contains(&other),
+            Ring::Daemon => inner != Ring::Daemon,
             // store and journal keep their files in one state directory, under one lock
             Ring::Port if ["store", "journal"].contains(&own) && other == "state_dir" => true,
-            Ring::Port | Ring::Pure => *inner == Ring::Pure,
+            Ring::Face | Ring::Port | Ring::Pure => inner == Ring::Pure,
         }
 }
 
-/// Every top-level module that the code names, with its line: by `crate::x`, `balancer::x`,
-/// `crate::{x, y}`, or enough `super::`.
+/// Every top-level module that the code names, with its line: by `crate::x`, `crate::{x, y}`, or enough `super::`.
 fn imports(code: &str, module: &[String]) -> Vec<(usize, String)> {
     let mut found = Vec::new();
-    for root in ["crate", "balancer"] {
-        for (at, _) in code.match_indices(&format!("{root}::")) {
-            if !code[..at].ends_with(is_word) {
-                found.extend(first_names(code, at + root.len() + 2));
-            }
+    for (at, root) in code.match_indices("crate::") {
+        if !code[..at].ends_with(is_word) {
+            found.extend(first_names(code, at + root.len()));
         }
     }
     for (at, _) in code.match_indices("super::") {
@@ -183,20 +186,23 @@ mod tests {
     #[test]
     fn inward_is_allowed() {
         for (file, text) in [
-            ("balancer/src/table/mod.rs", "use crate::model::Weight;"),
             (
-                "balancer/src/health/probe.rs",
-                "use crate::model::Check;\nuse super::Target;",
+                "balancer/edge/src/daemon/edge/mod.rs",
+                "use crate::{dataplane, metrics};",
             ),
             (
-                "balancer/src/lbctl/mod.rs",
-                "use crate::api::views::Snapshot;",
+                "balancer/host/src/health/probe.rs",
+                "use balancer_core::model::Check;\nuse super::Target;",
             ),
+            ("balancer/site/src/runtime/mod.rs", "use crate::site::plan;"),
             (
-                "balancer/src/daemon/edge/mod.rs",
-                "use crate::{api, dataplane, health};",
+                "balancer/host/src/exit_code.rs",
+                "use crate::state_dir::StateDirError;",
             ),
-            ("balancer/src/bin/lbd.rs", "use balancer::daemon;"),
+            // Crates without rings, where the compiler checks all there is.
+            ("balancer/core/src/state/mod.rs", "use crate::table::Table;"),
+            ("balancer/lbctl/src/status.rs", "use crate::table::Table;"),
+            ("balancer/src/main.rs", "use crate::anything;"),
         ] {
             assert_eq!(breaches(file, text), [""; 0], "{file}");
         }
@@ -206,11 +212,11 @@ mod tests {
     fn a_pure_module_does_not_know_a_port() {
         assert_eq!(
             breaches(
-                "balancer/src/table/build.rs",
-                "\nuse crate::dataplane::Maps;"
+                "balancer/site/src/site/checks.rs",
+                "\nuse crate::runtime::State;"
             ),
             [
-                "balancer/src/table/build.rs:2: `table` imports `dataplane`, which is not inward of it"
+                "balancer/site/src/site/checks.rs:2: `site` imports `runtime`, which is not inward of it"
             ]
         );
     }
@@ -218,7 +224,11 @@ mod tests {
     #[test]
     fn ports_do_not_know_each_other() {
         assert_eq!(
-            breaches("balancer/src/health/mod.rs", "use crate::nexthop::spawn;").len(),
+            breaches(
+                "balancer/edge/src/dataplane/mod.rs",
+                "use crate::nexthop::spawn;"
+            )
+            .len(),
             1
         );
     }
@@ -226,59 +236,44 @@ mod tests {
     #[test]
     fn store_and_journal_share_the_state_directory_and_nothing_else() {
         for (file, text, found) in [
-            (
-                "balancer/src/store/mod.rs",
-                "use crate::state_dir::StateDir;",
-                0,
-            ),
-            (
-                "balancer/src/journal/mod.rs",
-                "use crate::state_dir::StateDir;",
-                0,
-            ),
-            ("balancer/src/journal/mod.rs", "use crate::store::Store;", 1),
-            (
-                "balancer/src/health/mod.rs",
-                "use crate::state_dir::StateDir;",
-                1,
-            ),
-            (
-                "balancer/src/state_dir/mod.rs",
-                "use crate::store::Store;",
-                1,
-            ),
+            ("store", "use crate::state_dir::StateDir;", 0),
+            ("journal", "use crate::state_dir::StateDir;", 0),
+            ("journal", "use crate::store::Store;", 1),
+            ("health", "use crate::state_dir::StateDir;", 1),
+            ("state_dir", "use crate::store::Store;", 1),
         ] {
-            assert_eq!(breaches(file, text).len(), found, "{file}: {text}");
+            let file = format!("balancer/host/src/{file}/mod.rs");
+            assert_eq!(breaches(&file, text).len(), found, "{file}: {text}");
         }
     }
 
     #[test]
     fn a_face_does_not_know_a_port() {
-        assert_eq!(
-            breaches("balancer/src/metrics/mod.rs", "use crate::store::Store;").len(),
-            1
-        );
+        let text = "use crate::dataplane::Counters;";
+        assert_eq!(breaches("balancer/edge/src/metrics/mod.rs", text).len(), 1);
     }
 
     #[test]
     fn nothing_imports_the_daemon() {
-        assert_eq!(
-            breaches("balancer/src/api/server.rs", "use crate::daemon::edge;").len(),
-            1
-        );
+        let text = "use crate::daemon::edge;";
+        assert_eq!(breaches("balancer/edge/src/nexthop/mod.rs", text).len(), 1);
     }
 
     #[test]
     fn braces_and_supers_hide_nothing() {
-        let text = "use crate::{\n    model::{Check, Weight},\n    store::Store,\n};\n";
-        assert_eq!(breaches("balancer/src/health/mod.rs", text).len(), 1);
+        let text = "use crate::{\n    health::{Report, Target},\n    store::Store,\n};\n";
+        assert_eq!(breaches("balancer/host/src/health/mod.rs", text).len(), 1);
         assert_eq!(
-            breaches("balancer/src/health/mod.rs", "use super::store::Store;").len(),
+            breaches(
+                "balancer/host/src/health/mod.rs",
+                "use super::store::Store;"
+            )
+            .len(),
             1
         );
         assert_eq!(
             breaches(
-                "balancer/src/health/http.rs",
+                "balancer/host/src/health/http.rs",
                 "use super::super::store::Store;"
             )
             .len(),
@@ -289,18 +284,21 @@ mod tests {
     #[test]
     fn a_path_in_an_expression_is_an_import_too() {
         let text = "fn f() { crate::dataplane::attach() }";
-        assert_eq!(breaches("balancer/src/api/mod.rs", text).len(), 1);
+        assert_eq!(breaches("balancer/edge/src/announce/mod.rs", text).len(), 1);
     }
 
     #[test]
     fn tests_set_their_scene_with_what_they_need() {
-        let text = "use crate::netns::Scratch;";
-        assert_eq!(breaches("balancer/src/nexthop/tests/mod.rs", text), [""; 0]);
-        assert_eq!(breaches("balancer/src/nexthop/mod.rs", text).len(), 1);
+        let text = "use crate::dataplane::attach;";
+        assert_eq!(
+            breaches("balancer/edge/src/nexthop/tests/mod.rs", text),
+            [""; 0]
+        );
+        assert_eq!(breaches("balancer/edge/src/nexthop/mod.rs", text).len(), 1);
     }
 
     #[test]
     fn a_module_that_nobody_placed_is_refused() {
-        assert!(breaches("balancer/src/utils.rs", "")[0].contains("belongs to no ring"));
+        assert!(breaches("balancer/edge/src/utils.rs", "")[0].contains("belongs to no ring"));
     }
 }

@@ -27,21 +27,24 @@ impl Source {
         })
     }
 
-    /// The path as modules below `balancer/src`, if it is there: `api/views.rs` is `["api", "views"]`.
-    pub(super) fn module(&self) -> Option<Vec<String>> {
-        let inside = self
-            .file
-            .strip_prefix("balancer/src")
-            .ok()?
-            .with_extension("");
-        let mut parts: Vec<String> = inside
-            .iter()
-            .map(|part| part.to_string_lossy().into_owned())
-            .collect();
-        if parts.last().is_some_and(|last| last == "mod") {
-            parts.pop();
+    /// The crate below `balancer`, and the path as modules of it: `balancer/api/src/server/reads.rs` is
+    /// `("api", ["server", "reads"])`. A crate's root is an empty path.
+    pub(super) fn module(&self) -> Option<(&str, Vec<String>)> {
+        let mut parts = self.file.strip_prefix("balancer").ok()?.iter();
+        let name = parts.next()?.to_str()?;
+        if parts.next()? != "src" {
+            return None;
         }
-        Some(parts)
+        let mut modules: Vec<String> = parts
+            .map(|part| Path::new(part).with_extension("").display().to_string())
+            .collect();
+        if modules
+            .last()
+            .is_some_and(|last| last == "mod" || last == "lib")
+        {
+            modules.pop();
+        }
+        Some((name, modules))
     }
 }
 
@@ -172,11 +175,30 @@ mod tests {
 
     #[test]
     fn a_module_is_named_by_its_path() {
-        let module = |path: &str| Source::new(Path::new(path), "").module();
-        assert_eq!(
-            module("balancer/src/api/mod.rs"),
-            Some(vec!["api".to_owned()])
-        );
-        assert_eq!(module("xtask/src/main.rs"), None);
+        for (path, name, modules) in [
+            ("balancer/api/src/server/mod.rs", "api", &["server"][..]),
+            (
+                "balancer/api/src/server/reads.rs",
+                "api",
+                &["server", "reads"],
+            ),
+            ("balancer/api/src/lib.rs", "api", &[]),
+        ] {
+            let source = Source::new(Path::new(path), "");
+            assert_eq!(
+                source.module().unwrap(),
+                (
+                    name,
+                    modules.iter().map(|part| (*part).to_owned()).collect()
+                )
+            );
+        }
+        for path in [
+            "xtask/src/main.rs",
+            "balancer/src/main.rs",
+            "balancer/edge/build.rs",
+        ] {
+            assert_eq!(Source::new(Path::new(path), "").module(), None);
+        }
     }
 }

@@ -39,7 +39,7 @@ pub(crate) fn run() -> Result<()> {
     Ok(())
 }
 
-/// `balancer/build.rs` reads this file: toolchain, how it allows unstable flags, linker, LLVM library.
+/// `balancer/programs/src/build.rs` reads this file: toolchain, how it allows unstable flags, linker, LLVM library.
 fn write_down(
     cache: &std::path::Path,
     toolchain: &toolchain::Toolchain,

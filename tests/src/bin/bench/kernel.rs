@@ -48,8 +48,8 @@ pub(crate) struct Sent {
 impl Kernel {
     /// Loads them in the network namespace of the calling thread.
     pub(crate) fn load(ingress: u32) -> Result<Kernel> {
-        let mut ebpf = Ebpf::load(balancer::dataplane::BENCH_OBJECT)
-            .context("cannot create the bench's maps")?;
+        let mut ebpf =
+            Ebpf::load(testbed_programs::BENCH_OBJECT).context("cannot create the bench's maps")?;
         for (name, program) in ebpf.programs_mut() {
             let program: &mut Xdp = program.try_into()?;
             program

@@ -9,8 +9,8 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use aya::maps::{Array, Map, MapData, MapInfo};
 use aya::programs::{ProgramInfo, Xdp, loaded_programs};
-use balancer::config::EdgeConfig;
-use balancer::dataplane::{AGENT_OBJECT, EDGE_OBJECT, EdgePlane, EdgeSettings, PinDir};
+use balancer_config::EdgeConfig;
+use balancer_edge::dataplane::{AGENT_OBJECT, EDGE_OBJECT, EdgePlane, EdgeSettings, PinDir};
 use testbed::World;
 
 /// What the kernel says of a loaded program.

@@ -4,10 +4,6 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
 
 use anyhow::{Context, Result};
-use balancer::config::EdgeConfig;
-use balancer::model::{BackendId, Encapsulation, HashPolicy, Health};
-use balancer::reconcile::{self, NextHop, Plan};
-use balancer::state::{Change, State};
 use balancer_common::abi::{self, HistoryRow, Service, ServiceKey, Slot, outer};
 use balancer_common::agent::{self, Evidence, Fate as Opened, Instance, Segment};
 use balancer_common::edge::{self, Tables};
@@ -15,6 +11,10 @@ use balancer_common::flow::HashKey;
 use balancer_common::quoted::Quote;
 use balancer_common::reason::Verdict as Fate;
 use balancer_common::{Address, Reason, alternates};
+use balancer_config::EdgeConfig;
+use balancer_core::model::{BackendId, Encapsulation, HashPolicy, Health};
+use balancer_core::reconcile::{self, NextHop, Plan};
+use balancer_core::state::{Change, State};
 
 use crate::cases::{Case, Verdict};
 use crate::counts::Row;
@@ -196,7 +196,7 @@ fn next_hops(state: &State, way: &Way) -> BTreeMap<IpAddr, NextHop> {
         .collect()
 }
 
-fn service_key(key: &balancer::model::ServiceKey) -> ServiceKey {
+fn service_key(key: &balancer_core::model::ServiceKey) -> ServiceKey {
     ServiceKey::new(
         key.vip.into(),
         key.port.to_be_bytes(),

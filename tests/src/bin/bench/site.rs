@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use aya::maps::{Array, Map, MapData};
-use balancer::config::EdgeConfig;
-use balancer::model::{AdminState, Backend, ServiceName, Weight};
-use balancer::state::Change;
 use balancer_common::abi::{self, outer};
+use balancer_config::EdgeConfig;
+use balancer_core::model::{AdminState, Backend, ServiceName, Weight};
+use balancer_core::state::Change;
 use testbed::{Agent, Edge, EdgeOptions, Namespace, World, wait_for};
 
 use crate::cases::{Case, Place};

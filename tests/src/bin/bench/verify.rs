@@ -140,7 +140,7 @@ pub(crate) fn faults(
 
 #[cfg(test)]
 mod tests {
-    use balancer::config::EdgeConfig;
+    use balancer_config::EdgeConfig;
 
     use super::*;
     use crate::frame;

@@ -179,7 +179,7 @@ mod tests {
             ..Services::new(3, 4)
         };
         let text = format!("version = 1\ninterface = \"eth0\"\n{}", services.toml());
-        let config = balancer::config::EdgeConfig::parse(&text, "edge.toml");
+        let config = balancer_config::EdgeConfig::parse(&text, "edge.toml");
         assert!(
             config.is_ok(),
             "{:?}",

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use anyhow::{Context, Result};
-use balancer::reconcile::NextHop;
+use balancer_core::reconcile::NextHop;
 use etherparse::{IpNumber, LaxIpSlice};
 
 use super::{asks, encapsulated, ip_packet, of_first, says_too_large};

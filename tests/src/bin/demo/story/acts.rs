@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use balancer::api::views::BackendView;
-use balancer::model::BackendState;
+use balancer_api::views::BackendView;
+use balancer_core::model::BackendState;
 use testbed::bgp::wait_for_next_hops;
 use testbed::{Load, Protocol, wait_for};
 

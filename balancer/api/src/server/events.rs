@@ -1,0 +1,140 @@
+//! Events of backends' lives, and the drains that they begin.
+
+use std::time::Duration;
+
+use axum::{
+    Json,
+    extract::State,
+    http::{HeaderMap, StatusCode, header::LOCATION},
+    response::{IntoResponse, Response},
+};
+use balancer_core::state::{Change, DoneReason, Happened, OperationId};
+use serde::Deserialize;
+use tokio::time::{Instant, timeout_at};
+
+use super::{
+    Daemon,
+    changes::outcome_of,
+    extract::{Asked, InOperation, Raw},
+    failure::Failure,
+    reads::Nothing,
+};
+use crate::{
+    event::{self, EventError},
+    replies::{API_VERSION, EventReply, ListReply},
+    views::{Board, OperationState, OperationView, OutcomeView},
+};
+
+/// The longest that one request may wait for a drain.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
+/// The query of `GET /v1/operations/ID`.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Patience {
+    wait: Option<String>,
+}
+
+pub(super) async fn post(
+    State(daemon): State<Daemon>,
+    headers: HeaderMap,
+    Asked(Nothing {}): Asked<Nothing>,
+    Raw(body): Raw,
+) -> Result<Response, Failure> {
+    let event = event::parse(&headers, &body)?;
+    let operation = match event.happened {
+        Happened::Terminating { .. } => Some(OperationId {
+            service: event.service.clone(),
+            address: event.address,
+            incarnation: event.incarnation,
+        }),
+        Happened::Launched { .. } | Happened::Terminated => None,
+    };
+    let outcome = outcome_of(&daemon, Change::Hear(event), false).await?;
+    let reply = Json(EventReply {
+        api_version: API_VERSION.to_owned(),
+        generation: outcome.generation,
+        outcome: OutcomeView::from(&outcome),
+        operation: operation.clone(),
+    });
+    Ok(match operation {
+        Some(id) => {
+            let location = [(LOCATION, format!("/v1/operations/{id}"))];
+            (StatusCode::ACCEPTED, location, reply).into_response()
+        }
+        None => reply.into_response(),
+    })
+}
+
+pub(super) async fn list(
+    State(daemon): State<Daemon>,
+    Asked(Nothing {}): Asked<Nothing>,
+) -> Result<Json<ListReply<OperationView>>, Failure> {
+    let board = board(&daemon).await?;
+    let board = board.borrow().clone();
+    Ok(Json(ListReply::new(board.generation, board.operations)))
+}
+
+pub(super) async fn one(
+    State(daemon): State<Daemon>,
+    InOperation(id): InOperation,
+    Asked(Patience { wait }): Asked<Patience>,
+) -> Result<Json<OperationView>, Failure> {
+    let wait = wait.as_deref().map_or(Ok(Duration::ZERO), seconds)?;
+    let until = Instant::now() + wait.min(LONGEST_WAIT);
+    let mut board = board(&daemon).await?;
+    loop {
+        let view = find(&board.borrow_and_update(), &id)?;
+        if view.state == OperationState::Done {
+            return Ok(Json(view));
+        }
+        match timeout_at(until, board.changed()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) => return Err(Failure::unavailable()),
+            Err(_) => return Ok(Json(view)),
+        }
+    }
+}
+
+async fn board(daemon: &Daemon) -> Result<tokio::sync::watch::Receiver<Board>, Failure> {
+    daemon.operations().await.ok_or_else(Failure::unavailable)
+}
+
+/// A drain on the board; one of an earlier life is over.
+fn find(board: &Board, id: &OperationId) -> Result<OperationView, Failure> {
+    let found = board.operations.iter().find(|operation| {
+        operation.service == id.service
+            && operation.address == id.address
+            && operation.id.incarnation >= id.incarnation
+    });
+    let mut view = found.cloned().ok_or_else(|| {
+        Failure::not_found(format!(
+            "no operation `{id}`: its event did not come here, or it was forgotten a day after its end"
+        ))
+    })?;
+    if view.id != *id {
+        view.id = id.clone();
+        view.state = OperationState::Done;
+        view.reason = Some(DoneReason::Superseded);
+    }
+    Ok(view)
+}
+
+/// Reads `60s` or `60`.
+fn seconds(text: &str) -> Result<Duration, Failure> {
+    let digits = text.strip_suffix('s').unwrap_or(text);
+    digits.parse().map(Duration::from_secs).map_err(|_| {
+        Failure::invalid(format!(
+            "wait={text}: write whole seconds, such as wait=60s"
+        ))
+    })
+}
+
+impl From<EventError> for Failure {
+    fn from(error: EventError) -> Self {
+        match error {
+            EventError::UnsupportedMediaType(error) => Self::unsupported(error),
+            EventError::Invalid(error) => Self::invalid(error),
+        }
+    }
+}

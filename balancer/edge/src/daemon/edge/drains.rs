@@ -1,0 +1,152 @@
+//! Drains that somebody waits for: what the control loop posts of them, and who asks the agents.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use balancer_core::{
+    model::Endpoint,
+    state::{Change, OperationId, State},
+};
+use balancer_host::clock::unix_ms;
+use futures::{StreamExt, stream};
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    time::MissedTickBehavior,
+};
+
+use balancer_api::{
+    client::Client,
+    command::Command,
+    token::Token,
+    views::{Board, OperationState, OperationView, SocketQuery},
+};
+
+/// How often agents are asked.
+const ASK: Duration = Duration::from_millis(500);
+
+/// How long a backend has to be without a socket.
+const QUIET: Duration = Duration::from_secs(2);
+
+/// How long an agent may take to answer.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How many agents are asked at once.
+const AT_ONCE: usize = 16;
+
+/// Posts the drains as the state has them now; what the watcher knows of their sockets stays. `published`: whether the maps
+/// have the state.
+pub(super) fn post(board: &watch::Sender<Board>, state: &State, published: bool) {
+    let generation = state.generation;
+    let operations = state.operations(unix_ms());
+    board.send_if_modified(|board| {
+        let sockets: BTreeMap<OperationId, Option<u64>> = board
+            .operations
+            .drain(..)
+            .map(|view| (view.id, view.sockets))
+            .collect();
+        let view = |operation| {
+            let mut view = OperationView::new(operation, generation);
+            view.sockets = sockets.get(&view.id).copied().flatten();
+            view
+        };
+        *board = Board {
+            generation,
+            published,
+            operations: operations.into_iter().map(view).collect(),
+        };
+        true
+    });
+}
+
+/// Asks the agents of running drains, posts what they say, and ends a drain without sockets, until `stopped`.
+pub(super) async fn watch_drains(
+    board: watch::Sender<Board>,
+    commands: mpsc::Sender<Command>,
+    token: Option<Token>,
+    mut stopped: watch::Receiver<()>,
+) {
+    let mut tick = tokio::time::interval(ASK);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    // Since when each backend has had no socket.
+    let mut quiet: BTreeMap<OperationId, Instant> = BTreeMap::new();
+    loop {
+        tokio::select! {
+            _ = stopped.changed() => return,
+            _ = tick.tick() => {}
+        }
+        let running = running(&board.borrow());
+        quiet.retain(|id, _| running.iter().any(|view| view.id == *id));
+        let counts: Vec<(OperationId, Option<u64>)> = stream::iter(running)
+            .map(|view| ask(view, token.clone()))
+            .buffer_unordered(AT_ONCE)
+            .collect()
+            .await;
+        for (id, sockets) in counts {
+            board.send_if_modified(|board| {
+                let view = board.operations.iter_mut().find(|view| view.id == id);
+                view.is_some_and(|view| std::mem::replace(&mut view.sockets, sockets) != sockets)
+            });
+            if sockets != Some(0) {
+                quiet.remove(&id);
+            } else if quiet
+                .entry(id.clone())
+                .or_insert_with(Instant::now)
+                .elapsed()
+                >= QUIET
+            {
+                end(&commands, id).await;
+            }
+        }
+    }
+}
+
+/// The drains that agents can be asked for: before the maps have them, a new flow can come at any moment.
+fn running(board: &Board) -> Vec<OperationView> {
+    let views = board.operations.iter();
+    views
+        .filter(|view| board.published && view.state == OperationState::Running)
+        .filter(|view| view.agent.is_some())
+        .cloned()
+        .collect()
+}
+
+/// How many sockets of the service the backend has, if its agent answers and knows it.
+async fn ask(view: OperationView, token: Option<Token>) -> (OperationId, Option<u64>) {
+    let query = SocketQuery {
+        vip: view.vip,
+        port: view.port,
+        protocol: view.protocol,
+    };
+    let agent = view.agent.and_then(|agent| agent.parse::<Endpoint>().ok());
+    let Some(agent) = agent else {
+        return (view.id, None);
+    };
+    let client = Client::new(agent).with_token(token).with_timeout(PATIENCE);
+    let answer = client.sockets(&query).await;
+    let items = answer.map(|reply| reply.items).unwrap_or_default();
+    let ours = items.iter().filter(|item| match &view.instance {
+        Some(instance) => item.instance == *instance,
+        None => item.address == view.address,
+    });
+    (view.id, ours.map(|item| item.established).max())
+}
+
+async fn end(commands: &mpsc::Sender<Command>, id: OperationId) {
+    let (reply, answer) = oneshot::channel();
+    let change = Change::Drained {
+        service: id.service,
+        address: id.address,
+        incarnation: id.incarnation,
+    };
+    let command = Command::Change {
+        change,
+        dry_run: false,
+        reply,
+    };
+    // What fails now is tried again at the next look.
+    if commands.send(command).await.is_ok() {
+        let _ = answer.await;
+    }
+}

@@ -1,0 +1,301 @@
+//! What the control loop shows of itself, and who shows it: looking takes nothing from the loop.
+
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Instant};
+
+use balancer_api::{
+    command::Look,
+    views::{BackendView, Board, InterfaceStatus, ReasonCount, ServiceView, Snapshot, StatusView},
+};
+use balancer_common::{
+    Reason,
+    abi::{self, Traffic},
+    reason::Verdict,
+};
+use balancer_core::{
+    model::{BackendId, BackendState, Check, CheckKind, Health, ServiceName},
+    reconcile::{self, NextHop},
+    state::ServiceState,
+    table::Table,
+};
+use tokio::{
+    sync::{mpsc, watch},
+    task::spawn_blocking,
+};
+use tracing::warn;
+
+use super::{announcing::Announced, rows::Past};
+use crate::dataplane::Counters;
+
+/// How often counters are read again because what they are of has changed meanwhile.
+const TRIES: u32 = 3;
+
+/// Everything that can be seen but counters; a value that the control loop replaces, and anybody reads.
+#[derive(Clone, Default)]
+pub(super) struct Overview {
+    pub(super) edge: EdgeOverview,
+    /// Shared with the overview before, as far as nothing has changed.
+    pub(super) services: BTreeMap<ServiceName, Arc<ServiceOverview>>,
+}
+
+/// The edge as a whole.
+#[derive(Clone, Default)]
+pub(super) struct EdgeOverview {
+    pub(super) generation: u64,
+    pub(super) interface: String,
+    pub(super) interfaces: Vec<InterfaceStatus>,
+    pub(super) xdp_mode: String,
+    pub(super) program_id: u32,
+    pub(super) taken_over: bool,
+    /// What an operator should know, a sentence each; what services are at fault comes behind.
+    pub(super) warnings: Vec<String>,
+    pub(super) drained: bool,
+    pub(super) announce: Option<Announced>,
+}
+
+/// A service, without its counters.
+pub(super) struct ServiceOverview {
+    view: ServiceView,
+    backends: Vec<BackendOverview>,
+    past: Past,
+}
+
+struct BackendOverview {
+    id: BackendId,
+    next_hop: Option<NextHop>,
+    view: BackendView,
+}
+
+/// How backends are seen by who owns what is known of them.
+pub(super) struct Seen<'a> {
+    /// A backend's health as probes have it.
+    pub(super) known: &'a dyn Fn(BackendId) -> Health,
+    /// A backend's health as the maps have it.
+    pub(super) trusted: &'a dyn Fn(BackendId) -> Health,
+    /// Why its last probe failed.
+    pub(super) failure: &'a dyn Fn(BackendId) -> Option<String>,
+    pub(super) next_hops: &'a BTreeMap<IpAddr, NextHop>,
+}
+
+impl ServiceOverview {
+    /// `table`: the one that packets meet, if that is known.
+    pub(super) fn new(
+        service: &ServiceState,
+        table: Option<&Table>,
+        past: Past,
+        seen: &Seen<'_>,
+    ) -> Self {
+        let shares = table.map(Table::shares).unwrap_or_default();
+        let backends: Vec<BackendOverview> = service
+            .ids
+            .iter()
+            .filter_map(|(&address, &id)| {
+                let backend = service.service.backends.get(&address)?;
+                let view = BackendView {
+                    service: service.service.name.clone(),
+                    address,
+                    weight: backend.weight.get(),
+                    state: reconcile::backend_state(service, address, seen.trusted),
+                    health: match service.service.check {
+                        Some(_) => (seen.known)(id).to_string(),
+                        None => "unchecked".to_owned(),
+                    },
+                    slots: shares.get(&id).copied().unwrap_or_default(),
+                    packets: 0,
+                    bytes: 0,
+                    next_hop: None,
+                    last_check: (seen.failure)(id),
+                };
+                let next_hop = seen.next_hops.get(&address).copied();
+                Some(BackendOverview { id, next_hop, view })
+            })
+            .collect();
+        let key = service.service.key;
+        let active = |backend: &&BackendOverview| backend.view.state == BackendState::Active;
+        let view = ServiceView {
+            name: service.service.name.clone(),
+            vip: key.vip,
+            port: key.port,
+            protocol: key.protocol,
+            encapsulation: service.service.encapsulation,
+            hash: service.service.hash,
+            slots: service.table.slots(),
+            generation: service.generation,
+            backends: backends.len(),
+            active: backends.iter().filter(active).count(),
+            fails_open: reconcile::fails_open(service, seen.trusted, seen.next_hops),
+            packets: 0,
+            bytes: 0,
+            check: service
+                .service
+                .check
+                .as_ref()
+                .map(describe)
+                .unwrap_or_default(),
+        };
+        Self {
+            view,
+            backends,
+            past,
+        }
+    }
+
+    /// The service and its backends with what they were sent; `row` reads a counter row.
+    fn counted(
+        &self,
+        row: &dyn Fn(BackendId) -> Traffic,
+        names: &mut InterfaceNames,
+    ) -> (ServiceView, Vec<BackendView>) {
+        let mut service = self.view.clone();
+        let standing = self.past.rows.iter().map(|&id| row(id));
+        for sent in standing.chain([self.past.retired]) {
+            service.packets += sent.packets;
+            service.bytes += sent.bytes;
+        }
+        let mut backends = Vec::with_capacity(self.backends.len());
+        for backend in &self.backends {
+            let sent = row(backend.id);
+            service.packets += sent.packets;
+            service.bytes += sent.bytes;
+            backends.push(BackendView {
+                packets: sent.packets,
+                bytes: sent.bytes,
+                next_hop: backend.next_hop.as_ref().map(|hop| names.describe(hop)),
+                ..backend.view.clone()
+            });
+        }
+        (service, backends)
+    }
+}
+
+/// Answers looks until nobody can ask any more: each on a thread of its own, for reading counters takes system calls.
+pub(super) async fn show(
+    mut looks: mpsc::Receiver<Look>,
+    overview: watch::Receiver<Arc<Overview>>,
+    board: watch::Sender<Board>,
+    counters: Counters,
+    started: Instant,
+) {
+    while let Some(look) = looks.recv().await {
+        match look {
+            Look::Operations { reply } => drop(reply.send(board.subscribe())),
+            Look::Snapshot { reply } => {
+                let (overview, counters) = (overview.clone(), counters.clone());
+                spawn_blocking(move || {
+                    let _ = reply.send(snapshot(&overview, &counters, started));
+                });
+            }
+        }
+    }
+}
+
+/// Everything, taken at one moment.
+fn snapshot(
+    overview: &watch::Receiver<Arc<Overview>>,
+    counters: &Counters,
+    started: Instant,
+) -> Snapshot {
+    let mut tries = 1;
+    loop {
+        let seen = Arc::clone(&overview.borrow());
+        let snapshot = counted(&seen, counters, started);
+        // A row that was given to another backend meanwhile would be counted for the one before.
+        if tries == TRIES || Arc::ptr_eq(&seen, &overview.borrow()) {
+            return snapshot;
+        }
+        tries += 1;
+    }
+}
+
+fn counted(overview: &Overview, counters: &Counters, started: Instant) -> Snapshot {
+    let row = |id| counters.traffic(id).unwrap_or_default();
+    let mut names = InterfaceNames::default();
+    let mut snapshot = Snapshot::default();
+    for service in overview.services.values() {
+        let (service, backends) = service.counted(&row, &mut names);
+        snapshot.services.push(service);
+        snapshot.backends.extend(backends);
+    }
+    let reasons = counters.reasons().unwrap_or_else(|error| {
+        warn!("{error}");
+        Vec::new()
+    });
+    let edge = overview.edge.clone();
+    let announce = edge.announce.as_ref().map(Announced::view);
+    let mut warnings = edge.warnings;
+    if let Some(error) = announce.as_ref().and_then(|view| view.error.as_ref()) {
+        warnings.push(format!("VIPs are not announced as wanted: {error}"));
+    }
+    let failing = snapshot
+        .services
+        .iter()
+        .filter(|service| service.fails_open);
+    warnings.extend(failing.map(|service| {
+        format!(
+            "{}: no backend is usable, so all of them get packets",
+            service.name
+        )
+    }));
+    snapshot.status = StatusView {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        abi_version: abi::VERSION,
+        generation: edge.generation,
+        interface: edge.interface,
+        interfaces: edge.interfaces,
+        xdp_mode: edge.xdp_mode,
+        program_id: edge.program_id,
+        taken_over: edge.taken_over,
+        uptime_seconds: started.elapsed().as_secs(),
+        services: snapshot.services.len(),
+        backends: snapshot.backends.len(),
+        reasons: reasons.into_iter().map(reason_count).collect(),
+        warnings,
+        drained: edge.drained,
+        announce,
+    };
+    snapshot
+}
+
+/// Interfaces' names by number, each asked for once a look.
+#[derive(Default)]
+struct InterfaceNames(BTreeMap<u32, String>);
+
+impl InterfaceNames {
+    /// A next hop, for people.
+    fn describe(&mut self, hop: &NextHop) -> String {
+        let name = self.0.entry(hop.interface).or_insert_with(|| {
+            nix::net::if_::if_indextoname(hop.interface)
+                .ok()
+                .and_then(|name| name.into_string().ok())
+                .unwrap_or_else(|| hop.interface.to_string())
+        });
+        let mac = hop
+            .destination_mac
+            .map(|byte| format!("{byte:02x}"))
+            .join(":");
+        let tags: String = (hop.tags.iter().flatten())
+            .map(|&[_, _, high, low]| format!(" vlan {}", u16::from_be_bytes([high, low]) & 0xfff))
+            .collect();
+        format!("{mac} dev {name}{tags}")
+    }
+}
+
+pub(in crate::daemon) fn reason_count((reason, traffic): (Reason, Traffic)) -> ReasonCount {
+    ReasonCount {
+        reason: reason.name().to_owned(),
+        verdict: match reason.verdict() {
+            Verdict::Pass => "pass",
+            Verdict::Drop => "drop",
+            Verdict::Answer => "answer",
+        }
+        .to_owned(),
+        packets: traffic.packets,
+    }
+}
+
+fn describe(check: &Check) -> String {
+    let what = match &check.kind {
+        CheckKind::Tcp => format!("tcp :{}", check.port),
+        CheckKind::Http { path } => format!("http :{}{path}", check.port),
+    };
+    format!("{what} every {} ms", check.interval_ms)
+}

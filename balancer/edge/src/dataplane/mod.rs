@@ -1,0 +1,37 @@
+//! The kernel side: programs, maps and links, pinned so that traffic outlives the daemon.
+//!
+//! The only module that knows aya, and the only one that opens a map.
+
+mod adoption;
+mod agent;
+mod attachment;
+mod classifier;
+mod contents;
+mod counters;
+mod directory;
+mod edge;
+mod error;
+mod ids;
+mod interfaces;
+mod object;
+mod pins;
+mod programs;
+mod reclaimer;
+mod record;
+mod release;
+mod request_sock;
+mod services;
+mod spares;
+mod sys;
+mod tables;
+
+pub use agent::{AgentPlane, AgentSettings};
+pub use attachment::{Attached, Present};
+pub use counters::Counters;
+pub use edge::{EdgePlane, EdgeSettings, PacketLog};
+pub use error::DataplaneError;
+pub use ids::map_ids;
+pub use interfaces::Interface;
+pub use object::{AGENT_OBJECT, EDGE_OBJECT};
+pub use pins::PinDir;
+pub use release::check_kernel;

@@ -1,0 +1,118 @@
+//! What Prometheus scrapes of an agent: the fates of the packets of each instance.
+
+use std::{future::Future, io};
+
+use axum::{
+    Router,
+    extract::State,
+    http::{StatusCode, header::CONTENT_TYPE},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use balancer_api::{server::serve_router, views::ReasonCount};
+use prometheus::{IntCounterVec, Opts, Registry, TextEncoder};
+use tokio::{
+    net::TcpListener,
+    sync::{mpsc, oneshot},
+};
+
+use super::server::TEXT_FORMAT;
+
+/// The fates of an instance's packets.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct InstanceCounts {
+    /// The instance's name.
+    pub instance: String,
+    /// In the order of the reasons' numbers.
+    pub reasons: Vec<ReasonCount>,
+}
+
+/// A question for the counts of every instance whose programs are attached.
+pub type Scrape = oneshot::Sender<Vec<InstanceCounts>>;
+
+/// The counts in Prometheus' classic text format, ready to be scraped.
+pub fn render(instances: &[InstanceCounts]) -> String {
+    text(instances).expect("names and labels of the family are constants that Prometheus takes")
+}
+
+// A registry of its own for every scrape: series of instances that are gone vanish by themselves.
+fn text(instances: &[InstanceCounts]) -> prometheus::Result<String> {
+    let registry = Registry::new();
+    let options = Opts::new(
+        "lb_agent_packets_total",
+        "Packets that an instance's programs saw, by what became of them.",
+    );
+    let packets = IntCounterVec::new(options, &["instance", "reason"])?;
+    registry.register(Box::new(packets.clone()))?;
+    for InstanceCounts { instance, reasons } in instances {
+        for count in reasons {
+            packets
+                .get_metric_with_label_values(&[instance, &count.reason])?
+                .inc_by(count.packets);
+        }
+    }
+    TextEncoder::new().encode_to_string(&registry.gather())
+}
+
+/// Answers `GET /metrics` on a listener that exists until `shutdown` is ready.
+///
+/// # Errors
+///
+/// When the listener fails for good.
+pub async fn serve(
+    listener: TcpListener,
+    scrapes: mpsc::Sender<Scrape>,
+    shutdown: impl Future<Output = ()>,
+) -> io::Result<()> {
+    let router = Router::new()
+        .route("/metrics", get(metrics))
+        .fallback(|| async { (StatusCode::NOT_FOUND, "Only /metrics is here.\n") })
+        .with_state(scrapes);
+    serve_router(listener, router, shutdown).await
+}
+
+async fn metrics(State(scrapes): State<mpsc::Sender<Scrape>>) -> Response {
+    let (reply, answer) = oneshot::channel();
+    if scrapes.send(reply).await.is_ok()
+        && let Ok(counts) = answer.await
+    {
+        return ([(CONTENT_TYPE, TEXT_FORMAT)], render(&counts)).into_response();
+    }
+    (StatusCode::SERVICE_UNAVAILABLE, "lbd agent is stopping.\n").into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn count(reason: &str, packets: u64) -> ReasonCount {
+        ReasonCount {
+            reason: reason.to_owned(),
+            verdict: "drop".to_owned(),
+            packets,
+        }
+    }
+
+    // Promise: O3
+    #[test]
+    fn every_instance_has_a_series_of_every_reason() {
+        let counts = ["one", "two"].map(|name| InstanceCounts {
+            instance: name.to_owned(),
+            reasons: vec![count("bad_gue_header", 2), count("decapsulated", 3)],
+        });
+        assert_eq!(
+            render(&counts),
+            "# HELP lb_agent_packets_total Packets that an instance's programs saw, by what became of them.\n\
+             # TYPE lb_agent_packets_total counter\n\
+             lb_agent_packets_total{instance=\"one\",reason=\"bad_gue_header\"} 2\n\
+             lb_agent_packets_total{instance=\"one\",reason=\"decapsulated\"} 3\n\
+             lb_agent_packets_total{instance=\"two\",reason=\"bad_gue_header\"} 2\n\
+             lb_agent_packets_total{instance=\"two\",reason=\"decapsulated\"} 3\n"
+        );
+    }
+
+    #[test]
+    fn an_agent_without_instances_says_nothing() {
+        assert_eq!(render(&[]), "");
+    }
+}
