@@ -1,5 +1,7 @@
 //! What the faces ask of the daemon.
 
+use std::sync::Arc;
+
 use balancer_core::state::{Change, Outcome, Refusal};
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -43,8 +45,8 @@ pub enum Command {
 pub enum Look {
     /// Show everything.
     Snapshot {
-        /// Where the snapshot goes.
-        reply: oneshot::Sender<Snapshot>,
+        /// Where the snapshot goes, which others may get, too.
+        reply: oneshot::Sender<Arc<Snapshot>>,
     },
     /// Let the drains be followed.
     Operations {
@@ -74,7 +76,7 @@ impl Daemon {
     }
 
     /// Everything that the daemon shows; `None` when it is stopping.
-    pub async fn snapshot(&self) -> Option<Snapshot> {
+    pub async fn snapshot(&self) -> Option<Arc<Snapshot>> {
         let (reply, answer) = oneshot::channel();
         self.looks.send(Look::Snapshot { reply }).await.ok()?;
         answer.await.ok()

@@ -198,7 +198,7 @@ pub(super) async fn detach(
     State(daemon): State<Daemon>,
     Asked(Plain { dry_run }): Asked<Plain>,
 ) -> Changed {
-    let status = snapshot(&daemon).await?.status;
+    let status = snapshot(&daemon).await?.status.clone();
     let attached = status.xdp_mode != "detached";
     if !dry_run {
         let detached = daemon.ask(|reply| Command::Detach { reply }).await;

@@ -1,5 +1,7 @@
 //! The routes that show.
 
+use std::sync::Arc;
+
 use axum::{Json, extract::State};
 use balancer_core::model::ServiceName;
 use serde::Deserialize;
@@ -28,7 +30,7 @@ pub(super) async fn status(
     State(daemon): State<Daemon>,
     Asked(Nothing {}): Asked<Nothing>,
 ) -> List<StatusView> {
-    let Snapshot { status, .. } = snapshot(&daemon).await?;
+    let status = snapshot(&daemon).await?.status.clone();
     Ok(Json(ListReply::new(status.generation, vec![status])))
 }
 
@@ -36,10 +38,9 @@ pub(super) async fn services(
     State(daemon): State<Daemon>,
     Asked(Nothing {}): Asked<Nothing>,
 ) -> List<ServiceView> {
-    let Snapshot {
-        status, services, ..
-    } = snapshot(&daemon).await?;
-    Ok(Json(ListReply::new(status.generation, services)))
+    let snapshot = snapshot(&daemon).await?;
+    let services = snapshot.services.clone();
+    Ok(Json(ListReply::new(snapshot.status.generation, services)))
 }
 
 pub(super) async fn backends(
@@ -51,22 +52,26 @@ pub(super) async fn backends(
         .map(|name| name.parse())
         .transpose()
         .map_err(Failure::invalid)?;
-    let Snapshot {
-        status,
-        services,
-        mut backends,
-    } = snapshot(&daemon).await?;
-    if let Some(name) = service {
-        if !services.iter().any(|service| service.name == name) {
-            return Err(Failure::not_found(format!(
-                "no service `{name}`; `lbctl services list` shows those there are"
-            )));
-        }
-        backends.retain(|backend| backend.service == name);
+    let snapshot = snapshot(&daemon).await?;
+    if let Some(name) = &service
+        && !snapshot.services.iter().any(|each| each.name == *name)
+    {
+        return Err(Failure::not_found(format!(
+            "no service `{name}`; `lbctl services list` shows those there are"
+        )));
     }
-    Ok(Json(ListReply::new(status.generation, backends)))
+    let is_asked_for = |backend: &&BackendView| {
+        let service = service.as_ref();
+        service.is_none_or(|name| backend.service == *name)
+    };
+    let backends = snapshot.backends.iter().filter(is_asked_for);
+    let generation = snapshot.status.generation;
+    Ok(Json(ListReply::new(
+        generation,
+        backends.cloned().collect(),
+    )))
 }
 
-pub(super) async fn snapshot(daemon: &Daemon) -> Result<Snapshot, Failure> {
+pub(super) async fn snapshot(daemon: &Daemon) -> Result<Arc<Snapshot>, Failure> {
     daemon.snapshot().await.ok_or_else(Failure::unavailable)
 }

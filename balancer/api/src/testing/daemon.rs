@@ -210,7 +210,7 @@ fn show(look: Look, state: &mut State, drained: bool, manner: &Manner) {
     match (manner, look) {
         (Manner::Stops, _) => {}
         (Manner::Shows(snapshot) | Manner::Announces(snapshot), Look::Snapshot { reply }) => {
-            let _ = reply.send(snapshot.clone());
+            let _ = reply.send(Arc::new(snapshot.clone()));
         }
         (_, Look::Operations { reply }) => {
             let operations = state.operations(now_unix_ms());
@@ -233,7 +233,7 @@ fn show(look: Look, state: &mut State, drained: bool, manner: &Manner) {
                 },
                 ..snapshot(state)
             };
-            let _ = reply.send(shown);
+            let _ = reply.send(Arc::new(shown));
         }
     }
 }

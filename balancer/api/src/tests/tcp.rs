@@ -1,6 +1,6 @@
 //! The same interface over TCP: only for those who show the token.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use balancer_core::{model::Endpoint, state::State};
 use tokio::sync::{mpsc, oneshot};
@@ -41,7 +41,7 @@ async fn serve<T>(asked: Option<Token>, work: impl AsyncFnOnce(Client) -> T) -> 
                     status: status(&state),
                     ..snapshot(&state)
                 };
-                let _ = reply.send(shown);
+                let _ = reply.send(Arc::new(shown));
             }
         }
         while changes.recv().await.is_some() {

@@ -1,9 +1,10 @@
 //! The listener that Prometheus scrapes.
 
-use std::{future::Future, io, net::SocketAddr, time::Duration};
+use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{
     Router,
+    body::Bytes,
     extract::State,
     http::{
         StatusCode,
@@ -12,8 +13,8 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use balancer_api::{command::Daemon, door::Door, server::serve_router};
-use tokio::net::TcpListener;
+use balancer_api::{command::Daemon, door::Door, server::serve_router, views::Snapshot};
+use tokio::{net::TcpListener, sync::Mutex, task::spawn_blocking};
 
 use super::render;
 
@@ -57,18 +58,45 @@ pub async fn serve(
         )
         .route("/metrics", get(metrics))
         .fallback(|| async { (StatusCode::NOT_FOUND, "Only /metrics is here.\n") })
-        .with_state(daemon);
+        .with_state(Pages {
+            daemon,
+            last: Arc::default(),
+        });
     serve_router(Door::new(listener, SEATS, STAY), router, shutdown).await
 }
 
-async fn metrics(State(daemon): State<Daemon>) -> Response {
-    match daemon.snapshot().await {
+/// The ways to the daemon, and the page that was made last: who looks at the same snapshot gets the same page.
+#[derive(Clone)]
+struct Pages {
+    daemon: Daemon,
+    last: Arc<Mutex<Option<(Arc<Snapshot>, Bytes)>>>,
+}
+
+impl Pages {
+    /// The page of now; `None` when the daemon is stopping.
+    async fn page(&self) -> Option<Bytes> {
+        let snapshot = self.daemon.snapshot().await?;
+        let mut last = self.last.lock().await;
+        if let Some((of, page)) = &*last
+            && Arc::ptr_eq(of, &snapshot)
+        {
+            return Some(page.clone());
+        }
+        // A page of many backends takes milliseconds, which are not the control loop's.
+        let rendered = spawn_blocking(move || {
+            let page = Bytes::from(render(&snapshot));
+            (snapshot, page)
+        });
+        let (snapshot, page) = rendered.await.ok()?;
+        *last = Some((snapshot, page.clone()));
+        Some(page)
+    }
+}
+
+async fn metrics(State(pages): State<Pages>) -> Response {
+    match pages.page().await {
         // Whoever scrapes again in seconds shall not keep a seat meanwhile.
-        Some(snapshot) => (
-            [(CONTENT_TYPE, TEXT_FORMAT), (CONNECTION, "close")],
-            render(&snapshot),
-        )
-            .into_response(),
+        Some(page) => ([(CONTENT_TYPE, TEXT_FORMAT), (CONNECTION, "close")], page).into_response(),
         None => (StatusCode::SERVICE_UNAVAILABLE, "lbd is stopping.\n").into_response(),
     }
 }

@@ -5,6 +5,7 @@ use std::{
     io::Write,
     net::{Ipv6Addr, SocketAddr},
     process::{Command as Process, Stdio},
+    sync::Arc,
     time::Duration,
 };
 
@@ -102,7 +103,7 @@ async fn listen(snapshot: Option<Snapshot>) -> SocketAddr {
     tokio::spawn(async move {
         while let Some(look) = inbox.recv().await {
             if let (Look::Snapshot { reply }, Some(snapshot)) = (look, &snapshot) {
-                let _ = reply.send(snapshot.clone());
+                let _ = reply.send(Arc::new(snapshot.clone()));
             }
         }
     });

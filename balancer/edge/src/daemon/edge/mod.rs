@@ -40,7 +40,7 @@ use self::{
     attachments::Attachments,
     control::{ControlLoop, Inputs, NextHops, Outputs, Watched},
     drains::watch_drains,
-    overview::show,
+    overview::{show, snapshots},
     records::Records,
 };
 use super::Failure;
@@ -126,7 +126,8 @@ pub async fn run(file: &Path) -> Result<(), Failure> {
         commands: commands_in,
         looks: looks_in,
     };
-    tokio::spawn(show(looks, seen, board.clone(), counters, Instant::now()));
+    let take = snapshots(seen, counters, Instant::now());
+    tokio::spawn(show(looks, board.clone(), take));
     tokio::spawn(watch_drains(
         board,
         daemon.commands.clone(),

@@ -18,13 +18,17 @@ use balancer_core::{
     table::Table,
 };
 use tokio::{
-    sync::{mpsc, watch},
+    sync::{mpsc, oneshot, watch},
     task::spawn_blocking,
+    time::sleep,
 };
 use tracing::warn;
 
 use super::{announcing::Announced, rows::Past};
 use crate::dataplane::Counters;
+
+/// How many times longer than a snapshot took it takes until the next one.
+const REST: u32 = 4;
 
 /// How often counters are read again because what they are of has changed meanwhile.
 const TRIES: u32 = 3;
@@ -167,25 +171,57 @@ impl ServiceOverview {
     }
 }
 
-/// Answers looks until nobody can ask any more: each on a thread of its own, for reading counters takes system calls.
+/// Answers looks until nobody can ask any more, beside the control loop: reading counters takes system calls. `take` takes a
+/// snapshot, one at a time, and rests between them: however many look, they take a [part](REST) of a processor. Who looks
+/// meanwhile gets the next one.
 pub(super) async fn show(
     mut looks: mpsc::Receiver<Look>,
-    overview: watch::Receiver<Arc<Overview>>,
     board: watch::Sender<Board>,
-    counters: Counters,
-    started: Instant,
+    take: impl Fn() -> Snapshot + Clone + Send + 'static,
 ) {
-    while let Some(look) = looks.recv().await {
-        match look {
-            Look::Operations { reply } => drop(reply.send(board.subscribe())),
-            Look::Snapshot { reply } => {
-                let (overview, counters) = (overview.clone(), counters.clone());
-                spawn_blocking(move || {
-                    let _ = reply.send(snapshot(&overview, &counters, started));
-                });
-            }
+    let mut waiting = Vec::new();
+    let mut busy = None;
+    loop {
+        tokio::select! {
+            look = looks.recv() => match look {
+                Some(Look::Operations { reply }) => drop(reply.send(board.subscribe())),
+                Some(Look::Snapshot { reply }) => waiting.push(reply),
+                None => return,
+            },
+            Some(()) = async { Some(busy.as_mut()?.await) } => busy = None,
+        }
+        if busy.is_none() && !waiting.is_empty() {
+            let asked = std::mem::take(&mut waiting);
+            busy = Some(Box::pin(answer(asked, take.clone())));
         }
     }
+}
+
+/// Gives all who ask the same snapshot, and rests.
+async fn answer(
+    asked: Vec<oneshot::Sender<Arc<Snapshot>>>,
+    take: impl FnOnce() -> Snapshot + Send + 'static,
+) {
+    let began = Instant::now();
+    let taken = spawn_blocking(move || {
+        let snapshot = Arc::new(take());
+        for reply in asked {
+            // Who no longer waits does not miss it.
+            let _ = reply.send(Arc::clone(&snapshot));
+        }
+    });
+    // A snapshot that panicked was none: who asked sees that.
+    let _ = taken.await;
+    sleep(REST * began.elapsed()).await;
+}
+
+/// A way to take snapshots, from whatever thread.
+pub(super) fn snapshots(
+    overview: watch::Receiver<Arc<Overview>>,
+    counters: Counters,
+    started: Instant,
+) -> impl Fn() -> Snapshot + Clone + Send + 'static {
+    move || snapshot(&overview, &counters, started)
 }
 
 /// Everything, taken at one moment.
@@ -298,4 +334,47 @@ fn describe(check: &Check) -> String {
         CheckKind::Http { path } => format!("http :{}{path}", check.port),
     };
     format!("{what} every {} ms", check.interval_ms)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+    use std::sync::mpsc::channel;
+
+    use super::*;
+
+    // Promise: O3
+    #[tokio::test]
+    async fn who_looks_while_a_snapshot_is_taken_shares_the_next_one() {
+        let (asked, looks) = mpsc::channel(16);
+        let (go, gone) = channel::<()>();
+        let (begun, mut begins) = mpsc::unbounded_channel();
+        let gone = Arc::new(Mutex::new(gone));
+        let take = move || {
+            begun.send(()).unwrap();
+            gone.lock().unwrap().recv().unwrap();
+            Snapshot::default()
+        };
+        let shown = tokio::spawn(show(looks, watch::Sender::default(), take));
+        let look = async || {
+            let (reply, answer) = oneshot::channel();
+            asked.send(Look::Snapshot { reply }).await.unwrap();
+            answer
+        };
+        let first = look().await;
+        begins.recv().await.unwrap();
+        let (second, third) = (look().await, look().await);
+        // What takes no counters is answered at once.
+        let (reply, board) = oneshot::channel();
+        asked.send(Look::Operations { reply }).await.unwrap();
+        board.await.unwrap();
+        go.send(()).unwrap();
+        let first = first.await.unwrap();
+        go.send(()).unwrap();
+        let (second, third) = (second.await.unwrap(), third.await.unwrap());
+        assert!(Arc::ptr_eq(&second, &third));
+        assert!(!Arc::ptr_eq(&first, &second));
+        drop(asked);
+        shown.await.unwrap();
+    }
 }
