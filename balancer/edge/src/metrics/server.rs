@@ -65,11 +65,14 @@ pub async fn serve(
     serve_router(Door::new(listener, SEATS, STAY), router, shutdown).await
 }
 
+/// A page, and the snapshot that it is of.
+type Page = (Arc<Snapshot>, Bytes);
+
 /// The ways to the daemon, and the page that was made last: who looks at the same snapshot gets the same page.
 #[derive(Clone)]
 struct Pages {
     daemon: Daemon,
-    last: Arc<Mutex<Option<(Arc<Snapshot>, Bytes)>>>,
+    last: Arc<Mutex<Option<Page>>>,
 }
 
 impl Pages {
