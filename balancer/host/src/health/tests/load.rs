@@ -7,16 +7,26 @@ use std::{
 
 use super::*;
 
-/// How many connections to a local port this host's clients hold: those that a client has closed do not count.
+/// How many connections to a local port this process's clients hold: those that a client has closed do not count, though a
+/// child that another test has just started may hold them until it runs its own program.
 fn held(port: u16) -> usize {
+    let own = std::fs::read_dir("/proc/self/fd").expect("the list of descriptors");
+    let own: BTreeSet<String> = own
+        .flatten()
+        .filter_map(|descriptor| std::fs::read_link(descriptor.path()).ok())
+        .map(|link| link.to_string_lossy().into_owned())
+        .collect();
     let table = std::fs::read_to_string("/proc/thread-self/net/tcp").expect("the table of sockets");
     let remote = format!(":{port:04X}");
     let of_clients = table.lines().filter(|line| {
-        let mut columns = line.split_whitespace().skip(2);
-        let (address, state) = (columns.next(), columns.next());
+        let columns: Vec<&str> = line.split_whitespace().collect();
+        let [_, _, address, state, _, _, _, _, _, inode, ..] = columns[..] else {
+            return false;
+        };
         // Established, or the other side has closed it.
-        address.is_some_and(|address| address.ends_with(&remote))
-            && matches!(state, Some("01" | "08"))
+        address.ends_with(&remote)
+            && matches!(state, "01" | "08")
+            && own.contains(&format!("socket:[{inode}]"))
     });
     of_clients.count()
 }
