@@ -304,7 +304,7 @@ pub(crate) fn launch_with(
             .map(str::to_owned)
     };
     let socket = format!("NOTIFY_SOCKET={}", text(&place)?);
-    let lbd = text(&program("lbd")?)?;
+    let lbd = text(&world.lbd()?)?;
     let mut all = vec![socket.as_str(), &lbd];
     all.extend(arguments.iter().map(String::as_str));
     let process = world.start(name, namespace, "env", &all)?;

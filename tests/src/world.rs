@@ -16,6 +16,7 @@ use tempfile::TempDir;
 
 use crate::namespace::{NAMESPACES, Namespace};
 use crate::process::Process;
+use crate::programs::program;
 use crate::sweep::Sweeper;
 
 /// What the names of worlds begin with; their mounts have them as source.
@@ -32,6 +33,8 @@ pub struct World {
     /// Emptied by unmounting; then the directory itself goes.
     directory: TempDir,
     processes: RefCell<Vec<Rc<RefCell<Process>>>>,
+    /// The `lbd` that daemons run, if it is another than this workspace's.
+    lbd: RefCell<Option<PathBuf>>,
     kept: Option<Record>,
     sweeper: Option<Sweeper>,
     bound_to_thread: PhantomData<*const ()>,
@@ -61,6 +64,7 @@ impl World {
         let mut world = World {
             directory,
             processes: RefCell::default(),
+            lbd: RefCell::default(),
             kept,
             sweeper: None,
             bound_to_thread: PhantomData,
@@ -95,6 +99,19 @@ impl World {
     /// Adds a network namespace, with its loopback up.
     pub fn add_namespace(&self, name: &str) -> Result<Namespace> {
         Namespace::add(name)
+    }
+
+    /// Has daemons that start from now on run another `lbd`, or this workspace's again.
+    pub fn run_lbd(&self, lbd: Option<PathBuf>) {
+        self.lbd.replace(lbd);
+    }
+
+    /// The `lbd` that daemons run.
+    pub(crate) fn lbd(&self) -> Result<PathBuf> {
+        match &*self.lbd.borrow() {
+            Some(lbd) => Ok(lbd.clone()),
+            None => program("lbd"),
+        }
     }
 
     /// Starts a program in a namespace. It ends with the world, if not before.

@@ -15,6 +15,7 @@ mod properties;
 mod readme;
 mod setup;
 mod test;
+mod upgrade;
 mod workspace;
 
 use std::process::ExitCode;
@@ -67,6 +68,11 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Test that daemons of now take over, under load, what those of an earlier commit left
+    Upgrade {
+        /// The earlier commit, whose `lbd` is built first: that of the last release
+        from: String,
+    },
     /// Compare the kernel's programs with the same decisions in user space: verdict, bytes and reason
     Fuzz {
         /// How many frames: sound, mutated, cut off, random
@@ -114,6 +120,7 @@ fn main() -> ExitCode {
             arguments,
         } => kernels::run(&names, &arguments),
         Command::Test { arguments, .. } => test::run(&arguments),
+        Command::Upgrade { from } => upgrade::run(&from),
         Command::Fuzz { frames, seed } => fuzz::run(frames, seed),
         Command::Properties { cases, seed, names } => properties::run(cases, seed, &names),
         Command::Mutants { names, packets } => mutants::run(&names, packets),

@@ -1,5 +1,6 @@
 //! `cargo xtask test`: every test, streamed, and one count at the end. `cargo xtask test story`: those that take minutes.
 
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -28,6 +29,11 @@ fn selection(arguments: &[String]) -> Vec<&str> {
 
 /// Runs the tests of the default members; `arguments` go to `cargo test`.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
+    run_with(arguments, &[])
+}
+
+/// The same with variables of the environment.
+pub(crate) fn run_with(arguments: &[String], variables: &[(&str, &OsStr)]) -> Result<()> {
     setup::run()?;
     let tools: Vec<PathBuf> = setup::promtool::find_or_unpack()?
         .into_iter()
@@ -49,6 +55,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     }
     let mut test = workspace::cargo();
     test.env("PATH", setup::path_with(&tools)?);
+    test.envs(variables.iter().copied());
     let mut tests = test
         .args(["test", "--no-fail-fast"])
         .args(selection(arguments))
