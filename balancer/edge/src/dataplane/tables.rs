@@ -201,15 +201,15 @@ impl Tables {
         for index in indices {
             match self.filled.remove(&index).flatten() {
                 Some(table) => {
-                    former.kept.push(index);
                     let let_go = self.spares.take_in(Spare { index, table });
+                    if !let_go.contains(&index) {
+                        former.kept.push(index);
+                    }
                     former.emptied.extend(let_go);
                 }
                 None => former.emptied.push(index),
             }
         }
-        let emptied = &former.emptied;
-        former.kept.retain(|index| !emptied.contains(index));
         self.reclaimer.reclaim(former);
     }
 

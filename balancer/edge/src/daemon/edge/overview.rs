@@ -171,9 +171,10 @@ impl ServiceOverview {
     }
 }
 
-/// Answers looks until nobody can ask any more, beside the control loop: reading counters takes system calls. `take` takes a
-/// snapshot, one at a time, and rests between them: however many look, they take a [part](REST) of a processor. Who looks
-/// meanwhile gets the next one.
+/// Answers looks until nobody can ask any more, beside the control loop: reading counters takes system calls.
+///
+/// Takes one snapshot at a time and [rests](REST) between two, so that snapshots need a bounded part of a processor however many
+/// look. Whoever looks while one is taken gets the next one.
 pub(super) async fn show(
     mut looks: mpsc::Receiver<Look>,
     board: watch::Sender<Board>,
