@@ -6,7 +6,7 @@ use balancer_core::state::{Change, Outcome, Refusal};
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::views::{Board, Snapshot};
+use super::{board::Board, views::Snapshot};
 
 /// One thing asked of the task that owns the state; each carries the way back for its answer.
 ///

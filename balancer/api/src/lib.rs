@@ -4,6 +4,7 @@
 //! [`server`] and [`client`] are its two ends.
 
 pub mod agent;
+pub mod board;
 pub mod client;
 pub mod command;
 pub mod door;

@@ -170,17 +170,6 @@ impl BackendView {
     }
 }
 
-/// Every drain that is remembered.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Board {
-    /// The generation that the data plane has.
-    pub generation: u64,
-    /// Whether it has the newest one.
-    pub published: bool,
-    /// In the order of service and address.
-    pub operations: Vec<OperationView>,
-}
-
 /// A drain that a `backend.terminating` event began.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OperationView {

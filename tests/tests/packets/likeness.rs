@@ -130,7 +130,7 @@ impl Likeness {
             self.services.insert(key, service);
         }
         self.names.clear();
-        for (name, service) in &self.state.services {
+        for (name, service) in self.state.services.iter() {
             for (address, id) in &service.ids {
                 let name = (name.to_string(), address.to_string(), service.id);
                 self.names.insert(id.0, name);

@@ -20,9 +20,10 @@ use super::{
     reads::Nothing,
 };
 use crate::{
+    board::Board,
     event::{self, EventError},
     replies::{API_VERSION, EventReply, ListReply},
-    views::{Board, OperationState, OperationView, OutcomeView},
+    views::{OperationState, OperationView, OutcomeView},
 };
 
 /// The longest that one request may wait for a drain.
@@ -72,7 +73,8 @@ pub(super) async fn list(
 ) -> Result<Json<ListReply<OperationView>>, Failure> {
     let board = board(&daemon).await?;
     let board = board.borrow().clone();
-    Ok(Json(ListReply::new(board.generation, board.operations)))
+    let operations = board.operations().collect();
+    Ok(Json(ListReply::new(board.generation(), operations)))
 }
 
 pub(super) async fn one(
@@ -102,12 +104,10 @@ async fn board(daemon: &Daemon) -> Result<tokio::sync::watch::Receiver<Board>, F
 
 /// A drain on the board; one of an earlier life is over.
 fn find(board: &Board, id: &OperationId) -> Result<OperationView, Failure> {
-    let found = board.operations.iter().find(|operation| {
-        operation.service == id.service
-            && operation.address == id.address
-            && operation.id.incarnation >= id.incarnation
-    });
-    let mut view = found.cloned().ok_or_else(|| {
+    let newest = board
+        .newest(id)
+        .filter(|newest| newest.id.incarnation >= id.incarnation);
+    let mut view = newest.ok_or_else(|| {
         Failure::not_found(format!(
             "no operation `{id}`: its event did not come here, or it was forgotten a day after its end"
         ))

@@ -15,11 +15,12 @@ use tempfile::TempDir;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{
+    board::Board,
     client::Client,
     command::{self, ChangeError, Command, Look},
     server::{bind, serve},
     testing::samples::{snapshot, status},
-    views::{Board, OperationView, Snapshot, StatusView},
+    views::{Snapshot, StatusView},
 };
 
 /// A daemon on a socket of its own; it stops when this is dropped.
@@ -213,13 +214,7 @@ fn show(look: Look, state: &mut State, drained: bool, manner: &Manner) {
             let _ = reply.send(Arc::new(snapshot.clone()));
         }
         (_, Look::Operations { reply }) => {
-            let operations = state.operations(now_unix_ms());
-            let view = |operation| OperationView::new(operation, state.generation);
-            let board = Board {
-                generation: state.generation,
-                published: true,
-                operations: operations.into_iter().map(view).collect(),
-            };
+            let board = Board::new(state.clone(), now_unix_ms(), true);
             let _ = reply.send(watch::Sender::new(board).subscribe());
         }
         (_, Look::Snapshot { reply }) => {

@@ -65,7 +65,7 @@ pub fn add(body: ServiceBody) -> Change {
 /// What a daemon without packets shows of its state.
 pub fn snapshot(state: &State) -> Snapshot {
     let mut snapshot = Snapshot::default();
-    for (name, each) in &state.services {
+    for (name, each) in state.services.iter() {
         let shares = each.table.shares();
         let service = &each.service;
         snapshot.services.push(ServiceView {

@@ -160,9 +160,13 @@ pub fn only_by_source(
     vip: IpAddr,
     protocol: Protocol,
 ) -> Option<u16> {
-    let mut of = services
-        .iter()
-        .filter(|(key, _)| key.vip == vip && key.protocol == protocol);
+    let key = |port| ServiceKey {
+        vip,
+        port,
+        protocol,
+    };
+    let of_vip = services.range(key(0)..=key(u16::MAX));
+    let mut of = of_vip.filter(|(key, _)| key.protocol == protocol);
     match (of.next(), of.next()) {
         (Some((key, record)), None) if record.hash == HashPolicy::Source => Some(key.port),
         _ => None,

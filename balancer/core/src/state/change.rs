@@ -1,6 +1,6 @@
 //! What can be asked of a state, and what came of it.
 
-use std::net::IpAddr;
+use std::{collections::BTreeSet, net::IpAddr};
 
 use serde::{Deserialize, Serialize};
 
@@ -93,6 +93,8 @@ pub struct Outcome {
     pub changed: bool,
     /// The generation of the state after the change.
     pub generation: u64,
+    /// The services that are new, gone or otherwise than before.
+    pub services: BTreeSet<ServiceName>,
     /// Slots of the changed services that have another owner now.
     pub moved_slots: usize,
     /// Slots of the changed services.

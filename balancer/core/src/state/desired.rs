@@ -1,9 +1,6 @@
 //! A whole desired set of services.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Refusal, ServiceState, rules, transition::Draft};
 use crate::model::{AdminState, Service, ServiceName};
@@ -15,7 +12,7 @@ impl Draft<'_> {
         rules::check(services)?;
         let declared: BTreeSet<&ServiceName> =
             services.iter().map(|service| &service.name).collect();
-        let names: Vec<ServiceName> = self.services.keys().cloned().collect();
+        let names: Vec<ServiceName> = self.services.now().names().cloned().collect();
         for name in names.into_iter().filter(|name| !declared.contains(name)) {
             let state = self.service(&name)?;
             if state.removed_when_drained {
@@ -30,7 +27,7 @@ impl Draft<'_> {
                 .push(format!("service `{name}` is no longer declared and went"));
         }
         for service in services {
-            if !self.services.contains_key(&service.name) {
+            if !self.services.now().contains(&service.name) {
                 self.add_service(service)?;
                 continue;
             }
@@ -45,7 +42,7 @@ impl Draft<'_> {
 impl Draft<'_> {
     /// Declares one service without a word on its backends.
     pub(super) fn declare_service(&mut self, service: &Service) -> Result<(), Refusal> {
-        let Some(state) = self.services.get_mut(&service.name).map(Arc::make_mut) else {
+        let Some(state) = self.services.get_mut(&service.name) else {
             return self.add_service(&Service {
                 backends: BTreeMap::new(),
                 ..service.clone()

@@ -1,35 +1,40 @@
 //! How backends and services go: by draining to an end.
 
-use std::{net::IpAddr, sync::Arc};
+use std::net::IpAddr;
 
 use super::{ServiceState, transition::Draft};
-use crate::model::AdminState;
+use crate::model::{AdminState, ServiceName};
 
 impl Draft<'_> {
     /// Takes out what has drained.
     pub(super) fn end_drains(&mut self) {
         let now_unix_ms = self.now_unix_ms;
-        for (name, state) in &mut self.services {
-            let deadlines = state.drain_deadline_unix_ms.iter();
-            let over: Vec<IpAddr> = deadlines
-                .filter(|&(_, &deadline)| deadline <= now_unix_ms)
-                .map(|(&address, _)| address)
-                .collect();
-            for address in over {
-                Arc::make_mut(state).forget(address);
-                self.notes.push(format!(
-                    "{address} of service `{name}` has drained and went"
-                ));
+        let services = self.services.now().iter();
+        let over: Vec<(ServiceName, IpAddr)> = services
+            .flat_map(|(name, state)| {
+                let deadlines = state.drain_deadline_unix_ms.iter();
+                let over = deadlines.filter(|&(_, &deadline)| deadline <= now_unix_ms);
+                over.map(|(&address, _)| (name.clone(), address))
+            })
+            .collect();
+        for (name, address) in over {
+            if let Some(state) = self.services.get_mut(&name) {
+                state.forget(address);
             }
+            self.notes.push(format!(
+                "{address} of service `{name}` has drained and went"
+            ));
         }
-        let notes = &mut self.notes;
-        self.services.retain(|name, state| {
-            let goes = state.removed_when_drained && state.service.backends.is_empty();
-            if goes {
-                notes.push(format!("service `{name}` has drained and went"));
-            }
-            !goes
-        });
+        let services = self.services.now().iter();
+        let empty: Vec<ServiceName> = services
+            .filter(|(_, state)| state.removed_when_drained && state.service.backends.is_empty())
+            .map(|(name, _)| name.clone())
+            .collect();
+        for name in empty {
+            self.services.remove(&name);
+            self.notes
+                .push(format!("service `{name}` has drained and went"));
+        }
     }
 }
 

@@ -1,11 +1,11 @@
 //! The state file of versions before the journal: desired state and the edge's own in one.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::{ServiceState, State};
-use crate::model::{BackendId, Health, ServiceName};
+use super::{Services, State};
+use crate::model::{BackendId, Health};
 
 /// What such a file holds.
 #[derive(Debug, Deserialize)]
@@ -15,7 +15,7 @@ pub struct FormerState {
     hash_key: u64,
     /// The edge's own: the digest of the configuration file's services that were applied last.
     pub config_digest: Option<String>,
-    services: BTreeMap<ServiceName, Arc<ServiceState>>,
+    services: Services,
     /// The edge's own: no VIP is announced to routers until the operator takes it back.
     #[serde(default)]
     pub drained: bool,

@@ -3,7 +3,7 @@
 //! Two registers that only grow, the newest launch and the furthest end, make the result independent of order and
 //! repetition: the same events give the same backends.
 
-use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
+use std::{collections::BTreeMap, net::IpAddr};
 
 use serde::{Deserialize, Serialize};
 
@@ -182,16 +182,16 @@ impl Draft<'_> {
         }
         life.heard_unix_ms = now_unix_ms;
         let note = state.live(address, &life, now_unix_ms);
-        state.lives.insert(address, life);
+        state.lives.insert_mut(address, life);
         self.notes
             .push(format!("{address} of service `{name}` {note}"));
-        self.bury();
+        self.prune();
         Ok(())
     }
 
     /// Remembers that a drain is over before its deadline; nothing, if meanwhile something else is known.
     pub(super) fn drained(&mut self, name: &ServiceName, address: IpAddr, incarnation: u64) {
-        let state = self.services.get_mut(name).map(Arc::make_mut);
+        let state = self.services.get_mut(name);
         let Some(life) = state.and_then(|state| state.lives.get_mut(&address)) else {
             return;
         };
@@ -204,30 +204,38 @@ impl Draft<'_> {
     }
 
     /// Forgets lives without a backend that are too old, or too many.
-    pub(super) fn bury(&mut self) {
+    pub(super) fn prune(&mut self) {
         let now_unix_ms = self.now_unix_ms;
-        let (mut forgotten, mut remembered) = (Vec::new(), Vec::new());
-        for (name, state) in &self.services {
-            let backends = &state.service.backends;
-            for (address, life) in &state.lives {
-                if backends.contains_key(address) {
-                    continue;
-                }
-                let place = (life.heard_unix_ms, name.clone(), *address);
-                match now_unix_ms.saturating_sub(life.heard_unix_ms) > REMEMBERED_MS {
-                    true => forgotten.push(place),
-                    false => remembered.push(place),
-                }
-            }
+        let is_old = |life: &Life| now_unix_ms.saturating_sub(life.heard_unix_ms) > REMEMBERED_MS;
+        let of_the_gone = || {
+            let services = self.services.now().iter();
+            services.flat_map(|(name, state)| {
+                let lives = state.lives.iter();
+                lives
+                    .filter(|(address, _)| !state.service.backends.contains_key(address))
+                    .map(move |(&address, life)| (name, address, life))
+            })
+        };
+        // Hardly ever is there anything to forget, and this is asked at each event.
+        let mut remembered = 0;
+        let forgets = of_the_gone().any(|(_, _, life)| {
+            remembered += 1;
+            remembered > MAX_REMEMBERED || is_old(life)
+        });
+        if !forgets {
+            return;
         }
-        let excess = remembered.len().saturating_sub(MAX_REMEMBERED);
-        if excess > 0 {
-            remembered.sort_unstable();
-            forgotten.extend(remembered.drain(..excess));
-        }
-        for (_, name, address) in forgotten {
-            if let Some(state) = self.services.get_mut(&name) {
-                Arc::make_mut(state).lives.remove(&address);
+        let mut oldest_first: Vec<(u64, ServiceName, IpAddr)> = of_the_gone()
+            .map(|(name, address, life)| (life.heard_unix_ms, name.clone(), address))
+            .collect();
+        oldest_first.sort_unstable();
+        let excess = oldest_first.len().saturating_sub(MAX_REMEMBERED);
+        for (index, (heard_unix_ms, name, address)) in oldest_first.into_iter().enumerate() {
+            let is_old = now_unix_ms.saturating_sub(heard_unix_ms) > REMEMBERED_MS;
+            if (index < excess || is_old)
+                && let Some(state) = self.services.get_mut(&name)
+            {
+                state.lives.remove_mut(&address);
             }
         }
     }

@@ -11,6 +11,7 @@ mod lifecycle;
 mod operation;
 mod refusal;
 pub mod rules;
+mod services;
 mod settle;
 mod transition;
 
@@ -19,6 +20,7 @@ mod tests;
 
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
+use rpds::RedBlackTreeMapSync;
 use serde::{Deserialize, Serialize};
 
 pub use change::{Change, Outcome};
@@ -26,9 +28,10 @@ pub use former::FormerState;
 pub use lifecycle::{Event, Happened, Life, MAX_REMEMBERED, Phase, REMEMBERED_MS};
 pub use operation::{DoneReason, Operation, OperationId};
 pub use refusal::Refusal;
+pub use services::Services;
 
 use crate::{
-    model::{BackendId, Service, ServiceId, ServiceName},
+    model::{BackendId, Service, ServiceId},
     table::Table,
 };
 
@@ -41,7 +44,7 @@ pub struct State {
     /// The key of the flow hash; the same on all edges of a fleet.
     pub hash_key: u64,
     /// The services by name; the next state shares those that a change leaves alone.
-    pub services: BTreeMap<ServiceName, Arc<ServiceState>>,
+    pub services: Services,
     /// Where the search for a free service id begins: ids are used in turn, so that one rests before it is used again.
     next_service_id: u16,
     /// Where the search for a free backend id begins.
@@ -64,11 +67,14 @@ pub struct ServiceState {
     pub table: Arc<Table>,
     /// When draining backends are removed, in milliseconds since 1970; one that drains without an end is not here.
     pub drain_deadline_unix_ms: BTreeMap<IpAddr, u64>,
-    /// What events said of its backends, also of those that are gone.
-    pub lives: BTreeMap<IpAddr, Life>,
+    /// What events said of its backends, also of those that are gone: these are many, and a copy shares them.
+    pub lives: Lives,
     /// The service goes with the last of its draining backends.
     pub removed_when_drained: bool,
 }
+
+/// Lives by address.
+pub type Lives = RedBlackTreeMapSync<IpAddr, Life>;
 
 impl State {
     /// The state of an edge that has nothing to do yet.
@@ -76,25 +82,10 @@ impl State {
         State {
             generation: 0,
             hash_key,
-            services: BTreeMap::new(),
+            services: Services::default(),
             next_service_id: 0,
             next_backend_id: 1,
         }
-    }
-
-    /// The names of services that are another state's otherwise than this one's: new, gone or changed.
-    pub fn services_that_differ<'a>(
-        &'a self,
-        other: &'a State,
-    ) -> impl Iterator<Item = ServiceName> + 'a {
-        let differs = |(name, service): &(&ServiceName, &Arc<ServiceState>)| {
-            let same = other.services.get(*name);
-            !same.is_some_and(|same| Arc::ptr_eq(same, service) || same == *service)
-        };
-        let new = other.services.keys();
-        let new = new.filter(|name| !self.services.contains_key(*name));
-        let gone_or_changed = self.services.iter().filter(differs);
-        gone_or_changed.map(|(name, _)| name).chain(new).cloned()
     }
 
     /// Whether [`Change::EndDrains`] would remove something: a drain's deadline is at or before `now_unix_ms`.

@@ -4,7 +4,7 @@ use std::{fmt, net::IpAddr, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-use super::{State, lifecycle::Phase};
+use super::{Life, ServiceState, State, lifecycle::Phase};
 use crate::model::{ServiceKey, ServiceName};
 
 /// Names a drain: `SERVICE~ADDRESS~INCARNATION`.
@@ -54,37 +54,52 @@ pub enum DoneReason {
 
 impl State {
     /// Every drain that is remembered, running or over, in the order of service and address.
-    pub fn operations(&self, now_unix_ms: u64) -> Vec<Operation> {
-        let mut operations = Vec::new();
-        for (name, state) in &self.services {
-            for (&address, life) in &state.lives {
-                let Some(incarnation) = life.ending_incarnation() else {
-                    continue;
-                };
-                let (done, deadline_unix_ms) = match life.phase() {
-                    Phase::Launched => (Some(DoneReason::Superseded), None),
-                    _ if life.drained() == Some(incarnation) => (Some(DoneReason::Drained), None),
-                    Phase::Terminated => (Some(DoneReason::Terminated), None),
-                    Phase::Terminating { deadline_unix_ms } => {
-                        let over = deadline_unix_ms <= now_unix_ms;
-                        (over.then_some(DoneReason::Deadline), Some(deadline_unix_ms))
-                    }
-                };
-                operations.push(Operation {
-                    id: OperationId {
-                        service: name.clone(),
-                        address,
-                        incarnation,
-                    },
-                    key: state.service.key,
-                    done,
-                    deadline_unix_ms,
-                    agent: life.agent().map(str::to_owned),
-                    instance: life.instance().map(str::to_owned),
-                });
+    pub fn operations(&self, now_unix_ms: u64) -> impl Iterator<Item = Operation> {
+        self.services.values().flat_map(move |state| {
+            let lives = state.lives.iter();
+            lives.filter_map(move |(&address, life)| {
+                Operation::of(state, address, life, now_unix_ms)
+            })
+        })
+    }
+
+    /// The drain that a backend's newest end began.
+    pub fn operation(
+        &self,
+        service: &ServiceName,
+        address: IpAddr,
+        now_unix_ms: u64,
+    ) -> Option<Operation> {
+        let state = self.services.get(service)?;
+        Operation::of(state, address, state.lives.get(&address)?, now_unix_ms)
+    }
+}
+
+impl Operation {
+    /// The drain of a life that came to an end, or will.
+    fn of(state: &ServiceState, address: IpAddr, life: &Life, now_unix_ms: u64) -> Option<Self> {
+        let incarnation = life.ending_incarnation()?;
+        let (done, deadline_unix_ms) = match life.phase() {
+            Phase::Launched => (Some(DoneReason::Superseded), None),
+            _ if life.drained() == Some(incarnation) => (Some(DoneReason::Drained), None),
+            Phase::Terminated => (Some(DoneReason::Terminated), None),
+            Phase::Terminating { deadline_unix_ms } => {
+                let over = deadline_unix_ms <= now_unix_ms;
+                (over.then_some(DoneReason::Deadline), Some(deadline_unix_ms))
             }
-        }
-        operations
+        };
+        Some(Self {
+            id: OperationId {
+                service: state.service.name.clone(),
+                address,
+                incarnation,
+            },
+            key: state.service.key,
+            done,
+            deadline_unix_ms,
+            agent: life.agent().map(str::to_owned),
+            instance: life.instance().map(str::to_owned),
+        })
     }
 }
 

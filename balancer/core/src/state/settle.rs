@@ -8,15 +8,13 @@ use std::{
 use super::{
     Outcome, Refusal, ServiceState, State,
     rules::{self, Violation},
+    services::Edits,
     transition::{Draft, Force},
 };
 use crate::{
     model::{AdminState, BackendId, Service, ServiceName},
     table::{minimum_moved, moved, slots_for},
 };
-
-/// Services by name.
-type Services = BTreeMap<ServiceName, Arc<ServiceState>>;
 
 /// Checks the edited services against the rules, and makes the next state of them.
 pub(super) fn settle(
@@ -30,21 +28,20 @@ pub(super) fn settle(
         notes,
         ..
     } = draft;
-    let old = &before.services;
-    let edited = edited(old, &mut services);
-    check(old, &services, &edited)?;
+    let differing = services.differing();
+    check(&services, &differing)?;
 
     let mut outcome = Outcome {
         generation: before.generation,
         notes,
         ..Outcome::default()
     };
-    if edited.is_empty() && services.len() == old.len() {
+    if differing.is_empty() {
         return Ok((before.clone(), outcome));
     }
-    for name in edited {
-        let was = old.get(&name);
-        let Some(state) = services.get_mut(&name).map(Arc::make_mut) else {
+    for name in &differing {
+        let was = before.services.get(name);
+        let Some(state) = services.get_mut(name) else {
             continue;
         };
         if force == Force::No {
@@ -67,48 +64,35 @@ pub(super) fn settle(
     let state = State {
         generation: before.generation + 1,
         hash_key: before.hash_key,
-        services,
+        services: services.done(),
         next_service_id,
         next_backend_id,
     };
     outcome.changed = true;
     outcome.generation = state.generation;
+    outcome.services = differing;
     Ok((state, outcome))
 }
 
-/// Checks the services that were edited, beside the others where these matter.
-fn check(
-    old: &Services,
-    services: &Services,
-    edited: &BTreeSet<ServiceName>,
-) -> Result<(), Violation> {
-    let keeps_its_place = |name: &ServiceName| {
-        let (Some(was), Some(is)) = (old.get(name), services.get(name)) else {
-            return false;
-        };
-        let (was, is) = (&was.service, &is.service);
-        was.key == is.key && was.backends.keys().eq(is.backends.keys())
+/// Checks the services that differ, beside the others where these matter.
+fn check(services: &Edits<'_>, differing: &BTreeSet<ServiceName>) -> Result<(), Violation> {
+    let (before, now) = (services.before(), services.now());
+    // Whoever leaves, or has backends leave, clashes with nobody.
+    let takes_no_place = |name: &ServiceName| match (before.get(name), now.get(name)) {
+        (Some(was), Some(is)) => {
+            let (was, is) = (&was.service, &is.service);
+            let mut addresses = is.backends.keys();
+            was.key == is.key && addresses.all(|address| was.backends.contains_key(address))
+        }
+        (_, is) => is.is_none(),
     };
-    let changed = edited.iter().filter_map(|name| services.get(name));
+    let changed = differing.iter().filter_map(|name| now.get(name));
     let changed = changed.map(|state| &state.service);
-    if edited.iter().all(keeps_its_place) {
+    if differing.iter().all(takes_no_place) {
         return rules::check_values(changed);
     }
-    let unchanged = services.iter().filter(|(name, _)| !edited.contains(*name));
+    let unchanged = now.iter().filter(|(name, _)| !differing.contains(*name));
     rules::check_edited(unchanged.map(|(_, state)| &state.service), changed)
-}
-
-/// The names of services that are new or differ from the old ones; those that only look edited are shared again.
-fn edited(old: &Services, services: &mut Services) -> BTreeSet<ServiceName> {
-    let mut edited = BTreeSet::new();
-    for (name, state) in services {
-        match old.get(name) {
-            Some(was) if Arc::ptr_eq(was, state) => {}
-            Some(was) if was == state => *state = Arc::clone(was),
-            _ => drop(edited.insert(name.clone())),
-        }
-    }
-    edited
 }
 
 /// Brings ids and table to the declared backends, and adds what moved to `outcome`.

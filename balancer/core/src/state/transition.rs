@@ -2,7 +2,9 @@
 
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
-use super::{Change, Outcome, Refusal, ServiceState, State, ids::Ids, settle};
+use super::{
+    Change, Lives, Outcome, Refusal, ServiceState, State, ids::Ids, services::Edits, settle,
+};
 use crate::{
     model::{AdminState, Backend, Service, ServiceName},
     table::{Table, slots_for},
@@ -21,7 +23,7 @@ impl State {
         }
         let mut draft = Draft {
             ids: Ids::of(self),
-            services: self.services.clone(),
+            services: Edits::of(&self.services),
             now_unix_ms,
             notes: Vec::new(),
         };
@@ -47,8 +49,7 @@ impl State {
 
 /// The services while they are edited.
 pub(super) struct Draft<'a> {
-    /// Those that are not edited are shared with the state before.
-    pub(super) services: BTreeMap<ServiceName, Arc<ServiceState>>,
+    pub(super) services: Edits<'a>,
     pub(super) ids: Ids<'a>,
     pub(super) notes: Vec<String>,
     pub(super) now_unix_ms: u64,
@@ -117,7 +118,7 @@ impl Draft<'_> {
             }
             Change::EndDrains => {
                 self.end_drains();
-                self.bury();
+                self.prune();
                 Ok(Force::Yes)
             }
             Change::DeclareService(service) => {
@@ -145,7 +146,6 @@ impl Draft<'_> {
     pub(super) fn service(&mut self, name: &ServiceName) -> Result<&mut ServiceState, Refusal> {
         self.services
             .get_mut(name)
-            .map(Arc::make_mut)
             .ok_or_else(|| Refusal::no_service(name))
     }
 
@@ -157,7 +157,7 @@ impl Draft<'_> {
     }
 
     pub(super) fn add_service(&mut self, service: &Service) -> Result<(), Refusal> {
-        if self.services.contains_key(&service.name) {
+        if self.services.now().contains(&service.name) {
             return Err(Refusal::Conflict {
                 problem: format!("service `{}` is there already", service.name),
                 remedy:
@@ -176,10 +176,10 @@ impl Draft<'_> {
             ids: BTreeMap::new(),
             table: Arc::new(Table::empty(slots_for(0))),
             drain_deadline_unix_ms: BTreeMap::new(),
-            lives: BTreeMap::new(),
+            lives: Lives::default(),
             removed_when_drained: false,
         };
-        self.services.insert(service.name.clone(), Arc::new(state));
+        self.services.insert(state);
         Ok(())
     }
 

@@ -56,6 +56,9 @@ proptest! {
             prop_assert_eq!(next.generation, state.generation + u64::from(outcome.changed));
             prop_assert_eq!(outcome.generation, next.generation);
             prop_assert_eq!(outcome.moved_slots, outcome.minimum_moved_slots);
+            let names = state.services.names().chain(next.services.names());
+            let differing = names.filter(|name| state.services.get(name) != next.services.get(name));
+            prop_assert_eq!(outcome.services, differing.cloned().collect());
             hold(&next)?;
             state = next;
         }

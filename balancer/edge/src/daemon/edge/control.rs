@@ -11,8 +11,8 @@ use std::{
 };
 
 use balancer_api::{
+    board::Board,
     command::{ChangeError, Command},
-    views::Board,
 };
 use balancer_core::{
     model::{BackendId, ServiceName},
@@ -34,7 +34,6 @@ use tracing::{error, info, warn};
 use super::{
     announcing::Announcing,
     attachments::Attachments,
-    drains,
     monitor::Monitor,
     overview::{EdgeOverview, Overview, Seen, ServiceOverview},
     publication::Publication,
@@ -117,7 +116,7 @@ impl ControlLoop {
         to: Outputs,
     ) -> Self {
         let mut this = Self {
-            touched: state.services.keys().cloned().collect(),
+            touched: state.services.names().cloned().collect(),
             monitor: Monitor::default(),
             next_hops: Arc::default(),
             publication: Publication::default(),
@@ -276,8 +275,9 @@ impl ControlLoop {
                 return;
             }
             self.records.checkpoint(&self.state);
+            let outcomes = pending.iter().map(|(_, outcome)| outcome);
             self.touched
-                .extend(before.services_that_differ(&self.state));
+                .extend(outcomes.flat_map(|outcome| outcome.services.iter().cloned()));
             self.follow_services();
             self.publish();
         }
@@ -442,20 +442,20 @@ impl ControlLoop {
         };
         for name in stale {
             let Some(service) = self.state.services.get(&name) else {
-                self.overview.services.remove(&name);
+                self.overview.services.remove_mut(&name);
                 continue;
             };
             let table = self.publication.table(service.id).map(Arc::as_ref);
             let past = self.publication.past(&name);
             let overview = ServiceOverview::new(service, table, past, &seen);
-            self.overview.services.insert(name, Arc::new(overview));
+            self.overview.services.insert_mut(name, Arc::new(overview));
         }
         self.overview.edge = self.edge_overview();
         self.to
             .overview
             .send_replace(Arc::new(self.overview.clone()));
         let published = self.publication.is_in_maps();
-        drains::post(&self.to.board, &self.state, published);
+        (self.to.board).send_modify(|board| board.post(&self.state, unix_ms(), published));
     }
 
     fn edge_overview(&self) -> EdgeOverview {
@@ -492,7 +492,7 @@ impl ControlLoop {
     /// Begins to tell routers: not before this daemon is in its place, for what an earlier one announced stays until then.
     fn begin_announcing(&mut self, announcing: Option<Announcing>) {
         self.announcing = announcing;
-        self.stale.extend(self.state.services.keys().cloned());
+        self.stale.extend(self.state.services.names().cloned());
     }
 
     /// Takes the program off, after routers were told to send nothing any more.

@@ -1,4 +1,4 @@
-//! Drains that somebody waits for: what the control loop posts of them, and who asks the agents.
+//! Drains that somebody waits for: who asks the agents whether they are over.
 
 use std::{
     collections::BTreeMap,
@@ -7,9 +7,8 @@ use std::{
 
 use balancer_core::{
     model::Endpoint,
-    state::{Change, OperationId, State},
+    state::{Change, OperationId},
 };
-use balancer_host::clock::unix_ms;
 use futures::{StreamExt, stream};
 use tokio::{
     sync::{mpsc, oneshot, watch},
@@ -17,10 +16,11 @@ use tokio::{
 };
 
 use balancer_api::{
+    board::Board,
     client::Client,
     command::Command,
     token::Token,
-    views::{Board, OperationState, OperationView, SocketQuery},
+    views::{OperationView, SocketQuery},
 };
 
 /// How often agents are asked.
@@ -34,31 +34,6 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// How many agents are asked at once.
 const AT_ONCE: usize = 16;
-
-/// Posts the drains as the state has them now; what the watcher knows of their sockets stays. `published`: whether the maps
-/// have the state.
-pub(super) fn post(board: &watch::Sender<Board>, state: &State, published: bool) {
-    let generation = state.generation;
-    let operations = state.operations(unix_ms());
-    board.send_if_modified(|board| {
-        let sockets: BTreeMap<OperationId, Option<u64>> = board
-            .operations
-            .drain(..)
-            .map(|view| (view.id, view.sockets))
-            .collect();
-        let view = |operation| {
-            let mut view = OperationView::new(operation, generation);
-            view.sockets = sockets.get(&view.id).copied().flatten();
-            view
-        };
-        *board = Board {
-            generation,
-            published,
-            operations: operations.into_iter().map(view).collect(),
-        };
-        true
-    });
-}
 
 /// Asks the agents of running drains, posts what they say, and ends a drain without sockets, until `stopped`.
 pub(super) async fn watch_drains(
@@ -76,7 +51,11 @@ pub(super) async fn watch_drains(
             _ = stopped.changed() => return,
             _ = tick.tick() => {}
         }
-        let running = running(&board.borrow());
+        let running = board.borrow().running();
+        board.send_if_modified(|board| {
+            board.forget_sockets_but_of(&running);
+            false
+        });
         quiet.retain(|id, _| running.iter().any(|view| view.id == *id));
         let counts: Vec<(OperationId, Option<u64>)> = stream::iter(running)
             .map(|view| ask(view, token.clone()))
@@ -84,10 +63,7 @@ pub(super) async fn watch_drains(
             .collect()
             .await;
         for (id, sockets) in counts {
-            board.send_if_modified(|board| {
-                let view = board.operations.iter_mut().find(|view| view.id == id);
-                view.is_some_and(|view| std::mem::replace(&mut view.sockets, sockets) != sockets)
-            });
+            board.send_if_modified(|board| board.note_sockets(&id, sockets));
             if sockets != Some(0) {
                 quiet.remove(&id);
             } else if quiet
@@ -100,16 +76,6 @@ pub(super) async fn watch_drains(
             }
         }
     }
-}
-
-/// The drains that agents can be asked for: before the maps have them, a new flow can come at any moment.
-fn running(board: &Board) -> Vec<OperationView> {
-    let views = board.operations.iter();
-    views
-        .filter(|view| board.published && view.state == OperationState::Running)
-        .filter(|view| view.agent.is_some())
-        .cloned()
-        .collect()
 }
 
 /// How many sockets of the service the backend has, if its agent answers and knows it.

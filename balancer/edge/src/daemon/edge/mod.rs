@@ -20,12 +20,13 @@ use std::{
 };
 
 use balancer_api::{
+    board::Board,
     command::Daemon,
     server, socket,
     token::{Token, configured},
 };
 use balancer_config::EdgeConfig;
-use balancer_host::{health, signals::terminated, state_dir};
+use balancer_host::{clock::unix_ms, health, signals::terminated, state_dir};
 use sd_notify::NotifyState;
 use tokio::{
     net::{TcpListener, UnixListener},
@@ -82,7 +83,7 @@ pub async fn run(file: &Path) -> Result<(), Failure> {
     let (commands_in, commands) = mpsc::channel(1_024);
     let (looks_in, looks) = mpsc::channel(1_024);
     let (overview, seen) = watch::channel(Arc::default());
-    let board = watch::Sender::default();
+    let board = watch::Sender::new(Board::new(state.clone(), unix_ms(), false));
     let sources = nexthop::Sources {
         ipv4: config.source_ipv4,
         ipv6: config.source_ipv6,

@@ -3,8 +3,9 @@
 use std::{collections::BTreeMap, future::pending, net::IpAddr, sync::Arc, time::Instant};
 
 use balancer_api::{
+    board::Board,
     command::Look,
-    views::{BackendView, Board, InterfaceStatus, ReasonCount, ServiceView, Snapshot, StatusView},
+    views::{BackendView, InterfaceStatus, ReasonCount, ServiceView, Snapshot, StatusView},
 };
 use balancer_common::{
     Reason,
@@ -17,6 +18,7 @@ use balancer_core::{
     state::ServiceState,
     table::Table,
 };
+use rpds::RedBlackTreeMapSync;
 use tokio::{
     sync::{mpsc, oneshot, watch},
     task::spawn_blocking,
@@ -38,7 +40,7 @@ const TRIES: u32 = 3;
 pub(super) struct Overview {
     pub(super) edge: EdgeOverview,
     /// Shared with the overview before, as far as nothing has changed.
-    pub(super) services: BTreeMap<ServiceName, Arc<ServiceOverview>>,
+    pub(super) services: RedBlackTreeMapSync<ServiceName, Arc<ServiceOverview>>,
 }
 
 /// The edge as a whole.
@@ -347,6 +349,8 @@ mod tests {
     use std::sync::Mutex;
     use std::sync::mpsc::channel;
 
+    use balancer_core::state::State;
+
     use super::*;
 
     // Promise: O3
@@ -361,7 +365,11 @@ mod tests {
             gone.lock().unwrap().recv().unwrap();
             Snapshot::default()
         };
-        let shown = tokio::spawn(show(looks, watch::Sender::default(), take));
+        let shown = tokio::spawn(show(
+            looks,
+            watch::Sender::new(Board::new(State::new(7), 0, true)),
+            take,
+        ));
         let look = || {
             let (reply, answer) = oneshot::channel();
             asked.try_send(Look::Snapshot { reply }).unwrap();

@@ -61,7 +61,7 @@ fn state(services: &[Service]) -> State {
 
 fn monitor(state: &State) -> Monitor {
     let mut monitor = Monitor::default();
-    for (name, service) in &state.services {
+    for (name, service) in state.services.iter() {
         monitor.follow(name, Some(service), &BTreeMap::new());
     }
     monitor

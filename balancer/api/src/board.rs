@@ -1,0 +1,84 @@
+//! The board that drains are posted on: whoever waits for one looks here.
+
+use std::collections::BTreeMap;
+
+use balancer_core::state::{Operation, OperationId, State};
+
+use crate::views::{OperationState, OperationView};
+
+/// Every drain that is remembered. It shares the state that it was posted of, and makes views of what is asked for.
+#[derive(Clone, Debug)]
+pub struct Board {
+    state: State,
+    unix_ms: u64,
+    published: bool,
+    /// How many sockets the backends of running drains had when their agents were last asked.
+    sockets: BTreeMap<OperationId, u64>,
+}
+
+impl Board {
+    /// The drains of `state` at `unix_ms`, milliseconds since 1970. `published`: whether the data plane has that state.
+    pub fn new(state: State, unix_ms: u64, published: bool) -> Self {
+        Self {
+            state,
+            unix_ms,
+            published,
+            sockets: BTreeMap::new(),
+        }
+    }
+
+    /// Posts the drains as they are now; what is known of sockets stays.
+    pub fn post(&mut self, state: &State, unix_ms: u64, published: bool) {
+        self.state = state.clone();
+        (self.unix_ms, self.published) = (unix_ms, published);
+    }
+
+    /// The generation that was posted.
+    pub fn generation(&self) -> u64 {
+        self.state.generation
+    }
+
+    /// Every drain, in the order of service and address.
+    pub fn operations(&self) -> impl Iterator<Item = OperationView> {
+        let operations = self.state.operations(self.unix_ms);
+        operations.map(|operation| self.view(operation))
+    }
+
+    /// The drain that the newest end of this one's backend began: this one, or one of another life.
+    pub fn newest(&self, id: &OperationId) -> Option<OperationView> {
+        let operation = self.state.operation(&id.service, id.address, self.unix_ms);
+        operation.map(|operation| self.view(operation))
+    }
+
+    /// The drains that agents can be asked for: before the data plane has them, a new flow can come at any moment.
+    pub fn running(&self) -> Vec<OperationView> {
+        if !self.published {
+            return Vec::new();
+        }
+        let running =
+            |view: &OperationView| view.state == OperationState::Running && view.agent.is_some();
+        self.operations().filter(running).collect()
+    }
+
+    /// Notes how many sockets the backend of a drain has, if its agent could tell; whether that is news.
+    pub fn note_sockets(&mut self, id: &OperationId, sockets: Option<u64>) -> bool {
+        let before = match sockets {
+            Some(sockets) => self.sockets.insert(id.clone(), sockets),
+            None => self.sockets.remove(id),
+        };
+        before != sockets
+    }
+
+    /// Forgets the sockets of all drains but these.
+    pub fn forget_sockets_but_of(&mut self, running: &[OperationView]) {
+        (self.sockets).retain(|id, _| running.iter().any(|view| view.id == *id));
+    }
+
+    fn view(&self, operation: Operation) -> OperationView {
+        let sockets = self.sockets.get(&operation.id).copied();
+        OperationView {
+            sockets,
+            ..OperationView::new(operation, self.state.generation)
+        }
+    }
+}
