@@ -2,9 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::time::Duration;
 
-use anyhow::Result;
-use testbed::{Connection, MapContents, Protocol, Site, Topology, Workload, World};
+use anyhow::{Result, ensure};
+use testbed::{Connection, MapContents, Protocol, Site, Topology, Workload, World, wait_for};
+
+/// How long anything may take.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 const NAMES: [&str; 3] = ["one", "two", "three"];
 
@@ -122,6 +126,35 @@ fn a_table_that_is_written_anew_in_its_place_breaks_no_connection() -> Result<()
     connections
         .iter_mut()
         .try_for_each(Connection::ensure_alive)
+}
+
+/// How many backends have a record in the maps.
+fn records(contents: &MapContents) -> usize {
+    let keys = contents.keys();
+    keys.filter(|key| key.starts_with("BACKENDS ")).count()
+}
+
+// Promise: C3
+#[test]
+fn the_record_of_a_backend_that_is_gone_is_emptied_once_packets_have_left() -> Result<()> {
+    let world = World::new()?;
+    let workload = Workload::new(Topology::vip_v4(10), Protocol::Tcp);
+    let site = Site::start(&world, &NAMES, workload)?;
+    let open = |_| Connection::open(&site.topology.client, site.workload.target);
+    let mut connections = (0..16).map(open).collect::<Result<Vec<_>>>()?;
+    assert_eq!(records(&site.edge.map_contents(&world)?), 3);
+    // Each time with another number, as fast as it goes.
+    for _ in 0..10 {
+        let lbctl = |arguments: &[&str]| site.edge.lbctl_ok(arguments);
+        lbctl(&["backends", "add", "web", "10.9.0.1"])?;
+        lbctl(&["backends", "remove", "web", "10.9.0.1", "--now"])?;
+    }
+    wait_for("the records of the three that are left", PATIENCE, || {
+        let records = records(&site.edge.map_contents(&world)?);
+        ensure!(records == 3, "{records} backends have a record");
+        Ok(())
+    })?;
+    (connections.iter_mut()).try_for_each(Connection::ensure_alive)
 }
 
 // Promise: C2

@@ -42,6 +42,7 @@ impl EdgePlane {
     /// Makes the maps equal to `plan`, whatever an earlier daemon left in them, and without a
     /// moment in which a service that is in both would be missing.
     pub fn adopt(&mut self, plan: &Plan) -> Result<(), DataplaneError> {
+        self.tables.wait_for_released();
         // What packets see now, and what a write that failed half-way left unseen.
         let seen: BTreeMap<abi::ServiceKey, abi::Service> =
             self.services.iter().flatten().collect();
@@ -93,7 +94,6 @@ impl EdgePlane {
         for vip in stale {
             self.vips.remove(&vip).map_err(kernel("remove a VIP"))?;
         }
-        self.tables.release(left.into_iter().collect());
         let mut backends = Vec::new();
         for id in 1..abi::MAX_BACKENDS {
             let record = self
@@ -105,7 +105,8 @@ impl EdgePlane {
                 backends.push(id);
             }
         }
-        self.remove(&cleared, &backends)?;
+        self.tables.release(left.into_iter().collect(), backends)?;
+        self.clear(&cleared)?;
         self.empty_full_lines()
     }
 

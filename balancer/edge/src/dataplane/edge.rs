@@ -211,12 +211,16 @@ impl EdgePlane {
     }
 
     /// Carries out the steps of a plan, which are in their order: backends, tables, services, then removals in reverse. However many
-    /// there are, the tables take two waits for packets side by side, or none, and the removals one.
+    /// there are, the tables take two waits for packets side by side, or none, and the removal of services one; former tables and
+    /// backends wait beside this.
     pub fn publish(&mut self, steps: &[Step]) -> Result<(), DataplaneError> {
         let mut tables = Vec::new();
         for step in steps {
             match step {
-                Step::PutBackend(id, backend) => self.put_backend(*id, record::backend(backend))?,
+                Step::PutBackend(id, backend) => {
+                    self.tables.wait_for_backend(*id);
+                    self.put_backend(*id, record::backend(backend))?;
+                }
                 Step::PutTable(id, table) => tables.push((*id, table)),
                 _ => {}
             }
@@ -238,27 +242,17 @@ impl EdgePlane {
                 Step::PutBackend(..) | Step::PutTable(..) => {}
             }
         }
-        self.tables.release(indices);
-        self.remove(&left, &backends)
+        self.tables.release(indices, backends)?;
+        self.clear(&left)
     }
 
-    /// Removes what packets that are under way may still read, after these are through.
-    pub(super) fn remove(
-        &mut self,
-        vips: &[Address],
-        backends: &[BackendId],
-    ) -> Result<(), DataplaneError> {
-        if vips.is_empty() && backends.is_empty() {
+    /// Makes room of what removed services left in the directory, after every packet that met them is through.
+    pub(super) fn clear(&mut self, vips: &[Address]) -> Result<(), DataplaneError> {
+        if vips.is_empty() {
             return Ok(());
         }
         self.tables.wait_for_packets()?;
-        for vip in vips {
-            self.clear(vip)?;
-        }
-        for &id in backends {
-            self.put_backend(id, abi::Backend::EMPTY)?;
-        }
-        Ok(())
+        (vips.iter()).try_for_each(|vip| self.directory.clear(vip))
     }
 
     /// A way to read the counters beside this.

@@ -57,8 +57,7 @@ impl EdgePlane {
                 self.directory.put(&key, service)?;
             }
         }
-        self.tables.release(before);
-        Ok(())
+        self.tables.release(before, Vec::new())
     }
 
     /// Takes over a table that packets meet already, as the one of a service that is to be live with this record.
@@ -128,11 +127,6 @@ impl EdgePlane {
         self.vips
             .insert(Address::from(vip), record::vip(&self.live, vip), 0)
             .map_err(kernel("publish a VIP"))
-    }
-
-    /// Makes room of what removed services left in the directory, after every packet that met them is through.
-    pub(super) fn clear(&mut self, vip: &Address) -> Result<(), DataplaneError> {
-        self.directory.clear(vip)
     }
 }
 

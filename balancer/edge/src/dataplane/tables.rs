@@ -9,7 +9,7 @@ use std::{
 };
 
 use aya::maps::{Array, ArrayOfMaps, IterableMap, MapData};
-use balancer_common::abi::{HistoryRow, LINE_SLOTS, MAX_TABLES, Slot, SlotLine};
+use balancer_common::abi::{self, HistoryRow, LINE_SLOTS, MAX_TABLES, Slot, SlotLine};
 use balancer_core::{model::BackendId, table::Table};
 
 use super::{
@@ -32,12 +32,14 @@ pub(super) struct Tables {
     reclaimer: Reclaimer,
 }
 
-/// Both maps, once to be read and once to be written at many indices at once, and what an index without a table holds.
+/// Both maps, once to be read and once to be written at many indices at once, what an index without a table holds, and the map of
+/// backends.
 pub(super) struct Outer {
     tables: ArrayOfMaps<MapData, Array<MapData, SlotLine>>,
     histories: ArrayOfMaps<MapData, Array<MapData, HistoryRow>>,
     written_tables: MapData,
     written_histories: MapData,
+    written_backends: MapData,
     no_table: OwnedFd,
     no_history: OwnedFd,
 }
@@ -144,8 +146,10 @@ impl Tables {
             }
             let emptied = self.spares.let_go();
             if !emptied.is_empty() {
-                let kept = Vec::new();
-                self.reclaimer.reclaim(Former { emptied, kept });
+                self.reclaimer.reclaim(Former {
+                    emptied,
+                    ..Former::default()
+                });
             }
             let Some(done) = self.reclaimer.wait() else {
                 return Err(DataplaneError::NoTableLeft(MAX_TABLES));
@@ -192,12 +196,17 @@ impl Tables {
         Ok(Table::held(owners, history))
     }
 
-    /// Gives back indices that no service names any more, beside this: programs that read them may still be running.
-    pub(super) fn release(&mut self, indices: Vec<u32>) {
-        if indices.is_empty() {
-            return;
-        }
-        let mut former = Former::default();
+    /// Gives back indices that no service names any more, and empties the records of backends that no table names, beside this:
+    /// programs that read them may still be running.
+    pub(super) fn release(
+        &mut self,
+        indices: Vec<u32>,
+        backends: Vec<BackendId>,
+    ) -> Result<(), DataplaneError> {
+        let mut former = Former {
+            backends,
+            ..Former::default()
+        };
         for index in indices {
             match self.filled.remove(&index).flatten() {
                 Some(table) => {
@@ -210,7 +219,33 @@ impl Tables {
                 None => former.emptied.push(index),
             }
         }
+        if former.emptied.is_empty() && former.kept.is_empty() {
+            if former.backends.is_empty() {
+                return Ok(());
+            }
+            // A wait is an update of an index that is nobody's.
+            former.emptied = self.free(1)?;
+            self.used.extend(&former.emptied);
+        }
         self.reclaimer.reclaim(former);
+        Ok(())
+    }
+
+    /// Returns when no packet reads the record of a former backend any more, so that another may have its number.
+    pub(super) fn wait_for_backend(&mut self, id: BackendId) {
+        while self.reclaimer.has(id) {
+            let Some(done) = self.reclaimer.wait() else {
+                return;
+            };
+            self.note_reclaimed(&done);
+        }
+    }
+
+    /// Returns when nothing that was released is still waited for.
+    pub(super) fn wait_for_released(&mut self) {
+        while let Some(done) = self.reclaimer.wait() {
+            self.note_reclaimed(&done);
+        }
     }
 
     /// Returns when every packet that is under way now has left the programs, by an update of an index that no service
@@ -233,6 +268,7 @@ impl Outer {
         Ok(Self {
             written_tables: open("TABLES")?,
             written_histories: open("HISTORIES")?,
+            written_backends: open("BACKENDS")?,
             tables,
             histories,
             no_table: contents::nothing::<SlotLine>().map_err(kernel("create a table"))?,
@@ -240,7 +276,8 @@ impl Outer {
         })
     }
 
-    /// Empties indices that no service names any more, and waits until no program reads those that are kept.
+    /// Empties indices that no service names any more, waits until no program reads those that are kept, and empties the records of
+    /// backends that no table names.
     ///
     /// A program that read such an index may still be running. An update of a map of maps returns only after every running
     /// program has left (`maybe_wait_bpf_programs`, Linux 4.20 on), so the histories go first, without which such a program only
@@ -248,11 +285,11 @@ impl Outer {
     pub(super) fn retire(&self, former: &Former) -> io::Result<()> {
         let all = |empty| vec![empty; former.emptied.len()];
         match (&former.emptied[..], &former.kept[..]) {
-            ([], []) => Ok(()),
+            ([], []) => {}
             // The same map in its place: an update like any other.
             ([], [index, ..]) => {
                 let held = self.tables.get(index, 0).map_err(io::Error::other)?;
-                set(&self.written_tables, &[*index], &[fd(held.map())])
+                set(&self.written_tables, &[*index], &[fd(held.map())])?;
             }
             (emptied, _) => {
                 set(
@@ -260,9 +297,12 @@ impl Outer {
                     emptied,
                     &all(self.no_history.as_fd()),
                 )?;
-                set(&self.written_tables, emptied, &all(self.no_table.as_fd()))
+                set(&self.written_tables, emptied, &all(self.no_table.as_fd()))?;
             }
         }
+        let ids: Vec<u32> = former.backends.iter().map(|id| id.0.into()).collect();
+        let nobody = vec![0; ids.len() * size_of::<abi::Backend>()];
+        sys::update_all(fd(&self.written_backends), &ids, &nobody)
     }
 }
 
