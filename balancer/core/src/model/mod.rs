@@ -5,6 +5,7 @@ mod backend;
 mod check;
 mod endpoint;
 mod health;
+mod id_set;
 mod service;
 
 pub use announce::{Community, Gobgp, OnStop, Speaker, WhenUnhealthy};
@@ -12,6 +13,7 @@ pub use backend::{AdminState, Backend, BackendId, BackendState, Weight};
 pub use check::{Check, CheckKind};
 pub use endpoint::{Endpoint, FORMS as ENDPOINT_FORMS};
 pub use health::{Health, HealthState};
+pub use id_set::IdSet;
 pub use service::{
     Encapsulation, HashPolicy, Protocol, Service, ServiceId, ServiceKey, ServiceName,
 };

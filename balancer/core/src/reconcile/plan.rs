@@ -1,14 +1,10 @@
 //! What the data plane is to hold.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    net::IpAddr,
-    sync::Arc,
-};
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
 use super::{Step, overlay, steps};
 use crate::{
-    model::{BackendId, Encapsulation, HashPolicy, Health, Protocol, ServiceId, ServiceKey},
+    model::{BackendId, Encapsulation, HashPolicy, Health, IdSet, Protocol, ServiceId, ServiceKey},
     state::{ServiceState, State},
     table::Table,
 };
@@ -134,7 +130,7 @@ impl Plan {
     /// would be lost when the owner of the base table comes back.
     pub fn after(mut self, before: &Plan) -> Plan {
         let address = |plan: &Plan, id: &BackendId| plan.backends.get(id).map(|of| of.address);
-        let same: BTreeSet<BackendId> = (self.backends.keys())
+        let same: IdSet = (self.backends.keys())
             .filter(|id| address(&self, id) == address(before, id))
             .copied()
             .collect();
@@ -142,7 +138,7 @@ impl Plan {
             let Some(met) = before.tables.get(id) else {
                 continue;
             };
-            let next = Table::clone(table).after(met, &|id| same.contains(&id));
+            let next = Table::clone(table).after(met, &|id| same.contains(id));
             *table = match next == **met {
                 true => Arc::clone(met),
                 false => Arc::new(next),

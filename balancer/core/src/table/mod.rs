@@ -81,11 +81,15 @@ impl Table {
 
     /// How many slots each owner has; slots of nobody are left out.
     pub fn shares(&self) -> BTreeMap<BackendId, usize> {
-        let mut shares = BTreeMap::new();
-        for &owner in self.owners.iter().filter(|&&owner| owner != NOBODY) {
-            *shares.entry(owner).or_default() += 1;
+        let largest = self.owners.iter().max().copied().unwrap_or(NOBODY);
+        let mut counts = vec![0; usize::from(largest.0) + 1];
+        for owner in &self.owners {
+            counts[usize::from(owner.0)] += 1;
         }
+        let shares = (0..=u16::MAX).map(BackendId).zip(counts);
         shares
+            .filter(|&(id, count)| id != NOBODY && count > 0)
+            .collect()
     }
 
     /// The same table with more slots: each slot becomes several, which inherit its owner and its history.

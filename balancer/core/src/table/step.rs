@@ -72,16 +72,12 @@ impl Table {
     }
 }
 
-/// What each owner has above (positive) or below (negative) its quota, by id.
+/// What each owner has above (positive) or below (negative) its quota, by id; those behind the last one have and are due nothing.
 struct Balance(Vec<i32>);
 
 impl Balance {
     fn of(table: &Table, quotas: &BTreeMap<BackendId, usize>) -> Balance {
-        let ids = table
-            .owners
-            .iter()
-            .chain(table.history.as_flattened())
-            .chain(quotas.keys());
+        let ids = table.owners.iter().chain(quotas.keys());
         let largest = ids.max().copied().unwrap_or(NOBODY);
         let mut balance = vec![0; usize::from(largest.0) + 1];
         for owner in &table.owners {
@@ -98,7 +94,7 @@ impl Balance {
     }
 
     fn surplus(&self, id: BackendId) -> i32 {
-        self.0[usize::from(id.0)]
+        self.0.get(usize::from(id.0)).copied().unwrap_or_default()
     }
 
     fn shortfall(&self, id: BackendId) -> i32 {
