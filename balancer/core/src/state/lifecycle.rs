@@ -14,8 +14,12 @@ use crate::model::{AdminState, Backend, ServiceName, Weight};
 /// bring a backend back.
 pub const REMEMBERED_MS: u64 = 24 * 60 * 60 * 1_000;
 
-/// How many lives are remembered whose backends are gone, over all services; the oldest go first.
+/// How many lives are remembered whose backends are gone, over all services; the oldest go first. Up to [`PRUNE_EVERY`] more
+/// may be there for a while.
 pub const MAX_REMEMBERED: usize = 4_096;
+
+/// From how many changes on lives are looked through for what can be forgotten.
+pub const PRUNE_EVERY: u64 = 64;
 
 /// One thing that happened to a backend, told by whoever launches and terminates it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -204,37 +208,31 @@ impl Draft<'_> {
     }
 
     /// Forgets lives without a backend that are too old, or too many.
+    ///
+    /// That asks for every life there is, so it is done at one in [`PRUNE_EVERY`] generations.
     pub(super) fn prune(&mut self) {
-        let now_unix_ms = self.now_unix_ms;
-        let is_old = |life: &Life| now_unix_ms.saturating_sub(life.heard_unix_ms) > REMEMBERED_MS;
-        let of_the_gone = || {
-            let services = self.services.now().iter();
-            services.flat_map(|(name, state)| {
-                let lives = state.lives.iter();
-                lives
-                    .filter(|(address, _)| !state.service.backends.contains_key(address))
-                    .map(move |(&address, life)| (name, address, life))
-            })
-        };
-        // Hardly ever is there anything to forget, and this is asked at each event.
-        let mut remembered = 0;
-        let forgets = of_the_gone().any(|(_, _, life)| {
-            remembered += 1;
-            remembered > MAX_REMEMBERED || is_old(life)
-        });
-        if !forgets {
+        if !self.generation.is_multiple_of(PRUNE_EVERY) {
             return;
         }
-        let mut oldest_first: Vec<(u64, ServiceName, IpAddr)> = of_the_gone()
-            .map(|(name, address, life)| (life.heard_unix_ms, name.clone(), address))
-            .collect();
+        let now_unix_ms = self.now_unix_ms;
+        let services = self.services.now().iter();
+        let of_the_gone = services.flat_map(|(name, state)| {
+            let lives = state.lives.iter();
+            lives
+                .filter(|(address, _)| !state.service.backends.contains_key(address))
+                .map(move |(&address, life)| (life.heard_unix_ms, name, address))
+        });
+        let mut oldest_first = Vec::from_iter(of_the_gone);
         oldest_first.sort_unstable();
         let excess = oldest_first.len().saturating_sub(MAX_REMEMBERED);
-        for (index, (heard_unix_ms, name, address)) in oldest_first.into_iter().enumerate() {
-            let is_old = now_unix_ms.saturating_sub(heard_unix_ms) > REMEMBERED_MS;
-            if (index < excess || is_old)
-                && let Some(state) = self.services.get_mut(&name)
-            {
+        let is_old = |heard| now_unix_ms.saturating_sub(heard) > REMEMBERED_MS;
+        let forgotten = oldest_first.iter().enumerate();
+        let forgotten: Vec<(ServiceName, IpAddr)> = forgotten
+            .filter(|&(index, &(heard_unix_ms, ..))| index < excess || is_old(heard_unix_ms))
+            .map(|(_, &(_, name, address))| (name.clone(), address))
+            .collect();
+        for (name, address) in forgotten {
+            if let Some(state) = self.services.get_mut(&name) {
                 state.lives.remove_mut(&address);
             }
         }

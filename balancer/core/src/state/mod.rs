@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 
 pub use change::{Change, Outcome};
 pub use former::FormerState;
-pub use lifecycle::{Event, Happened, Life, MAX_REMEMBERED, Phase, REMEMBERED_MS};
+pub use lifecycle::{Event, Happened, Life, MAX_REMEMBERED, PRUNE_EVERY, Phase, REMEMBERED_MS};
 pub use operation::{DoneReason, Operation, OperationId};
 pub use refusal::Refusal;
 pub use services::Services;

@@ -76,9 +76,13 @@ pub fn check<'a>(services: impl IntoIterator<Item = &'a Service>) -> Result<(), 
 
 /// Checks services that were edited beside others that are as they were, and fulfil the rules among themselves; returns the
 /// first rule that is broken. What was edited comes last, so that a broken rule is told of it and not of what it clashes with.
+///
+/// `moved`: whether one of them is new or has another key. Otherwise nobody else's backend can be at its VIP, and others are not
+/// looked through for one.
 pub(super) fn check_edited<'a>(
     unchanged: impl Iterator<Item = &'a Service>,
     edited: impl Iterator<Item = &'a Service>,
+    moved: bool,
 ) -> Result<(), Violation> {
     let edited: Vec<&Service> = edited.collect();
     let keys: BTreeSet<ServiceKey> = edited.iter().map(|service| service.key).collect();
@@ -89,12 +93,13 @@ pub(super) fn check_edited<'a>(
     let mut totals = Totals::default();
     let mut services = Vec::new();
     for service in unchanged {
+        let has_backend_at_vip = || {
+            let mut backends = service.backends.keys();
+            backends.any(|address| vips.contains(address))
+        };
         let clashes = keys.contains(&service.key)
             || addresses.contains(&service.key.vip)
-            || service
-                .backends
-                .keys()
-                .any(|address| vips.contains(address));
+            || moved && has_backend_at_vip();
         match clashes {
             true => services.push(service),
             false => totals.add(service),

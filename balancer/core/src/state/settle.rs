@@ -77,22 +77,27 @@ pub(super) fn settle(
 /// Checks the services that differ, beside the others where these matter.
 fn check(services: &Edits<'_>, differing: &BTreeSet<ServiceName>) -> Result<(), Violation> {
     let (before, now) = (services.before(), services.now());
-    // Whoever leaves, or has backends leave, clashes with nobody.
-    let takes_no_place = |name: &ServiceName| match (before.get(name), now.get(name)) {
+    let keeps_key = |name: &ServiceName| match (before.get(name), now.get(name)) {
+        (Some(was), Some(is)) => was.service.key == is.service.key,
+        (_, is) => is.is_none(),
+    };
+    let gets_no_backend = |name: &ServiceName| match (before.get(name), now.get(name)) {
         (Some(was), Some(is)) => {
-            let (was, is) = (&was.service, &is.service);
-            let mut addresses = is.backends.keys();
-            was.key == is.key && addresses.all(|address| was.backends.contains_key(address))
+            let was = &was.service.backends;
+            (is.service.backends.keys()).all(|address| was.contains_key(address))
         }
         (_, is) => is.is_none(),
     };
     let changed = differing.iter().filter_map(|name| now.get(name));
     let changed = changed.map(|state| &state.service);
-    if differing.iter().all(takes_no_place) {
+    let moved = !differing.iter().all(keeps_key);
+    // Whoever leaves, or has backends leave, clashes with nobody.
+    if !moved && differing.iter().all(gets_no_backend) {
         return rules::check_values(changed);
     }
     let unchanged = now.iter().filter(|(name, _)| !differing.contains(*name));
-    rules::check_edited(unchanged.map(|(_, state)| &state.service), changed)
+    let unchanged = unchanged.map(|(_, state)| &state.service);
+    rules::check_edited(unchanged, changed, moved)
 }
 
 /// Brings ids and table to the declared backends, and adds what moved to `outcome`.

@@ -24,6 +24,7 @@ impl State {
         let mut draft = Draft {
             ids: Ids::of(self),
             services: Edits::of(&self.services),
+            generation: self.generation,
             now_unix_ms,
             notes: Vec::new(),
         };
@@ -51,6 +52,8 @@ impl State {
 pub(super) struct Draft<'a> {
     pub(super) services: Edits<'a>,
     pub(super) ids: Ids<'a>,
+    /// Of the state that is changed.
+    pub(super) generation: u64,
     pub(super) notes: Vec<String>,
     pub(super) now_unix_ms: u64,
 }
