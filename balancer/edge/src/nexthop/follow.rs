@@ -36,7 +36,7 @@ const EVERY: Duration = Duration::from_secs(1);
 const COALESCE: Duration = Duration::from_millis(20);
 
 /// At most one part in this many of the time goes into looking, however many changes come.
-const IDLE_SHARE: u32 = 4;
+const IDLE_SHARE: u32 = 8;
 
 /// A look that takes longer than this, and this for each question, has lost an answer.
 const PATIENCE: (Duration, Duration) = (Duration::from_secs(5), Duration::from_millis(2));
@@ -50,7 +50,7 @@ const PATIENCE: (Duration, Duration) = (Duration::from_secs(5), Duration::from_m
 /// asked, `found` stays as it is. The task ends with `Ok` when `wanted` has no sender or `found` no receiver, with an error
 /// when netlink sockets cannot be opened at all.
 pub fn spawn(
-    wanted: watch::Receiver<BTreeSet<IpAddr>>,
+    wanted: watch::Receiver<Arc<BTreeSet<IpAddr>>>,
     sources: Sources,
     found: watch::Sender<Arc<BTreeMap<IpAddr, NextHop>>>,
 ) -> JoinHandle<Result<(), NextHopError>> {
@@ -90,7 +90,7 @@ impl Follower {
 
     async fn run(
         &mut self,
-        mut wanted: watch::Receiver<BTreeSet<IpAddr>>,
+        mut wanted: watch::Receiver<Arc<BTreeSet<IpAddr>>>,
         found: watch::Sender<Arc<BTreeMap<IpAddr, NextHop>>>,
     ) {
         wanted.mark_changed();
@@ -99,7 +99,7 @@ impl Follower {
             let mut broken = false;
             let started = Instant::now();
             if wanted.has_changed().unwrap_or(false) {
-                self.routes.want(&wanted.borrow_and_update());
+                self.routes.want(Arc::clone(&wanted.borrow_and_update()));
             }
             self.routes.doubt(&self.events.take());
             if started.duration_since(swept) >= EVERY {

@@ -4,6 +4,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
     ops::Bound,
+    sync::Arc,
 };
 
 use super::{events::Doubt, neighbour::Place, route::Route};
@@ -15,7 +16,7 @@ pub(crate) const SWEEP: usize = 256;
 /// What the kernel last said of each wanted address, and what may have changed since.
 #[derive(Debug, Default)]
 pub(crate) struct Routes {
-    wanted: BTreeSet<IpAddr>,
+    wanted: Arc<BTreeSet<IpAddr>>,
     known: BTreeMap<IpAddr, Route>,
     /// Those to ask for.
     doubted: BTreeSet<IpAddr>,
@@ -29,19 +30,19 @@ pub(crate) struct Routes {
 
 impl Routes {
     /// From now on these addresses count; new ones are doubted.
-    pub(crate) fn want(&mut self, wanted: &BTreeSet<IpAddr>) {
+    pub(crate) fn want(&mut self, wanted: Arc<BTreeSet<IpAddr>>) {
         self.doubted.extend(wanted.difference(&self.wanted));
-        for address in self.wanted.difference(wanted) {
+        for address in self.wanted.difference(&wanted) {
             self.doubted.remove(address);
             self.changed |= self.known.remove(address).is_some();
         }
-        self.wanted.clone_from(wanted);
+        self.wanted = wanted;
     }
 
     /// What an event concerns is asked for again.
     pub(crate) fn doubt(&mut self, doubt: &Doubt) {
         if doubt.all {
-            self.doubted.clone_from(&self.wanted);
+            self.doubted = BTreeSet::clone(&self.wanted);
             return;
         }
         for prefix in &doubt.prefixes {
@@ -54,7 +55,7 @@ impl Routes {
     pub(crate) fn sweep(&mut self) {
         let after = self.swept.map_or(Bound::Unbounded, Bound::Excluded);
         let rest = self.wanted.range((after, Bound::Unbounded));
-        let turn: Vec<IpAddr> = rest.chain(&self.wanted).take(SWEEP).copied().collect();
+        let turn: Vec<IpAddr> = rest.chain(&*self.wanted).take(SWEEP).copied().collect();
         self.swept = turn.last().copied();
         self.doubted.extend(turn);
     }
@@ -124,7 +125,7 @@ mod tests {
     /// So many addresses, all of them known by interface 1.
     fn known(count: u16) -> Routes {
         let mut routes = Routes::default();
-        routes.want(&(0..count).map(address).collect());
+        routes.want(Arc::new((0..count).map(address).collect()));
         answer(&mut routes, 1);
         routes.settle();
         routes
@@ -199,7 +200,7 @@ mod tests {
     #[test]
     fn new_addresses_are_asked_for_at_once_and_no_others() {
         let mut routes = known(1_000);
-        routes.want(&(500..1_001).map(address).collect());
+        routes.want(Arc::new((500..1_001).map(address).collect()));
         assert!(routes.have_changed(), "500 are gone");
         assert_eq!(*routes.doubted(), [address(1_000)].into());
         assert_eq!(routes.known().len(), 500);

@@ -15,8 +15,8 @@ use balancer_api::{
     command::{ChangeError, Command},
 };
 use balancer_core::{
-    model::{BackendId, ServiceName},
-    reconcile::{NextHop, Usable},
+    model::{BackendId, Health, ServiceName},
+    reconcile::{NextHop, Usable, differing_next_hops},
     state::{Change, Outcome, State},
 };
 use balancer_host::{
@@ -47,8 +47,16 @@ const BATCH: usize = 512;
 /// How often drains, attachments and the packet log are looked after.
 const TICK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The shortest time between two publications for reports: backends of one host go down one by one, as their probes end.
-const REPORT_INTERVAL: Duration = Duration::from_millis(25);
+/// How many times longer than changes, or a publication, took it takes until the next ones: those that come meanwhile are taken
+/// together. So they need a bounded part of a processor however many come, and probes have the rest.
+const REST: u32 = 4;
+
+/// The longest rest after changes.
+const LONGEST_REST: Duration = Duration::from_millis(25);
+
+/// The shortest rest between two publications for reports and next hops: backends of one host go down one by one, as their probes
+/// end.
+const SHORTEST_REST: Duration = Duration::from_millis(20);
 
 /// The next hop of each address that has one.
 pub(super) type NextHops = Arc<BTreeMap<IpAddr, NextHop>>;
@@ -56,7 +64,7 @@ pub(super) type NextHops = Arc<BTreeMap<IpAddr, NextHop>>;
 /// Where the ports hear what is to be watched.
 pub(super) struct Watched {
     pub(super) targets: watch::Sender<Arc<BTreeSet<Target>>>,
-    pub(super) addresses: watch::Sender<BTreeSet<IpAddr>>,
+    pub(super) addresses: watch::Sender<Arc<BTreeSet<IpAddr>>>,
 }
 
 /// What the control loop hears.
@@ -92,9 +100,13 @@ pub(super) struct ControlLoop {
     stale: BTreeSet<ServiceName>,
     /// Whether health is known that was not saved.
     unsaved: bool,
-    /// When what reports have touched is published.
+    /// When what reports and next hops have touched is published.
     due: Option<Instant>,
     published_at: Instant,
+    /// How long the last publication took.
+    took: Duration,
+    /// When commands are taken again.
+    rested: Instant,
     /// Why the maps are not what they should be; tried again on each tick.
     unpublished: Option<String>,
     /// Why next hops are no longer followed.
@@ -125,6 +137,8 @@ impl ControlLoop {
             unsaved: false,
             due: None,
             published_at: Instant::now(),
+            took: Duration::ZERO,
+            rested: Instant::now(),
             unpublished: None,
             unfollowed: None,
             overview: Overview::default(),
@@ -174,9 +188,13 @@ impl ControlLoop {
         // Before the first question: `status` says how the kernel has the program.
         self.look_after().await;
         loop {
+            let rested = self.rested;
             tokio::select! {
                 () = &mut shutdown => break,
-                count = from.commands.recv_many(&mut commands, BATCH) => match count {
+                count = async {
+                    sleep_until(rested).await;
+                    from.commands.recv_many(&mut commands, BATCH).await
+                } => match count {
                     0 => break,
                     _ => self.carry_out(commands.drain(..)).await,
                 },
@@ -231,7 +249,9 @@ impl ControlLoop {
                 other => others.push(other),
             }
         }
+        let began = Instant::now();
         self.settle(before, &entries, pending);
+        self.rested = Instant::now() + LONGEST_REST.min(REST * began.elapsed());
         for other in others {
             match other {
                 Command::Detach { reply } => drop(reply.send(self.detach().await)),
@@ -299,32 +319,37 @@ impl ControlLoop {
     fn observe(&mut self, reports: impl Iterator<Item = Report>) {
         let observed = self.monitor.observe(reports);
         self.stale.extend(observed.retold);
+        let mut urgency = Urgency::FirstReport;
         for transition in observed.transitions {
             let name = format!("{}: backend {}", transition.service, transition.address);
             match transition.failure {
                 Some(why) => warn!("{name} is {}: {why}", transition.health),
                 None => info!("{name} is {}", transition.health),
             }
+            urgency = urgency.max(Urgency::of(transition.before, transition.health));
             self.unsaved = true;
             self.touched.insert(transition.service);
         }
+        self.publish_after(urgency);
+    }
+
+    /// Publishes what is touched, unless the last publication was just now: then after a rest, with what follows close behind.
+    fn publish_after(&mut self, urgency: Urgency) {
         if self.touched.is_empty() {
             return;
         }
-        let due = self.published_at + REPORT_INTERVAL;
+        let due = self.published_at + urgency.rest(self.took);
         match due <= Instant::now() {
             true => self.publish(),
-            false => self.due = Some(due),
+            false => self.due = Some(self.due.map_or(due, |known| known.min(due))),
         }
     }
 
     fn follow_next_hops(&mut self, next_hops: NextHops) {
         let before = std::mem::replace(&mut self.next_hops, next_hops);
-        let differs = |address: &&IpAddr| before.get(address) != self.next_hops.get(address);
-        let known = before.keys().chain(self.next_hops.keys());
-        self.touched
-            .extend(self.monitor.services_at(known.filter(differs)));
-        self.publish();
+        let differing = differing_next_hops(&before, &self.next_hops);
+        self.touched.extend(self.monitor.services_at(&differing));
+        self.publish_after(Urgency::Down);
     }
 
     fn stop_following(&mut self) {
@@ -367,16 +392,20 @@ impl ControlLoop {
             self.monitor
                 .follow(name, service, &self.records.local().health);
         }
-        if let Some((targets, addresses)) = self.monitor.take_watched() {
-            self.to.watched.targets.send_replace(Arc::new(targets));
-            self.to.watched.addresses.send_replace(addresses);
+        let watched = &self.to.watched;
+        if let Some(targets) = self.monitor.take_targets() {
+            watched.targets.send_replace(Arc::new(targets));
+        }
+        if let Some(addresses) = self.monitor.take_addresses() {
+            watched.addresses.send_replace(Arc::new(addresses));
         }
     }
 
     /// Makes the maps equal to what state, health and next hops say of the services that are touched.
     fn publish(&mut self) {
         let touched = std::mem::take(&mut self.touched);
-        (self.due, self.published_at) = (None, Instant::now());
+        let began = Instant::now();
+        self.due = None;
         for service in touched
             .iter()
             .filter_map(|name| self.state.services.get(name))
@@ -401,6 +430,8 @@ impl ControlLoop {
         }
         self.show();
         self.save_health();
+        self.published_at = Instant::now();
+        self.took = self.published_at - began;
     }
 
     /// Saves what reports brought, after it is in the maps: an edge's own view survives its restart, and losing this write costs one
@@ -525,6 +556,37 @@ impl ControlLoop {
     }
 }
 
+/// How soon what reports say is to be in the maps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Urgency {
+    /// A backend was asked for the first time.
+    FirstReport,
+    /// A backend is up again.
+    Up,
+    /// A backend is down: until then packets go to it.
+    Down,
+}
+
+impl Urgency {
+    fn of(before: Health, health: Health) -> Self {
+        match (before, health) {
+            (_, Health::Down) => Self::Down,
+            (Health::Unknown, _) => Self::FirstReport,
+            _ => Self::Up,
+        }
+    }
+
+    /// How long to rest after a publication that took so long.
+    fn rest(self, took: Duration) -> Duration {
+        let (times, longest) = match self {
+            Self::FirstReport => (REST, Duration::from_secs(2)),
+            Self::Up => (REST, Duration::from_millis(100)),
+            Self::Down => (1, Duration::from_millis(500)),
+        };
+        (times * took).clamp(SHORTEST_REST, longest)
+    }
+}
+
 fn not_saved(error: &impl std::fmt::Display) -> ChangeError {
     error!("the change was not saved: {error}");
     ChangeError::Failed(format!(
@@ -537,5 +599,33 @@ async fn until(time: Option<Instant>) {
     match time {
         Some(time) => sleep_until(time).await,
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    // Promise: H3
+    #[test]
+    fn who_is_down_is_taken_out_first_and_a_long_publication_leaves_time_for_probes() {
+        for urgency in [Urgency::FirstReport, Urgency::Up, Urgency::Down] {
+            assert_eq!(urgency.rest(ms(1)), SHORTEST_REST, "{urgency:?}");
+        }
+        assert_eq!(Urgency::Down.rest(ms(40)), ms(40));
+        assert_eq!(Urgency::Up.rest(ms(20)), ms(80));
+        assert_eq!(Urgency::Up.rest(ms(400)), ms(100));
+        assert_eq!(Urgency::FirstReport.rest(ms(400)), ms(1_600));
+        let of = |before| Urgency::of(before, Health::Up);
+        let urgencies = [
+            of(Health::Unknown),
+            of(Health::Down),
+            Urgency::of(Health::Up, Health::Down),
+        ];
+        assert!(urgencies.is_sorted());
     }
 }

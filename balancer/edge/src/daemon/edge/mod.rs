@@ -12,7 +12,6 @@ mod records;
 mod rows;
 
 use std::{
-    collections::BTreeSet,
     fs, io,
     path::Path,
     sync::Arc,
@@ -77,7 +76,7 @@ pub async fn run(file: &Path) -> Result<(), Failure> {
     )?;
 
     let (targets, wanted_targets) = watch::channel(Arc::default());
-    let (addresses, wanted_addresses) = watch::channel(BTreeSet::new());
+    let (addresses, wanted_addresses) = watch::channel(Arc::default());
     let (found, mut next_hops) = watch::channel(Arc::default());
     let (reports_in, reports) = mpsc::channel(1_024);
     let (commands_in, commands) = mpsc::channel(1_024);

@@ -26,8 +26,10 @@ pub(super) struct Monitor {
     at: BTreeMap<IpAddr, BTreeSet<BackendId>>,
     /// Whom to trust before the first probe has ended.
     warming: Warming,
-    /// Whether `asked_for` has other targets, or `at` other addresses, than were taken last.
-    changed: bool,
+    /// Whether `asked_for` has other targets than were taken last.
+    targets_changed: bool,
+    /// Whether `at` has other addresses than were taken last.
+    addresses_changed: bool,
 }
 
 /// What was last followed of a service.
@@ -56,6 +58,7 @@ pub(super) struct Transition {
     pub(super) id: BackendId,
     pub(super) service: ServiceName,
     pub(super) address: IpAddr,
+    pub(super) before: Health,
     pub(super) health: Health,
     /// Why the last probe failed, if it did.
     pub(super) failure: Option<String>,
@@ -91,7 +94,8 @@ impl Monitor {
         if let Some(service) = service {
             self.add(name, service, &mut left, known);
         }
-        self.changed |= !left.targets.is_empty() || !left.addresses.is_empty();
+        self.targets_changed |= !left.targets.is_empty();
+        self.addresses_changed |= !left.addresses.is_empty();
         match (before, service) {
             (_, Some(service)) => self.warm(service),
             (Some(before), None) => self.warming.forget(before.id),
@@ -137,11 +141,11 @@ impl Monitor {
             if let Some(check) = check {
                 let target = Target::of(address, check);
                 let is_known = left.targets.remove(&target) || self.asked_for.contains_key(&target);
-                self.changed |= !is_known;
+                self.targets_changed |= !is_known;
                 self.asked_for.entry(target).or_default().insert(id);
             }
             let is_known = left.addresses.remove(&address) || self.at.contains_key(&address);
-            self.changed |= !is_known;
+            self.addresses_changed |= !is_known;
             self.at.entry(address).or_default().insert(id);
             let monitored = Monitored {
                 service: name.clone(),
@@ -189,6 +193,7 @@ impl Monitor {
                     monitored.failure = outcome.clone().err();
                     observed.retold.insert(monitored.service.clone());
                 }
+                let before = monitored.health.health();
                 let Some(health) = monitored.health.observe(check, outcome.is_ok()) else {
                     continue;
                 };
@@ -196,6 +201,7 @@ impl Monitor {
                     id,
                     service: monitored.service.clone(),
                     address: monitored.address,
+                    before,
                     health,
                     failure: monitored.failure.clone(),
                 });
@@ -246,12 +252,14 @@ impl Monitor {
             .collect()
     }
 
-    /// What is to be asked, and whose next hop is to be known; `None` while these are as they were taken last.
-    pub(super) fn take_watched(&mut self) -> Option<(BTreeSet<Target>, BTreeSet<IpAddr>)> {
-        std::mem::take(&mut self.changed).then(|| {
-            let targets = self.asked_for.keys().cloned().collect();
-            (targets, self.at.keys().copied().collect())
-        })
+    /// What is to be asked; `None` while that is what was taken last.
+    pub(super) fn take_targets(&mut self) -> Option<BTreeSet<Target>> {
+        std::mem::take(&mut self.targets_changed).then(|| self.asked_for.keys().cloned().collect())
+    }
+
+    /// Whose next hop is to be known; `None` while that is what was taken last.
+    pub(super) fn take_addresses(&mut self) -> Option<BTreeSet<IpAddr>> {
+        std::mem::take(&mut self.addresses_changed).then(|| self.at.keys().copied().collect())
     }
 }
 

@@ -20,7 +20,7 @@ fn a_quiet_second_asks_for_few_routes_and_a_lost_event_heals_in_turn() {
     let addresses: BTreeSet<IpAddr> = addresses.collect();
     let outcome = block_on_netns(edge.path(), || async {
         let mut follower = Follower::open(Sources::default())?;
-        follower.routes.want(&addresses);
+        follower.routes.want(Arc::new(addresses.clone()));
         let started = Instant::now();
         while (follower.look().await?).is_none_or(|found| found.len() < 1_000) {
             assert!(started.elapsed() < LIMIT, "no next hops");

@@ -81,7 +81,9 @@ fn the_wanted_set_is_followed() {
     backend.ip("addr add 10.0.0.3/24 dev b0");
     let mut follower = Follower::start(&edge, &["10.0.0.2"]);
     follower.next_hop("10.0.0.2");
-    follower.wanted.send_replace([ip("10.0.0.3")].into());
+    follower
+        .wanted
+        .send_replace(Arc::new([ip("10.0.0.3")].into()));
     follower.next_hop("10.0.0.3");
     follower.until_none("10.0.0.2");
 }
@@ -108,7 +110,7 @@ fn only_changes_are_published() {
     }
     follower
         .wanted
-        .send_replace([ip("10.0.0.2"), ip("10.0.0.3")].into());
+        .send_replace(Arc::new([ip("10.0.0.2"), ip("10.0.0.3")].into()));
     follower.next_hop("10.0.0.3");
     drop(follower);
     let published = published.join().expect("no panic");

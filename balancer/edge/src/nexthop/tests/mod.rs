@@ -31,7 +31,7 @@ fn ip(text: &str) -> IpAddr {
 
 /// A follower at work in an edge's namespace.
 struct Follower {
-    wanted: watch::Sender<BTreeSet<IpAddr>>,
+    wanted: watch::Sender<Arc<BTreeSet<IpAddr>>>,
     found: watch::Receiver<Arc<BTreeMap<IpAddr, NextHop>>>,
     runtime: Runtime,
     thread: thread::JoinHandle<Result<(), NextHopError>>,
@@ -43,7 +43,8 @@ impl Follower {
     }
 
     fn start_with(edge: &ScratchNetns, addresses: &[&str], sources: Sources) -> Self {
-        let (wanted, addresses) = watch::channel(addresses.iter().copied().map(ip).collect());
+        let addresses = addresses.iter().copied().map(ip).collect();
+        let (wanted, addresses) = watch::channel(Arc::new(addresses));
         let (publish, found) = watch::channel(Arc::default());
         let path = edge.path().to_owned();
         let thread = thread::spawn(move || {

@@ -67,6 +67,11 @@ fn monitor(state: &State) -> Monitor {
     monitor
 }
 
+/// What is to be watched, when both are others than before.
+fn taken(monitor: &mut Monitor) -> Option<(BTreeSet<Target>, BTreeSet<IpAddr>)> {
+    monitor.take_targets().zip(monitor.take_addresses())
+}
+
 fn report(n: u8, interval_ms: u32, passed: bool) -> Report {
     let check = service(1, &[], interval_ms).check.unwrap();
     Report {
@@ -87,7 +92,7 @@ fn services_that_ask_the_same_share_one_probe_and_each_has_its_transition() {
         service(3, &[1], 900),
     ]);
     let mut monitor = monitor(&state);
-    let (targets, addresses) = monitor.take_watched().unwrap();
+    let (targets, addresses) = taken(&mut monitor).unwrap();
     assert_eq!((targets.len(), addresses.len()), (3, 2));
     let observed = monitor.observe([report(1, 500, true)]);
     let whose: Vec<_> = observed
@@ -121,7 +126,7 @@ fn reports_count_in_their_order_however_many_come_together() {
 fn a_weight_changes_nothing_that_is_watched_and_a_backend_does() {
     let before = state(&[service(1, &[1, 2], 500)]);
     let mut monitor = monitor(&before);
-    assert!(monitor.take_watched().is_some());
+    assert!(taken(&mut monitor).is_some());
     monitor.observe([report(1, 500, true)]);
     let weight = Change::SetWeight {
         service: name(1),
@@ -135,7 +140,10 @@ fn a_weight_changes_nothing_that_is_watched_and_a_backend_does() {
         Some(&heavier.services[&name(1)]),
         &BTreeMap::new(),
     );
-    assert_eq!(monitor.take_watched(), None);
+    assert_eq!(
+        (monitor.take_targets(), monitor.take_addresses()),
+        (None, None)
+    );
     let gone = Change::RemoveBackend {
         service: name(1),
         address: address(2),
@@ -144,7 +152,7 @@ fn a_weight_changes_nothing_that_is_watched_and_a_backend_does() {
     };
     let (fewer, _) = heavier.change(&gone, 0).unwrap();
     monitor.follow(&name(1), Some(&fewer.services[&name(1)]), &BTreeMap::new());
-    let (targets, addresses) = monitor.take_watched().unwrap();
+    let (targets, addresses) = taken(&mut monitor).unwrap();
     assert_eq!((targets.len(), addresses.len()), (1, 1));
     assert_eq!(
         monitor.known(id(&before, 1, 1)),
@@ -159,11 +167,14 @@ fn a_weight_changes_nothing_that_is_watched_and_a_backend_does() {
 fn a_service_that_goes_takes_its_probes_along_unless_another_needs_them() {
     let both = state(&[service(1, &[1], 500), service(2, &[1, 2], 500)]);
     let mut monitor = monitor(&both);
-    monitor.take_watched();
+    taken(&mut monitor);
     monitor.follow(&name(1), None, &BTreeMap::new());
-    assert_eq!(monitor.take_watched(), None);
+    assert_eq!(
+        (monitor.take_targets(), monitor.take_addresses()),
+        (None, None)
+    );
     monitor.follow(&name(2), None, &BTreeMap::new());
-    let (targets, addresses) = monitor.take_watched().unwrap();
+    let (targets, addresses) = taken(&mut monitor).unwrap();
     assert!(targets.is_empty() && addresses.is_empty());
     let observed = monitor.observe([report(1, 500, true)]);
     assert_eq!(observed, Observed::default(), "nobody asks for it any more");
