@@ -35,16 +35,16 @@ pub type HistoryRow = [u16; 4];
 
 /// The programs that take over from `balance`: indexes of the map of programs.
 pub mod program {
-    /// Looks at frames that are none of the plain ones.
-    pub const UNUSUAL: u32 = 0;
+    /// The slow path of `balance`.
+    pub const BALANCE_SLOW: u32 = 0;
     /// Tells clients whose packets do not fit.
     pub const TOO_LARGE: u32 = 1;
     /// The names of the edge's, by index.
-    pub const NAMES: &[&str] = &["unusual", "too_large"];
-    /// The agent's: looks at packets that are none of the plain ones.
-    pub const THOROUGH: u32 = 0;
+    pub const NAMES: &[&str] = &["balance_slow", "too_large"];
+    /// The slow path of `decap`, at the agent.
+    pub const DECAP_SLOW: u32 = 0;
     /// The names of the agent's, by index.
-    pub const AGENT_NAMES: &[&str] = &["thorough"];
+    pub const AGENT_NAMES: &[&str] = &["decap_slow"];
     /// Places in the map.
     pub const PLACES: u32 = 8;
 }

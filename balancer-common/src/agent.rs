@@ -1,8 +1,8 @@
-//! What an agent does with a frame: the decisions of the programs `decap` and `thorough`, as pure functions.
+//! What an agent does with a frame: the decisions of the programs `decap` and `decap_slow`, as pure functions.
 
 mod congestion;
+mod fast_path;
 mod hand_on;
-mod plain;
 mod second_chance;
 
 use network_types::{
@@ -12,8 +12,8 @@ use network_types::{
 };
 
 pub use congestion::Mark;
+pub use fast_path::open_fast;
 pub use hand_on::HandOn;
-pub use plain::plain;
 pub use second_chance::{Evidence, Segment};
 
 use crate::{

@@ -35,9 +35,9 @@ pub mod reason;
 #[cfg(test)]
 mod sample;
 pub mod shortlist;
+pub mod slow_path;
 pub mod tags;
 pub mod too_large;
-pub mod unusual;
 
 pub use address::Address;
 pub use frame::{Frame, FrameMut};

@@ -173,8 +173,8 @@ fn an_ipv6_packet_for_a_mapped_address_is_for_no_vip() {
     let mapped = Address::from_ipv4(sample::VIP_V4).octets();
     let frame = put(sample::tcp_v6(), 38, &mapped);
     assert_eq!(One::new().meets(&frame), Err(Reason::NotForVip));
-    let unusual = for_vip(&frame[..], &One::new());
-    assert_eq!(unusual.err(), Some(Reason::NotForVip));
+    let found = for_vip(&frame[..], &One::new());
+    assert_eq!(found.err(), Some(Reason::NotForVip));
 }
 
 // Promise: E6

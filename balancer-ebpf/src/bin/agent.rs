@@ -1,4 +1,4 @@
-//! The agent's programs, in an instance's network namespace. `decap` (with `thorough`) decapsulates packets, `hand_on`
+//! The agent's programs, in an instance's network namespace. `decap` (with `decap_slow`) decapsulates packets, `hand_on`
 //! forwards those that belong to another backend, and `clamp` lowers the MSS of outgoing SYN-ACKs.
 
 #![no_std]
@@ -118,16 +118,16 @@ fn is_vip(address: &Address) -> bool {
     Constants(&VIP_LIST).has(address).unwrap_or_else(there)
 }
 
-/// Fast path: decapsulates packets from edges and passes them to the stack. Tail-calls [`thorough`] for all others.
+/// Fast path: decapsulates packets from edges and passes them to the stack. Tail-calls [`decap_slow`] for all others.
 #[xdp(frags)]
 #[inline(always)]
 pub fn decap(ctx: XdpContext) -> u32 {
     // First buffer only: multi-buffer frames take the slow path.
     let packet = Packet::new(ctx.data(), ctx.data_end());
-    let met = match agent::plain(packet, &Here(&ctx)) {
+    let met = match agent::open_fast(packet, &Here(&ctx)) {
         Some(opened) => met(pop(&ctx, packet, opened)),
         None => {
-            call::<{ program::THOROUGH }>(&ctx, &PROGRAMS);
+            call::<{ program::DECAP_SLOW }>(&ctx, &PROGRAMS);
             // The tail call failed: leave the packet to the stack, because the instance has other traffic, too.
             met(Reason::NotEncapsulated)
         }
@@ -139,7 +139,7 @@ pub fn decap(ctx: XdpContext) -> u32 {
 /// that its register pressure does not slow down the fast path.
 #[xdp(frags)]
 #[inline(always)]
-pub fn thorough(ctx: XdpContext) -> u32 {
+pub fn decap_slow(ctx: XdpContext) -> u32 {
     let packet = Packet::of(&ctx);
     let met = match agent::open(packet, &Here(&ctx)) {
         Ok(Fate::Opened(opened)) => met(pop(&ctx, packet, opened)),

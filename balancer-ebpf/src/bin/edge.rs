@@ -8,6 +8,8 @@
 #![no_main]
 #![feature(asm_experimental_arch)]
 
+#[path = "edge/balance_slow.rs"]
+mod balance_slow;
 #[path = "edge/echo.rs"]
 mod echo;
 #[path = "edge/end.rs"]
@@ -18,17 +20,15 @@ mod maps;
 mod send;
 #[path = "edge/too_large.rs"]
 mod too_large;
-#[path = "edge/unusual.rs"]
-mod unusual;
 
 use aya_ebpf::{macros::xdp, programs::XdpContext};
-use balancer_common::{abi::program, edge, unusual::is_unusual};
+use balancer_common::{abi::program, edge, slow_path::needs_slow_path};
 use balancer_ebpf::{packet::Packet, tail::call};
 
 use crate::{
     end::refuse,
     maps::{Key, Maps, PROGRAMS},
-    send::{Plain, transmit},
+    send::{Untagged, transmit},
 };
 
 /// Balances packets for VIPs and passes everything else.
@@ -37,13 +37,13 @@ pub fn balance(ctx: XdpContext) -> u32 {
     let packet = Packet::of(&ctx);
     let bytes = packet.length() as u64;
     match edge::choose(packet, &Maps, &Key) {
-        Ok(choice) => match transmit(&ctx, &choice, &Plain) {
+        Ok(choice) => match transmit(&ctx, &choice, &Untagged) {
             Ok(action) => action,
             Err(reason) => refuse(&ctx, reason, bytes),
         },
         Err(reason) => {
-            if is_unusual(packet, reason) {
-                call::<{ program::UNUSUAL }>(&ctx, &PROGRAMS);
+            if needs_slow_path(packet, reason) {
+                call::<{ program::BALANCE_SLOW }>(&ctx, &PROGRAMS);
             }
             refuse(&ctx, reason, bytes)
         }

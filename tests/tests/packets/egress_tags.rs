@@ -135,17 +135,17 @@ fn the_vlans_tags_stand_in_front_of_the_outer_header_in_exactly_these_bytes() ->
 /// Out of the ordinary otherwise, too long for the way, and on a slot that moved: in every way a frame may be both.
 // Promise: E13
 #[test]
-fn what_is_unusual_too_large_or_moved_leaves_with_them_too() -> Result<()> {
+fn what_is_for_the_slow_path_too_large_or_moved_leaves_with_them_too() -> Result<()> {
     let mut site = Site::new(&[ENCAPSULATIONS, SERVICES].concat())?;
     let large = tcp4().payload(&[7; 1_529]).frame();
     let told = told("large", large, 1_552);
-    let unusual = [
+    let frames = [
         tcp4().options(&[1; 40]).frame(),
         Packet::udp(vip("gue44")).frame(),
     ];
-    let expected = site.run(&unusual)?;
+    let expected = site.run(&frames)?;
     leave(&site, &[], TWO)?;
-    for (frame, plain) in unusual.iter().zip(expected) {
+    for (frame, plain) in frames.iter().zip(expected) {
         let ran = site.run(std::slice::from_ref(frame))?.remove(0);
         assert_eq!(ran.frame, tagged(plain.frame, TWO));
     }

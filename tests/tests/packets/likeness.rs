@@ -12,9 +12,9 @@ use balancer_common::flow::HashKey;
 use balancer_common::fragments::{Datagram, First, Fragments};
 use balancer_common::frame::{Buffers, turned};
 use balancer_common::outer::{Carrying as _, GueIpv4, GueIpv6, Ipv4, Ipv6, Outer};
+use balancer_common::slow_path::{self, Fate};
 use balancer_common::tags::Tags;
 use balancer_common::too_large::{self, Notice, QUOTE};
-use balancer_common::unusual::{self, Fate};
 use balancer_common::{Address, Frame as _, FrameMut as _, Reason, alternates};
 use balancer_config::EdgeConfig;
 use balancer_core::model::{self, Encapsulation, HashPolicy, Health, ServiceId};
@@ -161,9 +161,9 @@ impl Likeness {
         let buffers = in_buffers(frame, self.first);
         let plain = edge::choose(buffers, self, &self.key);
         let (fate, came) = match plain {
-            Err(reason) if unusual::is_unusual(buffers, reason) => {
+            Err(reason) if slow_path::needs_slow_path(buffers, reason) => {
                 let tags = Tags::read(buffers);
-                (unusual::judge(buffers, &tags, self, &self.key), tags)
+                (slow_path::judge(buffers, &tags, self, &self.key), tags)
             }
             plain => (plain.map(Fate::Sent), Tags::NONE),
         };

@@ -16,7 +16,7 @@ const TESTS: [&str; 7] = [
     "devices",
     "vlans",
     "interfaces",
-    "unusual",
+    "slow_path",
 ];
 
 /// One built runner.

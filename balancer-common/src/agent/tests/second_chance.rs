@@ -88,7 +88,7 @@ fn frame(ipv4: bool, inner: &[u8], source: u8, head: [u8; 4], alternates: &[u8])
 /// What becomes of a frame, and the last bytes of destination and alternates when it goes on.
 fn fate(ipv4: bool, evidence: Evidence, frame: &[u8]) -> Result<(Reason, Vec<u8>), Reason> {
     let fate = open(frame, &Asked(evidence));
-    if let Some(opened) = plain(frame, &Asked(evidence)) {
+    if let Some(opened) = open_fast(frame, &Asked(evidence)) {
         assert_eq!(fate, Ok(Fate::Opened(opened)), "{frame:02x?}");
     }
     match fate? {
@@ -138,7 +138,7 @@ fn a_flow_that_is_known_stays() {
 }
 
 #[test]
-fn a_segment_of_a_connection_is_plain_with_any_alternates() {
+fn a_segment_of_a_connection_takes_the_fast_path_with_any_alternates() {
     each(|ipv4, inner| {
         for count in 1..=3 {
             let alternates = [21, 22, 23];
@@ -149,28 +149,28 @@ fn a_segment_of_a_connection_is_plain_with_any_alternates() {
                 [1, count, 0, 0],
                 &alternates[..count.into()],
             );
-            assert!(plain(&frame[..], &Asked(Evidence::Known)).is_some());
-            assert_eq!(plain(&frame[..], &Asked(Evidence::Weak)), None);
-            assert_eq!(plain(&frame[..], &Asked(Evidence::Nothing)), None);
+            assert!(open_fast(&frame[..], &Asked(Evidence::Known)).is_some());
+            assert_eq!(open_fast(&frame[..], &Asked(Evidence::Weak)), None);
+            assert_eq!(open_fast(&frame[..], &Asked(Evidence::Nothing)), None);
         }
     });
 }
 
-/// What is plain is decided twice, and must be decided alike: `fate` compares.
+/// What takes the fast path is decided twice, and must be decided alike: `fate` compares.
 // Promise: E22
 #[test]
-fn whatever_is_altered_in_a_plain_packet_it_meets_the_same_fate() {
+fn whatever_is_altered_in_a_packet_of_the_fast_path_it_meets_the_same_fate() {
     let altered = |ipv4, whole: Vec<u8>| {
-        let mut plain_still = 0;
+        let mut still_fast = 0;
         for at in 0..whole.len().min(130) {
             for value in 0..=255 {
                 let frame = put(whole.clone(), at, &[value]);
                 let met = fate(ipv4, Evidence::Known, &frame);
-                plain_still += usize::from(met == Ok((Reason::Decapsulated, vec![])));
+                still_fast += usize::from(met == Ok((Reason::Decapsulated, vec![])));
             }
             let _ = fate(ipv4, Evidence::Known, &whole[..at]);
         }
-        assert!(plain_still > 1_000, "hardly any was opened: {plain_still}");
+        assert!(still_fast > 1_000, "hardly any was opened: {still_fast}");
     };
     each(|ipv4, inner| {
         for count in 1..=3 {

@@ -37,9 +37,9 @@ pub(crate) trait Link {
 }
 
 /// Untagged frames.
-pub(crate) struct Plain;
+pub(crate) struct Untagged;
 
-impl Link for Plain {
+impl Link for Untagged {
     #[inline(always)]
     fn kind(&self, backend: &Backend) -> u8 {
         backend.outer
@@ -47,7 +47,7 @@ impl Link for Plain {
 
     #[inline(always)]
     fn give_up(&self, ctx: &XdpContext) {
-        call::<{ program::UNUSUAL }>(ctx, &PROGRAMS);
+        call::<{ program::BALANCE_SLOW }>(ctx, &PROGRAMS);
     }
 
     #[inline(always)]
@@ -85,8 +85,8 @@ pub(crate) fn transmit<L: Link>(
     link: &L,
 ) -> Result<u32, Reason> {
     match choice.moved {
-        None => plain(ctx, choice, link),
-        Some(moved) => carrying(ctx, choice, link, moved),
+        None => without_alternates(ctx, choice, link),
+        Some(moved) => with_alternates(ctx, choice, link, moved),
     }?;
     count(&TRAFFIC, u32::from(choice.id), choice.inner.length as u64);
     if choice.backend.interface == ingress(ctx) {
@@ -97,7 +97,11 @@ pub(crate) fn transmit<L: Link>(
 }
 
 #[inline(always)]
-fn plain<L: Link>(ctx: &XdpContext, choice: &Choice<'_>, link: &L) -> Result<(), Reason> {
+fn without_alternates<L: Link>(
+    ctx: &XdpContext,
+    choice: &Choice<'_>,
+    link: &L,
+) -> Result<(), Reason> {
     let Choice { backend, inner, .. } = choice;
     match link.kind(backend) {
         outer::GUE_IPV4 => push::<{ 14 + GueIpv4::LENGTH }, _>(ctx, choice, link, |head| {
@@ -119,9 +123,9 @@ fn plain<L: Link>(ctx: &XdpContext, choice: &Choice<'_>, link: &L) -> Result<(),
     }
 }
 
-/// As [`plain`], with the earlier owners that can be reached as alternates.
+/// As [`without_alternates`], with the earlier owners that can be reached as alternates.
 #[inline(always)]
-fn carrying<L: Link>(
+fn with_alternates<L: Link>(
     ctx: &XdpContext,
     choice: &Choice<'_>,
     link: &L,
@@ -144,7 +148,7 @@ fn carrying<L: Link>(
         [Some(a), Some(b), Some(c)] => carry6::<3, { grown6(3) }, _>(ctx, choice, link, [a, b, c]),
         [Some(a), Some(b), _] => carry6::<2, { grown6(2) }, _>(ctx, choice, link, [a, b]),
         [Some(a), ..] => carry6::<1, { grown6(1) }, _>(ctx, choice, link, [a]),
-        _ => plain(ctx, choice, link),
+        _ => without_alternates(ctx, choice, link),
     }
 }
 

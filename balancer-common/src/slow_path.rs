@@ -1,5 +1,5 @@
-//! The edge's slow path: the decision of the program `unusual`, as a pure function. `balance` tail-calls it for frames that the
-//! fast path does not parse, so that they cost the fast path nothing.
+//! The edge's slow path: the decision of the program `balance_slow`, as a pure function. `balance` tail-calls it for frames that
+//! the fast path does not parse, so that they cost the fast path nothing.
 
 use network_types::{eth::EthHdr, ip::IpProto};
 
@@ -26,7 +26,7 @@ pub enum Fate<'a> {
 
 /// Whether the slow path may decide differently about a frame for which the fast path found `reason`.
 #[inline(always)]
-pub fn is_unusual<F: Frame>(frame: F, reason: Reason) -> bool {
+pub fn needs_slow_path<F: Frame>(frame: F, reason: Reason) -> bool {
     match reason {
         Reason::NotIp => tags::is_tagged(frame, 0),
         Reason::UnsupportedProtocol | Reason::Fragment => true,

@@ -1,4 +1,4 @@
-//! Packets out of the ordinary, as hosts and routers send them: through the real edge to real instances, and back.
+//! Packets of the slow path, as hosts and routers send them: through the real edge to real instances, and back.
 
 mod echo;
 mod fragments;

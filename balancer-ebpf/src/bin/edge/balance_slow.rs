@@ -1,11 +1,11 @@
-//! The program `unusual`, the slow path of `balance`.
+//! The program `balance_slow`, the slow path of `balance`.
 
 use aya_ebpf::{macros::xdp, programs::XdpContext};
 use balancer_common::{
     Frame as _, Reason,
     abi::Backend,
+    slow_path::{self, Fate},
     tags::{self, Tags},
-    unusual::{self, Fate},
 };
 use balancer_ebpf::packet::Packet;
 
@@ -65,11 +65,11 @@ fn wire(ctx: &XdpContext, came: &Tags) -> u32 {
 
 /// Balances the frames that `balance` cannot parse, and those that leave with VLAN tags.
 #[xdp(frags)]
-pub fn unusual(ctx: XdpContext) -> u32 {
+pub fn balance_slow(ctx: XdpContext) -> u32 {
     let packet = Packet::of(&ctx);
     let bytes = packet.whole_length() as u64;
     let came = Tags::read(packet);
-    let met = match unusual::judge(packet, &came, &Maps, &HASH_KEY.load()) {
+    let met = match slow_path::judge(packet, &came, &Maps, &HASH_KEY.load()) {
         Ok(Fate::Answered(reply)) => Err(echo::answer(packet, came.length, &reply)),
         Ok(Fate::Sent(choice)) => {
             let leave = match Tags::of(choice.backend) {

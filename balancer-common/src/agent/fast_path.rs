@@ -21,7 +21,7 @@ use crate::{
 
 /// How to decapsulate a packet of the fast path. `None` for any other.
 #[inline(always)]
-pub fn plain<F: Frame, I: Instance<F>>(frame: F, instance: &I) -> Option<Opened> {
+pub fn open_fast<F: Frame, I: Instance<F>>(frame: F, instance: &I) -> Option<Opened> {
     match parse::family(frame).ok()? {
         Family::Ipv4 => {
             let frame = frame.checked(super::BEHIND_IPV4 + UDP_GUE)?;
