@@ -20,8 +20,8 @@ use crate::{
     Address, Frame, Reason,
     alternates::Head,
     gue,
+    icmp_error::Quote,
     parse::{self, Family, Network},
-    quoted::Quote,
 };
 
 /// What the decision needs to know of an instance: kernel maps and sockets, or a model of them in user space.

@@ -7,7 +7,7 @@
 //! is set, so a receiver that knows only GUE skips it.
 
 /// The most alternates that a packet carries.
-pub const MOST: usize = 3;
+pub const MAX_ALTERNATES: usize = 3;
 
 /// Bytes before the first alternate.
 pub const HEAD_LENGTH: usize = 4;
@@ -77,7 +77,7 @@ impl Head {
             visited,
             flags,
         };
-        if count == 0 || count as usize > MOST || visited > count || flags >= 16 {
+        if count == 0 || count as usize > MAX_ALTERNATES || visited > count || flags >= 16 {
             return None;
         }
         if length != HEAD_LENGTH + count as usize * address_length {

@@ -16,7 +16,7 @@ const FLAGS: u8 = 0x17;
 
 /// TCP options to look at: three times as many as any stack sends in a SYN-ACK. Each one costs verifier
 /// time whenever an instance starts. If the MSS comes after more options, it is not clamped.
-const MOST_OPTIONS: usize = 16;
+const MAX_OPTIONS: usize = 16;
 
 /// The largest MSS for each inner family.
 #[repr(C)]
@@ -109,7 +109,7 @@ pub fn excess<F: Frame>(
 /// The offset of the MSS option's value among the options from `at` to `end` (RFC 9293 section 3.1).
 #[inline(always)]
 fn mss<F: Frame>(frame: F, mut at: usize, end: usize) -> Option<usize> {
-    for _ in 0..MOST_OPTIONS {
+    for _ in 0..MAX_OPTIONS {
         if at + 4 > end {
             return None;
         }

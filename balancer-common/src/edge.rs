@@ -48,7 +48,7 @@ pub struct Moved {
 }
 
 /// Earlier owners that travel with a packet, newest first; behind a `None` there is none.
-pub type Alternates<'a> = [Option<&'a Backend>; alternates::MOST];
+pub type Alternates<'a> = [Option<&'a Backend>; alternates::MAX_ALTERNATES];
 
 /// parse -> service -> slot -> backend.
 ///

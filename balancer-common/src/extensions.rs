@@ -6,7 +6,7 @@ use crate::{Frame, Reason, parse::Network};
 
 /// The most extension headers to step over. With more, the packet's protocol counts as unknown. A packet should have each kind
 /// at most once, and destination options at most twice.
-pub const MOST: usize = 6;
+pub const MAX_EXTENSIONS: usize = 6;
 
 const HOP_BY_HOP: u8 = 0;
 const ROUTING: u8 = 43;
@@ -30,7 +30,7 @@ pub fn behind<F: Frame>(packet: F, network: Network) -> Result<Network, Reason> 
     let mut network = network;
     network.fragment = false;
     let mut seen = false;
-    for _ in 0..MOST {
+    for _ in 0..MAX_EXTENSIONS {
         let kind = network.protocol;
         if kind != HOP_BY_HOP && kind != ROUTING && kind != FRAGMENT && kind != DESTINATION {
             break;

@@ -7,7 +7,7 @@ use crate::{
 };
 
 /// Number of packets whose first fragment is remembered. The least recently used one is evicted first.
-pub const MOST: u32 = 16_384;
+pub const MAX_DATAGRAMS: u32 = 16_384;
 
 /// What identifies the packet that a fragment belongs to.
 #[repr(C)]

@@ -55,7 +55,7 @@ pub trait FrameMut {
 
 /// Swaps the two MAC addresses, given as the first twelve bytes of the frame, so that it returns to its sender.
 #[inline(always)]
-pub fn turned((first, second): (u64, u32)) -> (u64, u32) {
+pub fn swap_macs((first, second): (u64, u32)) -> (u64, u32) {
     let own = first & 0xffff_ffff_ffff;
     let sender = first >> 48 | (second as u64) << 16;
     (sender | own << 48, (own >> 16) as u32)
@@ -121,10 +121,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn turned_addresses_change_places() {
+    fn swapped_macs_change_places() {
         let bytes = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12];
         let frame: &[u8] = &bytes;
-        let (first, second) = turned((frame.read(0).unwrap(), frame.read(8).unwrap()));
+        let (first, second) = swap_macs((frame.read(0).unwrap(), frame.read(8).unwrap()));
         let mut back = [0; 12];
         back[..].write(0, first);
         back[..].write(8, second);

@@ -14,7 +14,7 @@ pub const BASE_LENGTH: usize = 4;
 
 /// Bytes of the longest header that an edge sends: with three alternates of `address_length` bytes each.
 pub const fn longest(address_length: usize) -> usize {
-    BASE_LENGTH + alternates::length(alternates::MOST, address_length)
+    BASE_LENGTH + alternates::length(alternates::MAX_ALTERNATES, address_length)
 }
 
 /// The base header, as a word to store. `private`: bytes of private data, a multiple of 4.

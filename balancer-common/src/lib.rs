@@ -28,13 +28,13 @@ pub mod flow;
 pub mod fragments;
 pub mod frame;
 pub mod gue;
+pub mod icmp_error;
+pub mod inline_prefixes;
 pub mod outer;
 pub mod parse;
-pub mod quoted;
 pub mod reason;
 #[cfg(test)]
 mod sample;
-pub mod shortlist;
 pub mod slow_path;
 pub mod tags;
 pub mod too_large;

@@ -10,8 +10,8 @@ use crate::{
     extensions,
     flow::HashKey,
     fragments::{self, Datagram, First, Fragments},
+    icmp_error,
     parse::{Network, Packet},
-    quoted,
     tags::{self, Tags},
 };
 
@@ -134,8 +134,8 @@ fn icmp<F: Frame>(frame: F, network: &Network) -> Result<Message, Reason> {
     }
     let message = frame.skip(EthHdr::LEN + network.header_length);
     let kind = message.read(0).ok_or(Reason::BadTotalLength)?;
-    if quoted::is_error(kind, network.version_protocol == IpProto::Ipv4 as u8) {
-        return quoted::packet(frame, network).map(Message::Error);
+    if icmp_error::is_error(kind, network.version_protocol == IpProto::Ipv4 as u8) {
+        return icmp_error::packet(frame, network).map(Message::Error);
     }
     Reply::to(frame, network).map(Message::Request)
 }

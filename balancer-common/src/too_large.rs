@@ -92,8 +92,8 @@ pub fn notice<F: Frame, T: Tables>(
 #[inline(always)]
 fn fits(backend: &Backend) -> u16 {
     let room = match backend.kind() {
-        outer::GUE_IPV4 => alternates::length(alternates::MOST, 4),
-        outer::GUE_IPV6 => alternates::length(alternates::MOST, 16),
+        outer::GUE_IPV4 => alternates::length(alternates::MAX_ALTERNATES, 4),
+        outer::GUE_IPV6 => alternates::length(alternates::MAX_ALTERNATES, 16),
         _ => 0,
     };
     backend.longest_inner.saturating_sub(room as u16)

@@ -9,7 +9,7 @@ pub mod counter;
 pub mod mark;
 pub mod packet;
 pub mod sockets;
-pub mod tail;
+pub mod tail_call;
 
 /// Never reached: the verifier would reject a program that could panic.
 #[cfg(not(test))]

@@ -17,7 +17,7 @@ use balancer_common::{
     Address, Frame as _,
     agent::{Evidence, Segment},
     flow::Flow,
-    quoted::Quote,
+    icmp_error::Quote,
 };
 
 use crate::packet::Packet;

@@ -41,9 +41,11 @@ impl HandOn {
     pub const IPV6_HEAD: usize = EthHdr::LEN + Ipv6Hdr::LEN + UDP_GUE;
     /// Bytes from the start of the Ethernet header to the end of the last possible alternate, over IPv4. A packet with fewer
     /// alternates has as many bytes, because a TCP segment follows.
-    pub const IPV4_REACH: usize = Self::IPV4_HEAD + alternates::length(alternates::MOST, 4);
+    pub const IPV4_REACH: usize =
+        Self::IPV4_HEAD + alternates::length(alternates::MAX_ALTERNATES, 4);
     /// The same over IPv6.
-    pub const IPV6_REACH: usize = Self::IPV6_HEAD + alternates::length(alternates::MOST, 16);
+    pub const IPV6_REACH: usize =
+        Self::IPV6_HEAD + alternates::length(alternates::MAX_ALTERNATES, 16);
 
     /// Rewrites the outer header, IPv4 without options. `frame` begins at the Ethernet header and has at least
     /// [`Self::IPV4_REACH`] bytes.

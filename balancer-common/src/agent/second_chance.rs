@@ -7,8 +7,8 @@ use crate::{
     Address, Frame, Reason,
     alternates::{self, Head},
     gue,
+    icmp_error::{self, Quote},
     parse::{self, Network},
-    quoted::{self, Quote},
 };
 
 /// What an instance's sockets tell about a flow.
@@ -217,8 +217,8 @@ fn quote<F: Frame>(inner: &Inner<F>) -> Option<Quote> {
         return None;
     }
     let message = inner.packet.skip(network.header_length);
-    if !quoted::is_error(message.read(0)?, ipv4) {
+    if !icmp_error::is_error(message.read(0)?, ipv4) {
         return None;
     }
-    quoted::quote(message, network).filter(|quote| quote.flow.protocol == IpProto::Tcp as u8)
+    icmp_error::quote(message, network).filter(|quote| quote.flow.protocol == IpProto::Tcp as u8)
 }

@@ -17,12 +17,12 @@ use balancer_common::{
     abi::{Traffic, program},
     agent::{self, Evidence, Fate, HandOn, Instance, Mark, Opened, Segment},
     clamp::{self, Limits},
-    frame::turned,
-    quoted::Quote,
+    frame::swap_macs,
+    icmp_error::Quote,
+    inline_prefixes::{self, InlinePrefixes},
     reason::{self, Verdict},
-    shortlist::{self, Shortlist},
 };
-use balancer_ebpf::{counter::count_reason, mark, packet::Packet, sockets, tail::call};
+use balancer_ebpf::{counter::count_reason, mark, packet::Packet, sockets, tail_call::tail_call};
 
 /// Source prefixes of edges. IPv4 prefixes are in IPv4-mapped form, so 96 bits longer.
 #[map]
@@ -50,21 +50,21 @@ static SNT_ISN: Global<u32> = Global::new(0);
 
 /// The contents of the maps as constants, if they are few enough. Set by the agent when it loads the programs.
 #[unsafe(no_mangle)]
-static EDGE_LIST: Global<[u64; shortlist::WORDS]> = Global::new([0; shortlist::WORDS]);
+static EDGE_LIST: Global<[u64; inline_prefixes::WORDS]> = Global::new([0; inline_prefixes::WORDS]);
 #[unsafe(no_mangle)]
-static PEER_LIST: Global<[u64; shortlist::WORDS]> = Global::new([0; shortlist::WORDS]);
+static PEER_LIST: Global<[u64; inline_prefixes::WORDS]> = Global::new([0; inline_prefixes::WORDS]);
 #[unsafe(no_mangle)]
-static VIP_LIST: Global<[u64; shortlist::WORDS]> = Global::new([0; shortlist::WORDS]);
+static VIP_LIST: Global<[u64; inline_prefixes::WORDS]> = Global::new([0; inline_prefixes::WORDS]);
 
 /// A list in the program's read-only data.
-struct Constants(&'static Global<[u64; shortlist::WORDS]>);
+struct Constants(&'static Global<[u64; inline_prefixes::WORDS]>);
 
-impl Shortlist for Constants {
+impl InlinePrefixes for Constants {
     #[inline(always)]
     fn word(&self, at: usize) -> u64 {
         let words = core::ptr::from_ref(self.0).cast::<u64>();
-        // SAFETY: a `Global` has the layout of its value, [`shortlist::WORDS`] words. The volatile read keeps the compiler from
-        // using the initial value instead of the one that the agent sets.
+        // SAFETY: a `Global` has the layout of its value, [`inline_prefixes::WORDS`] words. The volatile read keeps the
+        // compiler from using the initial value instead of the one that the agent sets.
         unsafe { words.add(at).read_volatile() }
     }
 }
@@ -124,15 +124,15 @@ fn is_vip(address: &Address) -> bool {
 pub fn decap(ctx: XdpContext) -> u32 {
     // First buffer only: multi-buffer frames take the slow path.
     let packet = Packet::new(ctx.data(), ctx.data_end());
-    let met = match agent::open_fast(packet, &Here(&ctx)) {
-        Some(opened) => met(pop(&ctx, packet, opened)),
+    let verdict = match agent::open_fast(packet, &Here(&ctx)) {
+        Some(opened) => verdict(pop(&ctx, packet, opened)),
         None => {
-            call::<{ program::DECAP_SLOW }>(&ctx, &PROGRAMS);
+            tail_call::<{ program::DECAP_SLOW }>(&ctx, &PROGRAMS);
             // The tail call failed: leave the packet to the stack, because the instance has other traffic, too.
-            met(Reason::NotEncapsulated)
+            verdict(Reason::NotEncapsulated)
         }
     };
-    end(packet, met)
+    conclude(packet, verdict)
 }
 
 /// Slow path: decapsulates any valid packet, or forwards it to an alternate that may know its flow. A separate program, so
@@ -141,22 +141,22 @@ pub fn decap(ctx: XdpContext) -> u32 {
 #[inline(always)]
 pub fn decap_slow(ctx: XdpContext) -> u32 {
     let packet = Packet::of(&ctx);
-    let met = match agent::open(packet, &Here(&ctx)) {
-        Ok(Fate::Opened(opened)) => met(pop(&ctx, packet, opened)),
+    let verdict = match agent::open(packet, &Here(&ctx)) {
+        Ok(Fate::Opened(opened)) => verdict(pop(&ctx, packet, opened)),
         Ok(Fate::HandedOn(hand_on)) => readdress(&ctx, packet, &hand_on),
-        Err(reason) => met(reason),
+        Err(reason) => verdict(reason),
     };
-    end(packet, met)
+    conclude(packet, verdict)
 }
 
 #[inline(always)]
-fn end(packet: Packet, (reason, action): (Reason, u32)) -> u32 {
+fn conclude(packet: Packet, (reason, action): (Reason, u32)) -> u32 {
     count_reason(&REASONS, reason, packet.length() as u64);
     action
 }
 
 #[inline(always)]
-fn met(reason: Reason) -> (Reason, u32) {
+fn verdict(reason: Reason) -> (Reason, u32) {
     match reason.verdict() {
         Verdict::Pass => (reason, xdp_action::XDP_PASS),
         Verdict::Answer => (reason, xdp_action::XDP_TX),
@@ -194,27 +194,27 @@ fn pop(ctx: &XdpContext, packet: Packet, opened: Opened) -> Reason {
 fn readdress(ctx: &XdpContext, packet: Packet, hand_on: &HandOn) -> (Reason, u32) {
     if hand_on.next.is_ipv4() {
         let Some(mut head) = packet.head::<{ HandOn::IPV4_REACH }>() else {
-            return met(Reason::BadOuterHeader);
+            return verdict(Reason::BadOuterHeader);
         };
         hand_on.write_ipv4(&mut head);
     } else {
         let Some(mut head) = packet.head::<{ HandOn::IPV6_REACH }>() else {
-            return met(Reason::BadOuterHeader);
+            return verdict(Reason::BadOuterHeader);
         };
         hand_on.write_ipv6(&mut head);
     }
     if mark::put(ctx) {
-        return met(hand_on.reason);
+        return verdict(hand_on.reason);
     }
     // No room for a mark: send the frame back to its sender's MAC address, which can route it.
     let packet = Packet::of(ctx);
     let Some(mut head) = packet.head::<14>() else {
-        return met(Reason::BadOuterHeader);
+        return verdict(Reason::BadOuterHeader);
     };
     let (Some(first), Some(second)) = (packet.read(0), packet.read(8)) else {
-        return met(Reason::BadOuterHeader);
+        return verdict(Reason::BadOuterHeader);
     };
-    let (first, second) = turned((first, second));
+    let (first, second) = swap_macs((first, second));
     head.write(0, first);
     head.write(8, second);
     (hand_on.reason, xdp_action::XDP_TX)

@@ -12,23 +12,23 @@
 mod balance_slow;
 #[path = "edge/echo.rs"]
 mod echo;
-#[path = "edge/end.rs"]
-mod end;
 #[path = "edge/maps.rs"]
 mod maps;
 #[path = "edge/send.rs"]
 mod send;
 #[path = "edge/too_large.rs"]
 mod too_large;
+#[path = "edge/verdict.rs"]
+mod verdict;
 
 use aya_ebpf::{macros::xdp, programs::XdpContext};
 use balancer_common::{abi::program, edge, slow_path::needs_slow_path};
-use balancer_ebpf::{packet::Packet, tail::call};
+use balancer_ebpf::{packet::Packet, tail_call::tail_call};
 
 use crate::{
-    end::refuse,
     maps::{Key, Maps, PROGRAMS},
     send::{Untagged, transmit},
+    verdict::refuse,
 };
 
 /// Balances packets for VIPs and passes everything else.
@@ -43,7 +43,7 @@ pub fn balance(ctx: XdpContext) -> u32 {
         },
         Err(reason) => {
             if needs_slow_path(packet, reason) {
-                call::<{ program::BALANCE_SLOW }>(&ctx, &PROGRAMS);
+                tail_call::<{ program::BALANCE_SLOW }>(&ctx, &PROGRAMS);
             }
             refuse(&ctx, reason, bytes)
         }

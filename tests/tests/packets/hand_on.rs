@@ -37,7 +37,7 @@ impl Bench for Behind {
                 frame,
                 &Ran {
                     verdict: Verdict::Mark,
-                    frame: turned(&ran.frame),
+                    frame: swap_macs(&ran.frame),
                 },
             ),
             _ => oracle::judge_opened(frame, ran),
@@ -46,7 +46,7 @@ impl Bench for Behind {
 }
 
 /// The frame with its MAC addresses exchanged.
-fn turned(frame: &[u8]) -> Vec<u8> {
+fn swap_macs(frame: &[u8]) -> Vec<u8> {
     [&frame[6..12], &frame[..6], &frame[12..]].concat()
 }
 
@@ -85,7 +85,7 @@ fn without_room_for_a_mark_what_goes_on_goes_back_to_its_senders_mac() -> Result
         };
         Row {
             verdict: Verdict::Transmit,
-            out: Out::Exactly(turned(&out)),
+            out: Out::Exactly(swap_macs(&out)),
             ..row
         }
     };

@@ -10,7 +10,7 @@ use balancer_common::echo::Reply;
 use balancer_common::edge::{self, Alternates, Choice, Tables};
 use balancer_common::flow::HashKey;
 use balancer_common::fragments::{Datagram, First, Fragments};
-use balancer_common::frame::{Buffers, turned};
+use balancer_common::frame::{Buffers, swap_macs};
 use balancer_common::outer::{Carrying as _, GueIpv4, GueIpv6, Ipv4, Ipv6, Outer};
 use balancer_common::slow_path::{self, Fate};
 use balancer_common::tags::Tags;
@@ -344,7 +344,7 @@ fn told(frame: &[u8], tags: &Tags, notice: &Notice) -> Vec<u8> {
     notice.write(&mut out[tags.length..], words.map(u32::from).sum());
     tags.write(
         &mut out[..],
-        turned((frame.read(0).unwrap(), frame.read(8).unwrap())),
+        swap_macs((frame.read(0).unwrap(), frame.read(8).unwrap())),
     );
     out.extend_from_slice(quote);
     out
@@ -354,7 +354,7 @@ fn told(frame: &[u8], tags: &Tags, notice: &Notice) -> Vec<u8> {
 fn answered(frame: &[u8], tags: &Tags, reply: &Reply) -> Vec<u8> {
     let mut out = frame.to_vec();
     reply.write(&mut out[tags.length..]);
-    let (first, second) = turned((frame.read(0).unwrap(), frame.read(8).unwrap()));
+    let (first, second) = swap_macs((frame.read(0).unwrap(), frame.read(8).unwrap()));
     out[..].write(0, first);
     out[..].write(8, second);
     out

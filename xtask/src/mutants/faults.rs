@@ -168,19 +168,19 @@ pub(super) const FAULTS: &[Fault] = &[
     ),
     fault(
         "quoted-ports-not-swapped",
-        "balancer-common/src/quoted.rs",
+        "balancer-common/src/icmp_error.rs",
         "ports: ports.rotate_left(16),",
         "ports,",
     ),
     fault(
         "quote-of-anybodys-packet",
-        "balancer-common/src/quoted.rs",
+        "balancer-common/src/icmp_error.rs",
         "        || quoted.source != network.destination\n",
         "",
     ),
     fault(
         "quote-without-its-ports",
-        "balancer-common/src/quoted.rs",
+        "balancer-common/src/icmp_error.rs",
         "        || quoted.length < quoted.header_length + QUOTED\n",
         "",
     ),
@@ -270,7 +270,7 @@ pub(super) const FAULTS: &[Fault] = &[
     ),
     fault(
         "quoted-later-fragment-taken-for-the-first",
-        "balancer-common/src/quoted.rs",
+        "balancer-common/src/icmp_error.rs",
         "quoted.later_fragment = high != 0 || low & 0xf8 != 0;",
         "quoted.later_fragment = high != 0 || low & 0xf0 != 0;",
     ),
@@ -310,7 +310,7 @@ pub(super) const FAULTS: &[Fault] = &[
         "handed-on-unmarked-and-passed",
         "balancer-ebpf/src/bin/agent.rs",
         "(hand_on.reason, xdp_action::XDP_TX)",
-        "met(hand_on.reason)",
+        "verdict(hand_on.reason)",
     ),
     fault(
         "handed-on-in-the-wrong-place",

@@ -11,9 +11,9 @@ use balancer_ebpf::packet::Packet;
 
 use crate::{
     echo,
-    end::refuse,
     maps::{HASH_KEY, MEMBERS, Maps},
     send::{Link, ingress, transmit},
+    verdict::refuse,
 };
 
 /// The VLAN tags of a frame: those that it arrived with, and those that it leaves with.
@@ -69,7 +69,7 @@ pub fn balance_slow(ctx: XdpContext) -> u32 {
     let packet = Packet::of(&ctx);
     let bytes = packet.whole_length() as u64;
     let came = Tags::read(packet);
-    let met = match slow_path::judge(packet, &came, &Maps, &HASH_KEY.load()) {
+    let outcome = match slow_path::judge(packet, &came, &Maps, &HASH_KEY.load()) {
         Ok(Fate::Answered(reply)) => Err(echo::answer(packet, came.length, &reply)),
         Ok(Fate::Sent(choice)) => {
             let leave = match Tags::of(choice.backend) {
@@ -80,7 +80,7 @@ pub fn balance_slow(ctx: XdpContext) -> u32 {
         }
         Err(reason) => Err(reason),
     };
-    match met {
+    match outcome {
         Ok(action) => action,
         Err(reason) => refuse(&ctx, reason, bytes),
     }

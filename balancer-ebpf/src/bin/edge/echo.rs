@@ -1,6 +1,6 @@
 //! Turns an ICMP echo request into its reply, in place.
 
-use balancer_common::{Frame as _, FrameMut as _, Reason, echo::Reply, frame::turned};
+use balancer_common::{Frame as _, FrameMut as _, Reason, echo::Reply, frame::swap_macs};
 use balancer_ebpf::packet::Packet;
 
 /// `tags`: bytes of VLAN tags, which are kept.
@@ -24,7 +24,7 @@ pub(crate) fn answer(packet: Packet, tags: usize, reply: &Reply) -> Reason {
     let Some(mut head) = packet.head::<12>() else {
         return Reason::ShortFrame;
     };
-    let (first, second) = turned((first, second));
+    let (first, second) = swap_macs((first, second));
     head.write(0, first);
     head.write(8, second);
     Reason::EchoAnswered

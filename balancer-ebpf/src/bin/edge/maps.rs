@@ -49,7 +49,7 @@ pub(crate) static HISTORIES: ArrayOfMaps<
 /// First fragments that came by lately.
 #[map]
 pub(crate) static FRAGMENTS: LruHashMap<Datagram, First> =
-    LruHashMap::with_max_entries(fragments::MOST, 0);
+    LruHashMap::with_max_entries(fragments::MAX_DATAGRAMS, 0);
 /// The bond of each interface that is a member of one, for tagged frames only.
 #[map]
 pub(crate) static MEMBERS: HashMap<u32, u32> = HashMap::with_max_entries(MAX_MEMBERS, 0);

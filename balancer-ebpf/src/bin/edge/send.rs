@@ -17,7 +17,7 @@ use balancer_common::{
 use balancer_ebpf::{
     counter::count,
     packet::{Head, Packet},
-    tail::call,
+    tail_call::tail_call,
 };
 
 use crate::maps::{Maps, PROGRAMS, TRAFFIC};
@@ -47,7 +47,7 @@ impl Link for Untagged {
 
     #[inline(always)]
     fn give_up(&self, ctx: &XdpContext) {
-        call::<{ program::BALANCE_SLOW }>(ctx, &PROGRAMS);
+        tail_call::<{ program::BALANCE_SLOW }>(ctx, &PROGRAMS);
     }
 
     #[inline(always)]

@@ -9,15 +9,15 @@ use aya_ebpf::{
 };
 use balancer_common::{
     Frame as _, Reason,
-    frame::turned,
+    frame::swap_macs,
     tags::{self, Tags},
     too_large::{self, Notice, QUOTE},
 };
 use balancer_ebpf::packet::Packet;
 
 use crate::{
-    end::end,
     maps::{HASH_KEY, Maps, TOLD},
+    verdict::conclude,
 };
 
 /// Turns the packet into an ICMP error about itself, if its sender may be told and the rate limit allows it.
@@ -29,18 +29,18 @@ pub fn too_large(ctx: XdpContext) -> u32 {
     let reason = match too_large::notice(packet, &tags, &Maps, &HASH_KEY.load()) {
         Ok(notice) => match packet.read(0).zip(packet.read(8)) {
             Some(addresses) if is_allowed() => {
-                let turned = turned(addresses);
+                let swapped = swap_macs(addresses);
                 if notice.ipv4 {
-                    tell::<{ Notice::IPV4 }>(&ctx, bytes, turned, &tags, &notice)
+                    tell::<{ Notice::IPV4 }>(&ctx, bytes, swapped, &tags, &notice)
                 } else {
-                    tell::<{ Notice::IPV6 }>(&ctx, bytes, turned, &tags, &notice)
+                    tell::<{ Notice::IPV6 }>(&ctx, bytes, swapped, &tags, &notice)
                 }
             }
             _ => Reason::TooLarge,
         },
         Err(reason) => reason,
     };
-    end(&ctx, reason, bytes as u64)
+    conclude(&ctx, reason, bytes as u64)
 }
 
 /// `bytes`: length of the frame. `HEAD`: bytes in front of the quote in the message, without tags.

@@ -13,7 +13,7 @@ use balancer_common::{
     Address, Reason,
     abi::{Traffic, program},
     clamp::Limits,
-    reason, shortlist,
+    inline_prefixes, reason,
 };
 use ipnet::IpNet;
 
@@ -127,9 +127,9 @@ impl AgentPlane {
         let limits = [limits.ipv4, limits.ipv6];
         let mut loader = EbpfLoader::new();
         let snt_isn = request_sock::snt_isn();
-        let edges = shortlist::list(settings.edges.iter().map(prefix));
-        let peers = shortlist::list(settings.peers.iter().map(prefix));
-        let vips = shortlist::list(settings.vips.iter().map(|&vip| (vip.into(), 128)));
+        let edges = inline_prefixes::list(settings.edges.iter().map(prefix));
+        let peers = inline_prefixes::list(settings.peers.iter().map(prefix));
+        let vips = inline_prefixes::list(settings.vips.iter().map(|&vip| (vip.into(), 128)));
         loader
             .override_global("EDGE_LIST", &edges, true)
             .override_global("PEER_LIST", &peers, true)
@@ -259,7 +259,7 @@ fn fill_prefixes(
     Ok(())
 }
 
-/// A prefix as a shortlist takes it.
+/// A prefix as an inline list takes it.
 fn prefix(prefix: &IpNet) -> (Address, u32) {
     (prefix.network().into(), u32::from(prefix.prefix_len()))
 }

@@ -83,7 +83,7 @@ const LAYOUTS: &[Layout] = &[
         map_type: MapType::LruHash,
         key_size: 40,
         value_size: 16,
-        max_entries: fragments::MOST,
+        max_entries: fragments::MAX_DATAGRAMS,
     },
     Layout {
         name: "MEMBERS",

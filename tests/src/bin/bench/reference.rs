@@ -8,7 +8,7 @@ use balancer_common::abi::{self, HistoryRow, Service, ServiceKey, Slot, outer};
 use balancer_common::agent::{self, Evidence, Fate as Opened, Instance, Segment};
 use balancer_common::edge::{self, Tables};
 use balancer_common::flow::HashKey;
-use balancer_common::quoted::Quote;
+use balancer_common::icmp_error::Quote;
 use balancer_common::reason::Verdict as Fate;
 use balancer_common::{Address, Reason, alternates};
 use balancer_config::EdgeConfig;

@@ -10,7 +10,7 @@ use tokio::io::AsyncReadExt;
 use tokio::sync::Notify;
 
 /// As many open connections as there may be at once; the others wait in the kernel's queue.
-const MOST: usize = 8_000;
+const MAX_CONNECTIONS: usize = 8_000;
 
 /// Listens as long as it lives.
 pub(crate) struct Listeners {
@@ -36,7 +36,7 @@ impl Listeners {
         let ending = Arc::clone(&end);
         let thread = thread::spawn(move || {
             runtime.block_on(async {
-                let open = Arc::new(tokio::sync::Semaphore::new(MOST));
+                let open = Arc::new(tokio::sync::Semaphore::new(MAX_CONNECTIONS));
                 for listener in listeners {
                     match tokio::net::TcpListener::from_std(listener) {
                         Ok(listener) => drop(tokio::spawn(serve(listener, Arc::clone(&open)))),

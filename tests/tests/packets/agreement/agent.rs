@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 use balancer_common::agent::{self, Evidence, Fate, Instance, Segment};
 use balancer_common::frame::Buffers;
-use balancer_common::quoted::Quote;
+use balancer_common::icmp_error::Quote;
 use balancer_common::{Address, Reason};
 
 use super::{Watched, agree, is_vip};

@@ -18,7 +18,7 @@ const IPV6: usize = 40;
 const UDP_GUE: usize = 12;
 /// Bytes in front of alternates, and the most of them.
 const HEAD: usize = 4;
-const MOST: usize = 3;
+const MAX_ALTERNATES: usize = 3;
 
 /// What the edge was told.
 #[derive(Default)]
@@ -216,7 +216,7 @@ impl Vip {
             return None;
         }
         let reached = |it: &&&Way| !it.has_left && it.backend.is_ipv4() == way.backend.is_ipv4();
-        let before = links.iter().skip(1).take(MOST).filter(reached);
+        let before = links.iter().skip(1).take(MAX_ALTERNATES).filter(reached);
         Some(before.map(|link| link.backend).collect())
     }
 
@@ -235,7 +235,7 @@ impl Vip {
                 (IPV6, 16)
             };
             let (outer, room) = match self.is_gue {
-                true => (outer + UDP_GUE, HEAD + MOST * address),
+                true => (outer + UDP_GUE, HEAD + MAX_ALTERNATES * address),
                 false => (outer, 0),
             };
             let without = way.next_hop.mtu as usize - outer;
@@ -275,7 +275,7 @@ fn alternates(ipv4: bool, private: &[u8]) -> Result<Vec<IpAddr>, String> {
     let count = addresses.len() / length;
     if *head != [1, count as u8, 0, 0]
         || !addresses.len().is_multiple_of(length)
-        || !(1..=MOST).contains(&count)
+        || !(1..=MAX_ALTERNATES).contains(&count)
     {
         return Err(format!("private data {private:02x?}"));
     }

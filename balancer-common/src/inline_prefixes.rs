@@ -6,14 +6,14 @@
 use crate::Address;
 
 /// The most prefixes of each family in a list.
-pub const MOST: usize = 4;
+pub const MAX_PREFIXES: usize = 4;
 
 /// Words of a list: whether it is complete; the IPv4 prefixes, with address and mask in one word; the IPv6 prefixes, with two
 /// words of address and two of mask.
-pub const WORDS: usize = 1 + MOST + 4 * MOST;
+pub const WORDS: usize = 1 + MAX_PREFIXES + 4 * MAX_PREFIXES;
 
 /// A list that is read word by word.
-pub trait Shortlist {
+pub trait InlinePrefixes {
     /// The word at index `at`, below [`WORDS`].
     fn word(&self, at: usize) -> u64;
 
@@ -33,7 +33,7 @@ pub trait Shortlist {
         } else {
             let [high, low] = address.0;
             let is = |entry: usize| {
-                let at = 1 + MOST + 4 * entry;
+                let at = 1 + MAX_PREFIXES + 4 * entry;
                 high & self.word(at + 2) == self.word(at)
                     && low & self.word(at + 3) == self.word(at + 1)
             };
@@ -43,7 +43,7 @@ pub trait Shortlist {
     }
 }
 
-impl Shortlist for [u64; WORDS] {
+impl InlinePrefixes for [u64; WORDS] {
     fn word(&self, at: usize) -> u64 {
         self[at]
     }
@@ -56,9 +56,9 @@ const NOBODY: u64 = 1;
 pub fn list(prefixes: impl IntoIterator<Item = (Address, u32)>) -> [u64; WORDS] {
     let mut words = [0; WORDS];
     words[0] = 1;
-    for entry in 0..MOST {
+    for entry in 0..MAX_PREFIXES {
         words[1 + entry] = NOBODY;
-        words[1 + MOST + 4 * entry] = NOBODY;
+        words[1 + MAX_PREFIXES + 4 * entry] = NOBODY;
     }
     let (mut ipv4, mut ipv6) = (0, 0);
     for (address, length) in prefixes {
@@ -67,7 +67,7 @@ pub fn list(prefixes: impl IntoIterator<Item = (Address, u32)>) -> [u64; WORDS] 
         } else {
             &mut ipv6
         };
-        if *count == MOST {
+        if *count == MAX_PREFIXES {
             words[0] = 0;
             break;
         }
@@ -80,7 +80,7 @@ pub fn list(prefixes: impl IntoIterator<Item = (Address, u32)>) -> [u64; WORDS] 
                 mask(length.min(64), 64).to_be(),
                 mask(length.saturating_sub(64), 64).to_be(),
             ];
-            let at = 1 + MOST + 4 * *count;
+            let at = 1 + MAX_PREFIXES + 4 * *count;
             for half in 0..2 {
                 words[at + half] = address.0[half] & masks[half];
                 words[at + 2 + half] = masks[half];

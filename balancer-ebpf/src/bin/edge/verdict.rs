@@ -3,7 +3,7 @@
 use aya_ebpf::{bindings::xdp_action, programs::XdpContext};
 use aya_log_ebpf::info;
 use balancer_common::{Reason, abi::program, reason::Verdict};
-use balancer_ebpf::{counter::count_reason, tail::call};
+use balancer_ebpf::{counter::count_reason, tail_call::tail_call};
 
 use crate::maps::{DEBUG_PACKETS, PROGRAMS, REASONS};
 
@@ -11,14 +11,14 @@ use crate::maps::{DEBUG_PACKETS, PROGRAMS, REASONS};
 #[inline(always)]
 pub(crate) fn refuse(ctx: &XdpContext, reason: Reason, bytes: u64) -> u32 {
     if reason == Reason::TooLarge {
-        call::<{ program::TOO_LARGE }>(ctx, &PROGRAMS);
+        tail_call::<{ program::TOO_LARGE }>(ctx, &PROGRAMS);
     }
-    end(ctx, reason, bytes)
+    conclude(ctx, reason, bytes)
 }
 
 /// Counts the packet and returns the verdict for `reason`.
 #[inline(always)]
-pub(crate) fn end(ctx: &XdpContext, reason: Reason, bytes: u64) -> u32 {
+pub(crate) fn conclude(ctx: &XdpContext, reason: Reason, bytes: u64) -> u32 {
     let packets = count_reason(&REASONS, reason, bytes);
     match reason.verdict() {
         Verdict::Pass => xdp_action::XDP_PASS,

@@ -9,7 +9,7 @@ use aya_ebpf::{maps::ProgramArray, programs::XdpContext};
 /// Each call site is inline assembly with a constant index. LLVM would merge calls of the helper into one site with a
 /// variable index, and the kernel can patch a direct jump in only for a constant one.
 #[inline(always)]
-pub fn call<const PLACE: u32>(ctx: &XdpContext, programs: &ProgramArray) {
+pub fn tail_call<const PLACE: u32>(ctx: &XdpContext, programs: &ProgramArray) {
     // SAFETY: helper 12 is `bpf_tail_call(context, map, index)`. `ctx` is the context that the kernel passed in, and all
     // registers that a helper may clobber are declared.
     unsafe {
