@@ -36,7 +36,7 @@ pub trait Frame: Copy {
     /// The word at `offset` bytes from the start. `None` past the end of the first buffer.
     fn read<T: Word>(self, offset: usize) -> Option<T>;
 
-    /// Whether the frame has `bytes` bytes from its start. Bytes in later buffers count, although they cannot be read.
+    /// Whether the frame has `bytes` bytes from its start. Bytes in frags count, although they cannot be read.
     fn holds(self, bytes: usize) -> bool;
 
     /// The same frame, if its first `bytes` can be read: one bounds check for all reads within them.
@@ -80,22 +80,22 @@ impl Frame for &[u8] {
     }
 }
 
-/// A multi-buffer frame, of which only the first buffer can be read.
+/// A frame with XDP frags: only its first buffer can be read.
 #[derive(Clone, Copy, Debug)]
-pub struct Buffers<'a> {
+pub struct WithFrags<'a> {
     /// The bytes of the first buffer.
     pub first: &'a [u8],
-    /// Number of bytes in the other buffers.
-    pub later: usize,
+    /// Number of bytes in the frags.
+    pub frags: usize,
 }
 
-impl Frame for Buffers<'_> {
+impl Frame for WithFrags<'_> {
     fn read<T: Word>(self, offset: usize) -> Option<T> {
         self.first.read(offset)
     }
 
     fn holds(self, bytes: usize) -> bool {
-        bytes <= self.first.len() + self.later
+        bytes <= self.first.len() + self.frags
     }
 
     fn checked(self, bytes: usize) -> Option<Self> {
@@ -105,8 +105,8 @@ impl Frame for Buffers<'_> {
     fn skip(self, bytes: usize) -> Self {
         let first = self.first.skip(bytes);
         let beyond = bytes.saturating_sub(self.first.len());
-        let later = self.later.saturating_sub(beyond);
-        Self { first, later }
+        let frags = self.frags.saturating_sub(beyond);
+        Self { first, frags }
     }
 }
 
@@ -145,10 +145,10 @@ mod tests {
     }
 
     #[test]
-    fn later_buffers_count_but_cannot_be_read() {
-        let frame = Buffers {
+    fn frags_count_but_cannot_be_read() {
+        let frame = WithFrags {
             first: &[1, 2, 3],
-            later: 2,
+            frags: 2,
         };
         assert_eq!(frame.skip(1).read::<u8>(1), Some(3));
         assert_eq!(frame.skip(1).read::<u8>(2), None);

@@ -17,7 +17,7 @@ pub struct Packet {
 }
 
 impl Packet {
-    /// The packet between a context's `data` and `data_end`. Later buffers are ignored.
+    /// The packet between a context's `data` and `data_end`. Frags are ignored.
     #[inline(always)]
     pub fn new(start: usize, end: usize) -> Self {
         Self {
@@ -28,7 +28,7 @@ impl Packet {
         }
     }
 
-    /// The packet of an XDP context, with all its buffers.
+    /// The packet of an XDP context, with all its frags.
     #[inline(always)]
     pub fn of(ctx: &XdpContext) -> Self {
         Self {
@@ -45,13 +45,13 @@ impl Packet {
         self.end - self.start
     }
 
-    /// Whether the packet has more than one buffer.
+    /// Whether the packet has frags: buffers behind the first one.
     #[inline(always)]
-    pub fn has_later_buffers(self) -> bool {
+    pub fn has_frags(self) -> bool {
         self.length() < self.whole_length()
     }
 
-    /// Bytes in all buffers. Costs a helper call with multi-buffer support, so only the slow path uses it.
+    /// Bytes in the first buffer and all frags. Costs a helper call, so only the slow path uses it.
     #[inline(always)]
     pub fn whole_length(self) -> usize {
         if self.context.is_null() {
@@ -61,9 +61,9 @@ impl Packet {
         unsafe { bpf_xdp_get_buff_len(self.context) as usize }
     }
 
-    /// Whether the packet has `bytes` bytes from its start, later buffers included.
+    /// Whether the packet has `bytes` bytes from its start, frags included.
     #[inline(always)]
-    fn holds_later(self, bytes: usize) -> bool {
+    fn holds_in_frags(self, bytes: usize) -> bool {
         if self.context.is_null() {
             return false;
         }
@@ -104,7 +104,7 @@ impl Frame for Packet {
 
     #[inline(always)]
     fn holds(self, bytes: usize) -> bool {
-        bytes <= self.length() || self.holds_later(bytes)
+        bytes <= self.length() || self.holds_in_frags(bytes)
     }
 
     #[inline(always)]

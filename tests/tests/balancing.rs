@@ -112,7 +112,7 @@ fn large_bodies_pass_both_ways_over_ipv6() -> Result<()> {
 }
 
 /// Links of 9,000 bytes from end to end, and of more between edge and instances: programs are attached to them, and whole
-/// segments in several buffers arrive.
+/// segments with frags arrive.
 fn jumbo_segments_pass(vip: impl Into<IpAddr>) -> Result<()> {
     let world = World::new()?;
     let topology = Topology::build(&world, &NAMES)?;

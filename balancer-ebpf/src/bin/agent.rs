@@ -122,7 +122,7 @@ fn is_vip(address: &Address) -> bool {
 #[xdp(frags)]
 #[inline(always)]
 pub fn decap(ctx: XdpContext) -> u32 {
-    // First buffer only: multi-buffer frames take the slow path.
+    // First buffer only: frames with frags take the slow path.
     let packet = Packet::new(ctx.data(), ctx.data_end());
     let verdict = match agent::open_fast(packet, &Here(&ctx)) {
         Some(opened) => verdict(pop(&ctx, packet, opened)),

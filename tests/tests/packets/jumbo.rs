@@ -1,4 +1,4 @@
-//! Frames of several buffers: what is longer than a page, and what a driver splits in front of the payload.
+//! Frames with XDP frags: what is longer than a page, and what a driver splits in front of the payload.
 
 use anyhow::Result;
 use balancer_common::Reason;
@@ -34,7 +34,7 @@ fn longer(frame: Vec<u8>, bytes: u16) -> Vec<u8> {
 
 // Promise: E20
 #[test]
-fn each_encapsulation_carries_frames_of_several_buffers() -> Result<()> {
+fn each_encapsulation_carries_frames_with_frags() -> Result<()> {
     let site = Site::with_mtu(ENCAPSULATIONS, MTU)?;
     let mut rows = Vec::new();
     for (name, vip, ..) in ENCAPSULATIONS.iter().filter(|s| s.0 != "elsewhere") {
@@ -56,7 +56,7 @@ fn each_encapsulation_carries_frames_of_several_buffers() -> Result<()> {
 
 // Promise: E20
 #[test]
-fn who_sends_more_than_fits_in_several_buffers_is_told() -> Result<()> {
+fn who_sends_more_than_fits_in_frags_is_told() -> Result<()> {
     let site = Site::with_mtu(ENCAPSULATIONS, MTU)?;
     let mut rows = Vec::new();
     for (name, fits) in FITS {
@@ -97,7 +97,7 @@ fn what_is_not_in_any_buffer_is_dropped() -> Result<()> {
 
 // Promise: E20
 #[test]
-fn an_echo_request_of_several_buffers_is_answered() -> Result<()> {
+fn an_echo_request_with_frags_is_answered() -> Result<()> {
     let site = Site::with_mtu(ENCAPSULATIONS, MTU)?;
     let rows = [vip("gue44"), vip("gue66")].map(|vip| {
         let frame = request(vip).payload(&payload(8_000)).frame();
@@ -136,7 +136,7 @@ fn headers_must_be_in_the_first_buffer() -> Result<()> {
 
 // Promise: E20
 #[test]
-fn what_went_into_each_encapsulation_comes_out_of_several_buffers() -> Result<()> {
+fn what_went_into_each_encapsulation_comes_out_of_frags() -> Result<()> {
     let mut rows = Vec::new();
     for outer in Outer::ALL {
         for (vip, (protocol, transport)) in [VIP_V4, VIP_V6].into_iter().zip(TRANSPORTS) {
@@ -158,7 +158,7 @@ fn what_went_into_each_encapsulation_comes_out_of_several_buffers() -> Result<()
 
 // Promise: E20
 #[test]
-fn what_no_socket_knows_goes_on_in_several_buffers() -> Result<()> {
+fn what_no_socket_knows_goes_on_in_frags() -> Result<()> {
     let inner = Packet::tcp(VIP_V4).payload(&payload(8_000)).frame();
     let rows =
         [Outer::GueIpv4, Outer::GueIpv6].map(|outer| second_chance::handed_on(outer, &inner));

@@ -10,7 +10,7 @@ use balancer_common::echo::Reply;
 use balancer_common::edge::{self, Alternates, Choice, Tables};
 use balancer_common::flow::HashKey;
 use balancer_common::fragments::{Datagram, First, Fragments};
-use balancer_common::frame::{Buffers, swap_macs};
+use balancer_common::frame::{WithFrags, swap_macs};
 use balancer_common::outer::{Carrying as _, GueIpv4, GueIpv6, Ipv4, Ipv6, Outer};
 use balancer_common::slow_path::{self, Fate};
 use balancer_common::tags::Tags;
@@ -23,7 +23,7 @@ use balancer_core::state::{Change, State};
 use balancer_core::table::Table;
 
 use crate::counts::Counts;
-use crate::run::{FirstBuffer, Ran, Verdict, in_buffers};
+use crate::run::{FirstBuffer, Ran, Verdict, with_frags};
 use crate::tally::Row;
 
 /// A decision and its frame, as the program would make them, and what it would count.
@@ -158,14 +158,14 @@ impl Likeness {
 
     /// What the program should make of a frame.
     pub(crate) fn decide(&self, frame: &[u8]) -> Decided {
-        let buffers = in_buffers(frame, self.first);
-        let plain = edge::choose(buffers, self, &self.key);
-        let (fate, came) = match plain {
-            Err(reason) if slow_path::needs_slow_path(buffers, reason) => {
-                let tags = Tags::read(buffers);
-                (slow_path::judge(buffers, &tags, self, &self.key), tags)
+        let packet = with_frags(frame, self.first);
+        let fast = edge::choose(packet, self, &self.key);
+        let (fate, came) = match fast {
+            Err(reason) if slow_path::needs_slow_path(packet, reason) => {
+                let tags = Tags::read(packet);
+                (slow_path::judge(packet, &tags, self, &self.key), tags)
             }
-            plain => (plain.map(Fate::Sent), Tags::NONE),
+            fast => (fast.map(Fate::Sent), Tags::NONE),
         };
         match fate {
             Ok(Fate::Answered(reply)) => {
@@ -179,19 +179,19 @@ impl Likeness {
                 };
                 match carried {
                     Ok(carried) => self.sent(frame, &choice, &carried, &came),
-                    Err(Reason::TooLarge) => self.too_large(frame, buffers),
+                    Err(Reason::TooLarge) => self.too_large(frame, packet),
                     Err(reason) => Decided::met(reason, frame.to_vec()),
                 }
             }
-            Err(Reason::TooLarge) => self.too_large(frame, buffers),
+            Err(Reason::TooLarge) => self.too_large(frame, packet),
             Err(reason) => Decided::met(reason, frame.to_vec()),
         }
     }
 
     /// Its sender is told, if it can be: nobody was told before.
-    fn too_large(&self, frame: &[u8], buffers: Buffers<'_>) -> Decided {
-        let tags = Tags::read(buffers);
-        match too_large::notice(buffers, &tags, self, &self.key) {
+    fn too_large(&self, frame: &[u8], packet: WithFrags<'_>) -> Decided {
+        let tags = Tags::read(packet);
+        match too_large::notice(packet, &tags, self, &self.key) {
             Ok(notice) => Decided::met(Reason::ToldTooLarge, told(frame, &tags, &notice)),
             Err(reason) => Decided::met(reason, frame.to_vec()),
         }

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 use aya::programs::{SchedClassifier, Xdp};
 use aya::{TestRun, TestRunOptions};
 use aya_obj::programs::XdpAttachType;
-use balancer_common::frame::Buffers;
+use balancer_common::frame::WithFrags;
 use balancer_common::{Reason, reason};
 use testbed::Namespace;
 
@@ -61,10 +61,10 @@ pub(crate) struct Arrival {
 pub(crate) type FirstBuffer = fn(&[u8]) -> usize;
 
 /// A frame as a program reads it.
-pub(crate) fn in_buffers(frame: &[u8], first: Option<FirstBuffer>) -> Buffers<'_> {
-    let (first, later) = frame.split_at(first.map_or(frame.len(), |first| first(frame)));
-    let later = later.len();
-    Buffers { first, later }
+pub(crate) fn with_frags(frame: &[u8], first: Option<FirstBuffer>) -> WithFrags<'_> {
+    let (first, frags) = frame.split_at(first.map_or(frame.len(), |first| first(frame)));
+    let frags = frags.len();
+    WithFrags { first, frags }
 }
 
 /// Is told what the kernel made of each frame, before it is given the next one.

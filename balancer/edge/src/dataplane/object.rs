@@ -14,7 +14,7 @@ mod tests {
 
     use super::*;
 
-    /// The XDP programs of an object, and whether they take frames of several buffers.
+    /// The XDP programs of an object, and whether they take frames with frags.
     fn programs(object: &[u8]) -> Vec<(String, bool)> {
         let parsed = Object::parse(object).unwrap();
         let of = parsed.programs.into_iter();
@@ -31,7 +31,7 @@ mod tests {
     /// All or none: the kernel puts no two kinds into one map of programs.
     // Promise: E20
     #[test]
-    fn every_xdp_program_takes_frames_of_several_buffers() {
+    fn every_xdp_program_takes_frames_with_frags() {
         for (object, names) in [
             (EDGE_OBJECT, &["balance", "balance_slow", "too_large"][..]),
             (AGENT_OBJECT, &["decap", "decap_slow"]),

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 use balancer_common::agent::{self, Evidence, Fate, Instance, Segment};
-use balancer_common::frame::Buffers;
+use balancer_common::frame::WithFrags;
 use balancer_common::icmp_error::Quote;
 use balancer_common::{Address, Reason};
 
@@ -14,7 +14,7 @@ use crate::likeness::Decided;
 use crate::mutation::{first_buffer, mutated};
 use crate::outer::Outer;
 use crate::rounds::{Met, have_met_everything, rounds};
-use crate::run::{self, Arrival, Watch, in_buffers};
+use crate::run::{self, Arrival, Watch, with_frags};
 use crate::tally::Tally;
 use crate::{congestion, oracle, second_chance};
 
@@ -45,7 +45,7 @@ impl Watched for Decap {
 /// As the agent's maps have it, and the instance's sockets.
 struct Serving<'a>(&'a Connections);
 
-impl Instance<Buffers<'_>> for Serving<'_> {
+impl Instance<WithFrags<'_>> for Serving<'_> {
     fn is_edge(&self, source: &Address) -> bool {
         let octets = source.octets();
         let v4 = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 10, 1, 0];
@@ -63,7 +63,7 @@ impl Instance<Buffers<'_>> for Serving<'_> {
         is_vip(address)
     }
 
-    fn knows(&self, segment: &Segment<Buffers<'_>>) -> Evidence {
+    fn knows(&self, segment: &Segment<WithFrags<'_>>) -> Evidence {
         self.0
             .knows(&segment.source, &segment.destination, segment.ports)
     }
@@ -122,7 +122,7 @@ fn decap_and_the_pure_function_open_alike() -> Result<()> {
 
 /// What user space makes of a frame.
 fn opened(frame: &[u8], serving: &Serving<'_>) -> Decided {
-    let (reason, out) = match agent::open(in_buffers(frame, Some(first_buffer)), serving) {
+    let (reason, out) = match agent::open(with_frags(frame, Some(first_buffer)), serving) {
         Ok(Fate::Opened(opened)) => {
             let mut out = frame[..12].to_vec();
             out.extend(opened.ether_type.to_ne_bytes());
