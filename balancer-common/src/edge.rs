@@ -11,7 +11,7 @@ use crate::{
     parse::{self, Family, Network, Packet},
 };
 
-/// The tables that the decision reads: kernel maps, or their likeness in user space.
+/// The tables that the decision reads: kernel maps, or a model of them in user space.
 pub trait Tables {
     /// Whether `address` is a VIP.
     fn is_vip(&self, address: &Address) -> bool;

@@ -9,7 +9,7 @@ use balancer_common::{Address, Reason};
 
 use crate::agent::{Clamp, VIP_V4, VIP_V6};
 use crate::counts::Counts;
-use crate::likeness::Decided;
+use crate::edge_model::Decided;
 use crate::mutation::mutated;
 use crate::rounds::{Met, disagreement, have_met_everything, rounds};
 use crate::row::{Bench, spelled};

@@ -12,7 +12,7 @@ use ipnet::IpNet;
 use testbed::{Edge, EdgeOptions, Namespace, World, assert_native_xdp};
 
 use crate::counts::Counts;
-use crate::likeness::Likeness;
+use crate::edge_model::EdgeModel;
 use crate::oracle::{self, Ways};
 use crate::row::Row;
 use crate::run::{self, Arrival, FirstBuffer, Ran, Watch};
@@ -77,7 +77,7 @@ pub(crate) struct Site {
     /// Backends that have joined them.
     pub(crate) joined: Vec<&'static str>,
     /// The same tables in user space; none once the services have been changed.
-    pub(crate) likeness: Option<Likeness>,
+    pub(crate) model: Option<EdgeModel>,
     /// Where packets may go, as far as an independent parser can tell.
     pub(crate) ways: Ways,
     first: Option<FirstBuffer>,
@@ -144,7 +144,7 @@ impl Site {
             ingress,
             services: services.to_vec(),
             joined: Vec::new(),
-            likeness: None,
+            model: None,
             ways: Ways::default(),
             first: None,
             mtu,
@@ -154,7 +154,7 @@ impl Site {
         };
         let config = fs::read_to_string(site.edge.config())?;
         let next_hops = site.next_hops()?;
-        site.likeness = Some(Likeness::new(&config, ingress, &next_hops)?);
+        site.model = Some(EdgeModel::new(&config, ingress, &next_hops)?);
         site.ways = Ways::new(services, ingress, &next_hops)?;
         Ok(site)
     }
@@ -162,14 +162,14 @@ impl Site {
     /// From now on frames come in with first buffers that end here.
     pub(crate) fn split(&mut self, first: FirstBuffer) {
         self.first = Some(first);
-        if let Some(likeness) = &mut self.likeness {
-            likeness.first = Some(first);
+        if let Some(model) = &mut self.model {
+            model.first = Some(first);
         }
     }
 
-    /// Runs `lbctl`; from now on the tables in user space are no likeness any more.
+    /// Runs `lbctl`; from now on the tables in user space model the edge no more.
     pub(crate) fn change(&mut self, arguments: &[&str]) -> Result<()> {
-        self.likeness = None;
+        self.model = None;
         self.edge.lbctl_ok(arguments)?;
         Ok(())
     }
@@ -180,8 +180,8 @@ impl Site {
     }
 
     /// The same tables in user space.
-    pub(crate) fn likeness(&self) -> &Likeness {
-        self.likeness.as_ref().expect("nothing was changed")
+    pub(crate) fn model(&self) -> &EdgeModel {
+        self.model.as_ref().expect("nothing was changed")
     }
 
     /// Where the other ends of the edge's interfaces are, `w0` and `w1`.
@@ -256,7 +256,7 @@ impl Site {
 
     /// What it counts for single frames.
     pub(crate) fn tally(&self) -> Result<Tally> {
-        Tally::open(&self.world.bpffs().join(PINS), self.likeness().ids())
+        Tally::open(&self.world.bpffs().join(PINS), self.model().ids())
     }
 
     /// Runs `balance` on frames that come in by another interface.
@@ -295,13 +295,13 @@ impl crate::row::Bench for Site {
 
     /// The oracle's judgement; and user space must make the same of the frame.
     fn judge(&self, frame: &[u8], ran: &Ran) -> Result<(), String> {
-        if let Some(likeness) = &self.likeness
-            && likeness.decide(frame).ran != *ran
+        if let Some(model) = &self.model
+            && model.decide(frame).ran != *ran
         {
             return Err("user space makes something else of it".to_owned());
         }
         oracle::judge(frame, ran)?;
-        match self.likeness {
+        match self.model {
             Some(_) => self.ways.judge(frame, ran),
             None => Ok(()),
         }

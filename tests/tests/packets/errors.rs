@@ -103,7 +103,7 @@ fn an_error_goes_where_the_flow_goes_that_it_quotes() -> Result<()> {
     for ((frame, ran), expected) in errors.iter().zip(&ran).zip(&expected) {
         assert_eq!(ran.verdict, Verdict::Transmit);
         oracle::judge(frame, ran).map_err(anyhow::Error::msg)?;
-        assert_eq!(site.likeness().decide(frame).ran, *ran);
+        assert_eq!(site.model().decide(frame).ran, *ran);
         let way = |frame: &[u8]| oracle::way(frame).map_err(anyhow::Error::msg);
         assert_eq!(way(&ran.frame)?, way(&expected.frame)?);
         ways.insert(way(&ran.frame)?.0);

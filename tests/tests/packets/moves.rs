@@ -109,14 +109,14 @@ impl Site {
                 Move::Leaves => arguments.extend(["remove", service, address, "--now"]),
             }
             self.edge.lbctl_ok(&arguments)?;
-            let likeness = self.likeness.as_mut().context("something was changed")?;
-            likeness.follow(&change(step)?, &next_hops)?;
+            let model = self.model.as_mut().context("something was changed")?;
+            model.follow(&change(step)?, &next_hops)?;
             self.ways.follow(step, &next_hops)?;
             if what != Move::Joins {
                 continue;
             }
             // The way to it is to be found before anybody drains.
-            let expected = likeness.slots();
+            let expected = model.slots();
             wait_for(&format!("{step:?}"), PATIENCE, || {
                 for backend in self.edge.backends()? {
                     let name = (backend.service.to_string(), backend.address.to_string());

@@ -64,7 +64,7 @@ fn a_packet_that_is_cut_off_anywhere_is_not_sent_on() -> Result<()> {
                 site.run(&[frame[..length].to_vec()]).is_err(),
                 "{length} bytes ran"
             );
-            let decided = site.likeness().decide(&frame[..length]);
+            let decided = site.model().decide(&frame[..length]);
             assert_eq!(
                 decided.row,
                 Row::Reason(Reason::ShortFrame),

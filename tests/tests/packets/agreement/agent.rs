@@ -8,9 +8,9 @@ use balancer_common::{Address, Reason};
 
 use super::{Watched, agree, is_vip};
 use crate::agent::{Decap, Site, VIP_V4, VIP_V6};
+use crate::edge_model::Decided;
 use crate::frame::Packet;
 use crate::known_flows::{self, Connections};
-use crate::likeness::Decided;
 use crate::mutation::{first_buffer, mutated};
 use crate::outer::Outer;
 use crate::rounds::{Met, have_met_everything, rounds};

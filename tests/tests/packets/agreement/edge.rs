@@ -6,8 +6,8 @@ use balancer_common::Reason;
 use super::{Watched, agree};
 use crate::echo::request;
 use crate::edge::{ENCAPSULATIONS, Service, Site};
+use crate::edge_model::{Decided, EdgeModel};
 use crate::frame::{Packet, Transport};
-use crate::likeness::{Decided, Likeness};
 use crate::moves;
 use crate::mutation::{first_buffer, mutated};
 use crate::rounds::{Met, have_met_everything, rounds};
@@ -97,8 +97,8 @@ fn longest(services: &[Service]) -> Vec<Vec<u8>> {
     frames
 }
 
-fn decided(likeness: &Likeness, frames: &[Vec<u8>]) -> Vec<Decided> {
-    frames.iter().map(|frame| likeness.decide(frame)).collect()
+fn decided(model: &EdgeModel, frames: &[Vec<u8>]) -> Vec<Decided> {
+    frames.iter().map(|frame| model.decide(frame)).collect()
 }
 
 // Promise: E22
@@ -119,16 +119,16 @@ fn balance_and_the_pure_function_choose_alike() -> Result<()> {
         let mut site = Site::within(&services, ["10.64.0.0/20", "fd00:64::/64"])?;
         site.split(first_buffer);
         site.follow(moves::STEPS)?;
-        let likeness = site.likeness();
+        let model = site.model();
         // Not the bench's own judge, which would decide again, and remember fragments that are yet to come.
         let ways = &site.ways;
         let judge = |frame: &[u8], ran: &Ran| {
             oracle::judge(frame, ran)?;
             ways.judge(frame, ran)
         };
-        let mut wrong = agree(&site, judge, &sound, decided(likeness, &sound), &mut met)?;
+        let mut wrong = agree(&site, judge, &sound, decided(model, &sound), &mut met)?;
         let spoilt = mutated(round.seed, round.frames, &base);
-        let expected = decided(likeness, &spoilt);
+        let expected = decided(model, &spoilt);
         wrong.extend(agree(&site, judge, &spoilt, expected, &mut met)?);
         round.close("edge", &wrong);
     }

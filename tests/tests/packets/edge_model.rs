@@ -59,7 +59,7 @@ impl Decided {
 }
 
 /// What the edge's maps hold.
-pub(crate) struct Likeness {
+pub(crate) struct EdgeModel {
     key: HashKey,
     state: State,
     ingress: u32,
@@ -74,21 +74,21 @@ pub(crate) struct Likeness {
     names: BTreeMap<u16, (String, String, ServiceId)>,
 }
 
-impl Likeness {
+impl EdgeModel {
     /// `config` is the edge's configuration, `ingress` the index of its interface, and `next_hops`
     /// what it should find out.
     pub(crate) fn new(
         config: &str,
         ingress: u32,
         next_hops: &BTreeMap<IpAddr, NextHop>,
-    ) -> Result<Likeness> {
+    ) -> Result<EdgeModel> {
         let config = EdgeConfig::parse(config, "edge.toml")?;
         let key = config.hash_key.context("the site has a key")?;
         let apply = Change::Apply {
             services: config.services,
             force: true,
         };
-        let mut likeness = Likeness {
+        let mut model = EdgeModel {
             key: HashKey::expand(key),
             state: State::new(key),
             ingress,
@@ -100,8 +100,8 @@ impl Likeness {
             fragments: RefCell::default(),
             names: BTreeMap::new(),
         };
-        likeness.follow(&apply, next_hops)?;
-        Ok(likeness)
+        model.follow(&apply, next_hops)?;
+        Ok(model)
     }
 
     /// Makes a change, as the daemon makes it.
@@ -279,7 +279,7 @@ fn encapsulate(head: &mut [u8], choice: &Choice<'_>, carried: &Alternates<'_>) {
     }
 }
 
-impl Tables for Likeness {
+impl Tables for EdgeModel {
     fn is_vip(&self, address: &Address) -> bool {
         self.vips.contains(address)
     }
@@ -309,7 +309,7 @@ impl Tables for Likeness {
     }
 }
 
-impl Fragments for Likeness {
+impl Fragments for EdgeModel {
     fn remember(&self, datagram: &Datagram, first: First) {
         self.fragments.borrow_mut().insert(*datagram, first);
     }
