@@ -195,7 +195,7 @@ fn a_bond_by_lacp_carries_on_both_members_and_survives_a_cut() -> Result<()> {
 fn trunk(world: &World, topology: &Topology, device: &str) -> Result<()> {
     link(topology, "to-edge", device)?;
     let router = &topology.router;
-    // A tag that the other end takes off would be no tag of the frame's.
+    // A tag that the other end strips would be no tag of the frame's.
     router.run("ethtool", &["--offload", "to-edge", "txvlan", "off"])?;
     let edge = ["--offload", device, "rxvlan", "off", "txvlan", "off"];
     topology.edge.run("ethtool", &edge)?;

@@ -44,10 +44,10 @@ fn edge(registry: &Registry, status: &StatusView) -> prometheus::Result<()> {
         "Whether the XDP program is on the interface in this mode, as the kernel says.",
         &["interface", "mode"],
     )?;
-    let takes_tags_off = gauges(
+    let strips_tags = gauges(
         registry,
         "lb_interface_takes_tags_off",
-        "Whether the interface takes VLAN tags off before the XDP program sees the frame.",
+        "Whether the interface strips VLAN tags before the XDP program sees the frame.",
         &["interface"],
     )?;
     for interface in &status.interfaces {
@@ -56,7 +56,7 @@ fn edge(registry: &Registry, status: &StatusView) -> prometheus::Result<()> {
             let gauge = attached.get_metric_with_label_values(&[name, mode])?;
             gauge.set(flag(interface.xdp_mode == mode));
         }
-        takes_tags_off
+        strips_tags
             .get_metric_with_label_values(&[name])?
             .set(flag(interface.takes_tags_off));
     }

@@ -5,12 +5,12 @@ use futures::StreamExt;
 
 use super::{InterfaceView, Interfaces, NextHopError};
 
-/// The kernel's words for taking off 802.1Q and 802.1ad tags (`ethtool -k`: `rx-vlan-offload`, `rx-vlan-stag-hw-parse`).
-const TAKING_OFF: [&str; 2] = ["rx-vlan-hw-parse", "rx-vlan-stag-hw-parse"];
+/// The kernel's names for stripping 802.1Q and 802.1ad tags (`ethtool -k`: `rx-vlan-offload`, `rx-vlan-stag-hw-parse`).
+const STRIP_FEATURES: [&str; 2] = ["rx-vlan-hw-parse", "rx-vlan-stag-hw-parse"];
 
 const WHAT: &str = "an interface's offloads";
 
-/// Who takes VLAN tags off frames that come by the interface, by name: itself, or members of a bond, among `all`, on which its
+/// Who strips VLAN tags from frames that come by the interface, by name: itself, or members of a bond, among `all`, on which its
 /// program runs. A program, native or generic, takes such frames for untagged.
 ///
 /// Never a veth, whatever it says: it hands on what the other end was given to send. Nor a bond itself, which only says it.
@@ -23,13 +23,13 @@ pub async fn taking_tags_off(
     } else {
         vec![interface.clone()]
     };
-    let mut taking = Vec::new();
+    let mut stripping = Vec::new();
     for InterfaceView { name, .. } in asked.into_iter().filter(|each| !each.veth) {
-        if has_any(&name, &TAKING_OFF).await? {
-            taking.push(name);
+        if has_any(&name, &STRIP_FEATURES).await? {
+            stripping.push(name);
         }
     }
-    Ok(taking)
+    Ok(stripping)
 }
 
 /// Whether one of these features is on.

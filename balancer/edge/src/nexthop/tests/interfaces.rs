@@ -64,7 +64,7 @@ fn an_xdp_program_is_seen_with_the_mode_it_runs_in() {
 
 // Promise: O7
 #[test]
-fn an_interface_that_takes_tags_off_is_seen_and_a_veth_is_none() {
+fn an_interface_that_strips_tags_is_seen_and_a_veth_is_none() {
     let (edge, _other) = wire();
     let has = |feature| {
         let asked = async move || offload::has_any("e0", &["no-such", feature]).await;
@@ -72,12 +72,12 @@ fn an_interface_that_takes_tags_off_is_seen_and_a_veth_is_none() {
             .expect("enter")
             .expect("an answer")
     };
-    let taking_off = ["rx-vlan-hw-parse", "rx-vlan-stag-hw-parse"];
-    assert_eq!(taking_off.map(has), [true, true]);
+    let stripping = ["rx-vlan-hw-parse", "rx-vlan-stag-hw-parse"];
+    assert_eq!(stripping.map(has), [true, true]);
     edge.call("ethtool", "-K e0 rxvlan off");
-    assert_eq!(taking_off.map(has), [false, true]);
+    assert_eq!(stripping.map(has), [false, true]);
     edge.call("ethtool", "-K e0 rxvlan on rx-vlan-stag-hw-parse off");
-    assert_eq!(taking_off.map(has), [true, false]);
+    assert_eq!(stripping.map(has), [true, false]);
     assert!(!has("no-such"));
 
     // What another driver would say, of the same features.
