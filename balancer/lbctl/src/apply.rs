@@ -6,11 +6,11 @@ use std::{
     path::PathBuf,
 };
 
-use balancer_api::{client::How, requests::ServiceBody};
+use balancer_api::{client::ChangeOptions, requests::ServiceBody};
 use balancer_config::parse_services;
 use clap::Args;
 
-use super::{Desk, failure::Failure, phrase::Phrase};
+use super::{Context, change_summary::ChangeSummary, failure::Failure};
 
 /// Make the services of a file the services of this edge, and no others
 ///
@@ -32,7 +32,7 @@ pub(super) struct Apply {
 }
 
 impl Apply {
-    pub(super) async fn run(self, desk: &mut Desk<'_>) -> Result<(), Failure> {
+    pub(super) async fn run(self, context: &mut Context<'_>) -> Result<(), Failure> {
         let (text, name) = self.read()?;
         let services = parse_services(&text, &name)?;
         let bodies: Vec<_> = services.iter().map(ServiceBody::from).collect();
@@ -40,17 +40,17 @@ impl Apply {
             1 => "1 service".to_owned(),
             several => format!("{several} services"),
         };
-        let how = How {
+        let options = ChangeOptions {
             force: self.force,
-            ..desk.how()
+            ..context.change_options()
         };
-        let reply = desk.client.apply(bodies, how).await?;
-        let phrase = Phrase {
+        let reply = context.client.apply(bodies, options).await?;
+        let summary = ChangeSummary {
             subject: name,
             done: format!("{what} applied"),
             would: format!("{what} would be applied"),
         };
-        desk.tell(&reply, &phrase)
+        context.tell(&reply, &summary)
     }
 
     /// The file's text and the name that messages call it.

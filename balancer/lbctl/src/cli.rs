@@ -11,7 +11,7 @@ use super::{
     backends::Backends,
     detach::Detach,
     edge::Edge,
-    paper::{Completions, Man},
+    generate::{Completions, Man},
     services::Services,
     status::Status,
     workload::Workload,

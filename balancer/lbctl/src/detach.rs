@@ -3,7 +3,7 @@
 use balancer_api::{replies::ChangeReply, views::StatusView};
 use clap::Args;
 
-use super::{Desk, failure::Failure};
+use super::{Context, failure::Failure};
 
 /// Take the XDP program off the interface: this edge then balances nothing
 ///
@@ -16,9 +16,9 @@ Examples:
 pub(super) struct Detach {}
 
 impl Detach {
-    pub(super) async fn run(self, desk: &mut Desk<'_>) -> Result<(), Failure> {
+    pub(super) async fn run(self, context: &mut Context<'_>) -> Result<(), Failure> {
         // What there is to detach is gone afterwards, so look first.
-        let before = desk
+        let before = context
             .client
             .status()
             .await?
@@ -26,8 +26,8 @@ impl Detach {
             .into_iter()
             .next()
             .unwrap_or_default();
-        let reply = desk.client.detach(desk.how()).await?;
-        desk.show(&reply, |reply| text(&before, reply))
+        let reply = context.client.detach(context.change_options()).await?;
+        context.show(&reply, |reply| text(&before, reply))
     }
 }
 

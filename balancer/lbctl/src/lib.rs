@@ -2,12 +2,12 @@
 
 mod apply;
 mod backends;
+mod change_summary;
 mod cli;
 mod detach;
 mod edge;
 mod failure;
-mod paper;
-mod phrase;
+mod generate;
 mod services;
 mod status;
 mod table;
@@ -22,7 +22,7 @@ use std::{
 };
 
 use balancer_api::{
-    client::{Client, How},
+    client::{ChangeOptions, Client},
     replies::ChangeReply,
     token::Token,
 };
@@ -30,9 +30,9 @@ use clap::Parser;
 use serde::Serialize;
 
 use self::{
+    change_summary::ChangeSummary,
     cli::{Cli, Format, Noun},
     failure::Failure,
-    phrase::Phrase,
 };
 
 /// Runs `lbctl` with these arguments, the program's name first; returns its exit code.
@@ -85,7 +85,7 @@ impl Cli {
             Some(path) => Some(Token::read(&path).map_err(Failure::Token)?.0),
             None => None,
         };
-        let mut desk = Desk {
+        let mut context = Context {
             client: Client::new(self.socket).with_token(token),
             format: self.output,
             dry_run: self.dry_run,
@@ -96,13 +96,13 @@ impl Cli {
             .build()?;
         runtime.block_on(async {
             match noun {
-                Noun::Status(status) => status.run(&mut desk).await,
-                Noun::Services(services) => services.run(&mut desk).await,
-                Noun::Backends(backends) => backends.run(&mut desk).await,
-                Noun::Apply(apply) => apply.run(&mut desk).await,
-                Noun::Edge(edge) => edge.run(&mut desk).await,
-                Noun::Detach(detach) => detach.run(&mut desk).await,
-                Noun::Workload(workload) => workload.run(&mut desk).await,
+                Noun::Status(status) => status.run(&mut context).await,
+                Noun::Services(services) => services.run(&mut context).await,
+                Noun::Backends(backends) => backends.run(&mut context).await,
+                Noun::Apply(apply) => apply.run(&mut context).await,
+                Noun::Edge(edge) => edge.run(&mut context).await,
+                Noun::Detach(detach) => detach.run(&mut context).await,
+                Noun::Workload(workload) => workload.run(&mut context).await,
                 Noun::Completions(_) | Noun::Man(_) => Ok(()),
             }
         })
@@ -110,19 +110,19 @@ impl Cli {
 }
 
 /// What every command works with.
-struct Desk<'a> {
+struct Context<'a> {
     client: Client,
     format: Format,
     dry_run: bool,
     out: &'a mut dyn Write,
 }
 
-impl Desk<'_> {
+impl Context<'_> {
     /// How a change is made that can neither be forced nor hurried.
-    fn how(&self) -> How {
-        How {
+    fn change_options(&self) -> ChangeOptions {
+        ChangeOptions {
             dry_run: self.dry_run,
-            ..How::default()
+            ..ChangeOptions::default()
         }
     }
 
@@ -143,7 +143,7 @@ impl Desk<'_> {
     }
 
     /// Shows what a change did.
-    fn tell(&mut self, reply: &ChangeReply, phrase: &Phrase) -> Result<(), Failure> {
-        self.show(reply, |reply| phrase.lines(reply))
+    fn tell(&mut self, reply: &ChangeReply, summary: &ChangeSummary) -> Result<(), Failure> {
+        self.show(reply, |reply| summary.lines(reply))
     }
 }

@@ -7,7 +7,7 @@ use balancer_api::{
 use clap::Args;
 
 use super::{
-    Desk,
+    Context,
     failure::Failure,
     table::{
         Side::{Left, Right},
@@ -29,9 +29,9 @@ pub(super) struct Status {
 }
 
 impl Status {
-    pub(super) async fn run(self, desk: &mut Desk<'_>) -> Result<(), Failure> {
-        let reply = desk.client.status().await?;
-        desk.show(&reply, |reply| text(reply, self.all))
+    pub(super) async fn run(self, context: &mut Context<'_>) -> Result<(), Failure> {
+        let reply = context.client.status().await?;
+        context.show(&reply, |reply| text(reply, self.all))
     }
 }
 

@@ -2,8 +2,8 @@
 
 mod commands;
 mod failures;
+mod generate;
 mod interfaces;
-mod paper;
 mod words;
 
 use std::ffi::OsString;

@@ -18,7 +18,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::{Answer, Client, ClientError, How};
+use super::{Answer, ChangeOptions, Client, ClientError};
 use crate::{
     BODY_LIMIT_BYTES,
     replies::{ErrorCode, ErrorReply},
@@ -40,14 +40,15 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
 impl Client {
     pub(crate) async fn get<T: DeserializeOwned>(&self, path: &str) -> Answer<T> {
-        self.send(Method::GET, path, How::default(), NO_BODY).await
+        self.send(Method::GET, path, ChangeOptions::default(), NO_BODY)
+            .await
     }
 
     pub(crate) async fn send<T: DeserializeOwned>(
         &self,
         method: Method,
         path: &str,
-        how: How,
+        options: ChangeOptions,
         body: Option<&impl Serialize>,
     ) -> Answer<T> {
         let body = match body {
@@ -57,8 +58,13 @@ impl Client {
         if body.len() > BODY_LIMIT_BYTES {
             return Err(too_large(body.len()));
         }
-        self.answer(method, &format!("{path}{how}"), "application/json", body)
-            .await
+        self.answer(
+            method,
+            &format!("{path}{options}"),
+            "application/json",
+            body,
+        )
+        .await
     }
 
     /// One request with a body of any kind, and the answer as JSON.

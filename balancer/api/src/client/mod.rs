@@ -1,8 +1,8 @@
 //! The operator's end of the control interface.
 
+mod change_options;
 mod error;
 mod exchange;
-mod how;
 
 use std::{net::IpAddr, time::Duration};
 
@@ -13,7 +13,10 @@ use balancer_core::{
 use hyper::Method;
 
 pub(crate) use self::exchange::{Lines, NO_BODY};
-pub use self::{error::ClientError, how::How};
+pub use self::{
+    change_options::{ChangeOptions, How},
+    error::ClientError,
+};
 use super::{
     agent::AgentInstance,
     replies::{ChangeReply, EventReply, ListReply},
@@ -72,7 +75,7 @@ impl Client {
         service: &DeclarationBody,
     ) -> Answer<ChangeReply> {
         let path = format!("/v1/services/{name}");
-        self.send(Method::PUT, &path, How::default(), Some(service))
+        self.send(Method::PUT, &path, ChangeOptions::default(), Some(service))
             .await
     }
 
@@ -132,17 +135,25 @@ impl Client {
     }
 
     /// Adds a service.
-    pub async fn add_service(&self, service: &ServiceBody, how: How) -> Answer<ChangeReply> {
-        self.send(Method::POST, "/v1/services", how, Some(service))
+    pub async fn add_service(
+        &self,
+        service: &ServiceBody,
+        options: ChangeOptions,
+    ) -> Answer<ChangeReply> {
+        self.send(Method::POST, "/v1/services", options, Some(service))
             .await
     }
 
     /// Removes a service.
-    pub async fn remove_service(&self, name: &ServiceName, how: How) -> Answer<ChangeReply> {
+    pub async fn remove_service(
+        &self,
+        name: &ServiceName,
+        options: ChangeOptions,
+    ) -> Answer<ChangeReply> {
         self.send(
             Method::DELETE,
             &format!("/v1/services/{name}"),
-            how,
+            options,
             NO_BODY,
         )
         .await
@@ -153,12 +164,12 @@ impl Client {
         &self,
         service: &ServiceName,
         backend: &BackendBody,
-        how: How,
+        options: ChangeOptions,
     ) -> Answer<ChangeReply> {
         self.send(
             Method::POST,
             &format!("/v1/services/{service}/backends"),
-            how,
+            options,
             Some(backend),
         )
         .await
@@ -169,9 +180,9 @@ impl Client {
         &self,
         service: &ServiceName,
         address: IpAddr,
-        how: How,
+        options: ChangeOptions,
     ) -> Answer<ChangeReply> {
-        self.send(Method::DELETE, &backend(service, address), how, NO_BODY)
+        self.send(Method::DELETE, &backend(service, address), options, NO_BODY)
             .await
     }
 
@@ -180,12 +191,12 @@ impl Client {
         &self,
         service: &ServiceName,
         address: IpAddr,
-        how: How,
+        options: ChangeOptions,
     ) -> Answer<ChangeReply> {
         self.send(
             Method::POST,
             &format!("{}/drain", backend(service, address)),
-            how,
+            options,
             NO_BODY,
         )
         .await
@@ -197,40 +208,51 @@ impl Client {
         service: &ServiceName,
         address: IpAddr,
         weight: Weight,
-        how: How,
+        options: ChangeOptions,
     ) -> Answer<ChangeReply> {
         let path = format!("{}/weight", backend(service, address));
-        self.send(Method::PUT, &path, how, Some(&WeightBody { weight }))
+        self.send(Method::PUT, &path, options, Some(&WeightBody { weight }))
             .await
     }
 
     /// Makes these the services, and no others.
-    pub async fn apply(&self, services: Vec<ServiceBody>, how: How) -> Answer<ChangeReply> {
+    pub async fn apply(
+        &self,
+        services: Vec<ServiceBody>,
+        options: ChangeOptions,
+    ) -> Answer<ChangeReply> {
         let body = DesiredBody {
             services,
-            force: how.force,
-            dry_run: how.dry_run,
+            force: options.force,
+            dry_run: options.dry_run,
         };
-        self.send(Method::PUT, "/v1/desired", How::default(), Some(&body))
-            .await
+        self.send(
+            Method::PUT,
+            "/v1/desired",
+            ChangeOptions::default(),
+            Some(&body),
+        )
+        .await
     }
 
     /// Withdraws every VIP of the edge from routers.
-    pub async fn drain_edge(&self, how: How) -> Answer<ChangeReply> {
-        self.send(Method::POST, "/v1/edge/drain", how, NO_BODY)
+    pub async fn drain_edge(&self, options: ChangeOptions) -> Answer<ChangeReply> {
+        self.send(Method::POST, "/v1/edge/drain", options, NO_BODY)
             .await
     }
 
     /// Takes a drained edge back.
-    pub async fn undrain_edge(&self, how: How) -> Answer<ChangeReply> {
-        self.send(Method::POST, "/v1/edge/undrain", how, NO_BODY)
+    pub async fn undrain_edge(&self, options: ChangeOptions) -> Answer<ChangeReply> {
+        self.send(Method::POST, "/v1/edge/undrain", options, NO_BODY)
             .await
     }
 
     /// Takes the XDP program off the interface, once the VIPs are withdrawn from routers.
-    pub async fn detach(&self, how: How) -> Answer<ChangeReply> {
+    pub async fn detach(&self, options: ChangeOptions) -> Answer<ChangeReply> {
         let patient = self.clone().with_timeout(self.timeout + WITHDRAWAL);
-        patient.send(Method::POST, "/v1/detach", how, NO_BODY).await
+        patient
+            .send(Method::POST, "/v1/detach", options, NO_BODY)
+            .await
     }
 }
 

@@ -10,7 +10,7 @@ use super::{
     views::SiteView,
 };
 use crate::{
-    client::{Client, ClientError, How, Lines, NO_BODY},
+    client::{ChangeOptions, Client, ClientError, Lines, NO_BODY},
     replies::{ErrorCode, ListReply},
 };
 
@@ -47,7 +47,7 @@ impl SiteClient {
         let path = format!("/v1/workloads/{}", body.workload.slug);
         let taken: Result<Value, _> = self
             .0
-            .send(Method::PUT, &path, How::default(), Some(body))
+            .send(Method::PUT, &path, ChangeOptions::default(), Some(body))
             .await;
         taken.map(drop)
     }
@@ -61,7 +61,7 @@ impl SiteClient {
         let path = format!("/v1/workloads/{slug}");
         let taken: Result<Value, _> = self
             .0
-            .send(Method::DELETE, &path, How::default(), NO_BODY)
+            .send(Method::DELETE, &path, ChangeOptions::default(), NO_BODY)
             .await;
         match taken {
             Err(ClientError::Refused {

@@ -13,7 +13,7 @@ use tokio::{
 };
 
 use crate::{
-    client::{Client, ClientError, How},
+    client::{ChangeOptions, Client, ClientError},
     replies::ErrorCode,
     requests::{BackendBody, ServiceBody},
     testing::{
@@ -36,7 +36,7 @@ async fn every_error_has_its_exit_code() {
         port: 0,
         ..dns(&[])
     };
-    let plain = How::default();
+    let plain = ChangeOptions::default();
     let rows = [
         (
             client.drain(&name("mail"), here, plain).await,
@@ -194,7 +194,7 @@ async fn a_desired_set_that_is_too_large_is_refused_before_it_is_sent() {
     let one = web(&addresses.iter().map(String::as_str).collect::<Vec<_>>());
     let error = daemon
         .client()
-        .apply(vec![one; 5], How::default())
+        .apply(vec![one; 5], ChangeOptions::default())
         .await
         .unwrap_err();
     assert!(
@@ -211,17 +211,17 @@ async fn a_desired_set_that_is_too_large_is_refused_before_it_is_sent() {
 
 #[test]
 fn flags_make_a_query_only_when_they_are_set() {
-    assert_eq!(How::default().to_string(), "");
+    assert_eq!(ChangeOptions::default().to_string(), "");
     assert_eq!(
-        How {
+        ChangeOptions {
             force: true,
-            ..How::default()
+            ..ChangeOptions::default()
         }
         .to_string(),
         "?force=true"
     );
     assert_eq!(
-        How {
+        ChangeOptions {
             now: true,
             force: true,
             dry_run: true

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use balancer_core::model::{BackendState, Weight};
 
 use crate::{
-    client::How,
+    client::ChangeOptions,
     replies::API_VERSION,
     requests::BackendBody,
     testing::{
@@ -14,7 +14,7 @@ use crate::{
     },
 };
 
-const DRY: How = How {
+const DRY: ChangeOptions = ChangeOptions {
     dry_run: true,
     force: false,
     now: false,
@@ -52,7 +52,7 @@ async fn a_service_comes_with_all_that_was_said_of_it() {
     let daemon = Daemon::with(vec![]);
     let reply = daemon
         .client()
-        .add_service(&dns(&["2001:db8:1::10"]), How::default())
+        .add_service(&dns(&["2001:db8:1::10"]), ChangeOptions::default())
         .await
         .unwrap();
     assert!(reply.outcome.changed && !reply.dry_run);
@@ -72,14 +72,14 @@ async fn a_service_comes_with_all_that_was_said_of_it() {
 #[tokio::test]
 async fn a_removed_service_is_gone() {
     let daemon = Daemon::with(vec![add(web(&["10.1.0.10"])), add(dns(&[]))]);
-    let how = How {
+    let options = ChangeOptions {
         now: true,
         force: true,
         dry_run: false,
     };
     daemon
         .client()
-        .remove_service(&name("web"), how)
+        .remove_service(&name("web"), options)
         .await
         .unwrap();
     let left = daemon.client().services().await.unwrap().items;
@@ -104,28 +104,36 @@ async fn an_ipv6_backend_is_added_weighed_drained_and_removed() {
         weight: Weight::default(),
     };
     let reply = client
-        .add_backend(&web, &body, How::default())
+        .add_backend(&web, &body, ChangeOptions::default())
         .await
         .unwrap();
     assert_eq!(reply.outcome.moved_slots, 128);
     assert_eq!(look().await.unwrap().slots, 128);
 
     client
-        .set_weight(&web, address, Weight::try_from(3).unwrap(), How::default())
+        .set_weight(
+            &web,
+            address,
+            Weight::try_from(3).unwrap(),
+            ChangeOptions::default(),
+        )
         .await
         .unwrap();
     assert_eq!(look().await.unwrap().weight, 3);
 
-    client.drain(&web, address, How::default()).await.unwrap();
+    client
+        .drain(&web, address, ChangeOptions::default())
+        .await
+        .unwrap();
     assert_eq!(look().await.unwrap().state, BackendState::Draining);
 
     client
         .remove_backend(
             &web,
             address,
-            How {
+            ChangeOptions {
                 now: true,
-                ..How::default()
+                ..ChangeOptions::default()
             },
         )
         .await
@@ -136,9 +144,9 @@ async fn an_ipv6_backend_is_added_weighed_drained_and_removed() {
 #[tokio::test]
 async fn applying_makes_these_the_services_and_no_others() {
     let daemon = Daemon::with(vec![add(web(&["10.1.0.10"]))]);
-    let force = How {
+    let force = ChangeOptions {
         force: true,
-        ..How::default()
+        ..ChangeOptions::default()
     };
     daemon
         .client()
@@ -169,7 +177,7 @@ async fn a_dry_run_of_any_change_changes_nothing() {
         address: ip("10.1.0.12"),
         weight: Weight::default(),
     };
-    let forced = How {
+    let forced = ChangeOptions {
         force: true,
         now: true,
         dry_run: true,
@@ -185,7 +193,7 @@ async fn a_dry_run_of_any_change_changes_nothing() {
             .set_weight(&web, address, Weight::try_from(7).unwrap(), DRY)
             .await,
         client
-            .apply(vec![dns(&[])], How { force: true, ..DRY })
+            .apply(vec![dns(&[])], ChangeOptions { force: true, ..DRY })
             .await,
         client.drain_edge(DRY).await,
         client.detach(DRY).await,
@@ -211,7 +219,7 @@ async fn detaching_reaches_the_daemon() {
     assert!(
         daemon
             .client()
-            .detach(How::default())
+            .detach(ChangeOptions::default())
             .await
             .unwrap()
             .outcome

@@ -6,7 +6,7 @@ use balancer_core::model::Weight;
 use tokio::task::JoinSet;
 
 use crate::{
-    client::How,
+    client::ChangeOptions,
     requests::BackendBody,
     testing::{
         daemon::Daemon,
@@ -31,7 +31,7 @@ async fn two_hundred_writers_at_once_lose_nothing() {
                 weight: Weight::default(),
             };
             client
-                .add_backend(&name("web"), &backend, How::default())
+                .add_backend(&name("web"), &backend, ChangeOptions::default())
                 .await
                 .unwrap()
                 .generation

@@ -6,8 +6,8 @@ use balancer_api::requests::BackendBody;
 use balancer_core::model::{ServiceName, Weight};
 use clap::Args;
 
-use super::{phrase, weight::weight};
-use crate::{Desk, cli::address, failure::Failure};
+use super::{summary, weight::weight};
+use crate::{Context, cli::address, failure::Failure};
 
 /// Add a backend, or take a draining one back
 #[derive(Debug, Args)]
@@ -28,20 +28,20 @@ pub(super) struct Add {
 }
 
 impl Add {
-    pub(super) async fn run(self, desk: &mut Desk<'_>) -> Result<(), Failure> {
+    pub(super) async fn run(self, context: &mut Context<'_>) -> Result<(), Failure> {
         let Self {
             service,
             address,
             weight,
         } = self;
         let backend = BackendBody { address, weight };
-        let reply = desk
+        let reply = context
             .client
-            .add_backend(&service, &backend, desk.how())
+            .add_backend(&service, &backend, context.change_options())
             .await?;
-        desk.tell(
+        context.tell(
             &reply,
-            &phrase(&service, address, "added", "would be added"),
+            &summary(&service, address, "added", "would be added"),
         )
     }
 }

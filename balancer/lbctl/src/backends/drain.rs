@@ -2,12 +2,12 @@
 
 use std::net::IpAddr;
 
-use balancer_api::client::How;
+use balancer_api::client::ChangeOptions;
 use balancer_core::model::ServiceName;
 use clap::Args;
 
-use super::phrase;
-use crate::{Desk, cli::address, failure::Failure};
+use super::summary;
+use crate::{Context, cli::address, failure::Failure};
 
 /// Drain a backend: it keeps its flows and takes no new ones
 #[derive(Debug, Args)]
@@ -26,17 +26,17 @@ pub(super) struct Drain {
 }
 
 impl Drain {
-    pub(super) async fn run(self, desk: &mut Desk<'_>) -> Result<(), Failure> {
+    pub(super) async fn run(self, context: &mut Context<'_>) -> Result<(), Failure> {
         let Self {
             service,
             address,
             force,
         } = self;
-        let how = How {
+        let options = ChangeOptions {
             force,
-            ..desk.how()
+            ..context.change_options()
         };
-        let reply = desk.client.drain(&service, address, how).await?;
-        desk.tell(&reply, &phrase(&service, address, "drains", "would drain"))
+        let reply = context.client.drain(&service, address, options).await?;
+        context.tell(&reply, &summary(&service, address, "drains", "would drain"))
     }
 }

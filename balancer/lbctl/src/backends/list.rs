@@ -5,7 +5,7 @@ use balancer_core::model::ServiceName;
 use clap::Args;
 
 use crate::{
-    Desk,
+    Context,
     failure::Failure,
     table::{
         Side::{Left, Right},
@@ -25,9 +25,9 @@ pub(super) struct List {
 }
 
 impl List {
-    pub(super) async fn run(self, desk: &mut Desk<'_>) -> Result<(), Failure> {
-        let reply = desk.client.backends(self.service.as_ref()).await?;
-        desk.show(&reply, text)
+    pub(super) async fn run(self, context: &mut Context<'_>) -> Result<(), Failure> {
+        let reply = context.client.backends(self.service.as_ref()).await?;
+        context.show(&reply, text)
     }
 }
 

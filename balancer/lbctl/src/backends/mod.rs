@@ -11,7 +11,7 @@ use std::net::IpAddr;
 use balancer_core::model::ServiceName;
 use clap::{Args, Subcommand};
 
-use super::{Desk, failure::Failure, phrase::Phrase};
+use super::{Context, change_summary::ChangeSummary, failure::Failure};
 
 /// List, add, drain, weigh and remove the backends of services
 #[derive(Debug, Args)]
@@ -37,20 +37,20 @@ enum Verb {
 }
 
 impl Backends {
-    pub(super) async fn run(self, desk: &mut Desk<'_>) -> Result<(), Failure> {
+    pub(super) async fn run(self, context: &mut Context<'_>) -> Result<(), Failure> {
         match self.verb {
-            Verb::List(list) => list.run(desk).await,
-            Verb::Add(add) => add.run(desk).await,
-            Verb::Remove(remove) => remove.run(desk).await,
-            Verb::Drain(drain) => drain.run(desk).await,
-            Verb::Weight(weight) => weight.run(desk).await,
+            Verb::List(list) => list.run(context).await,
+            Verb::Add(add) => add.run(context).await,
+            Verb::Remove(remove) => remove.run(context).await,
+            Verb::Drain(drain) => drain.run(context).await,
+            Verb::Weight(weight) => weight.run(context).await,
         }
     }
 }
 
 /// Tells what became of a backend, and what would have.
-fn phrase(service: &ServiceName, address: IpAddr, done: &str, would: &str) -> Phrase {
-    Phrase {
+fn summary(service: &ServiceName, address: IpAddr, done: &str, would: &str) -> ChangeSummary {
+    ChangeSummary {
         subject: service.to_string(),
         done: format!("backend {address} {done}"),
         would: format!("backend {address} {would}"),

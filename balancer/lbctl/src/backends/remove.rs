@@ -3,16 +3,16 @@
 use std::{net::IpAddr, time::Duration};
 
 use balancer_api::{
-    client::{Client, ClientError, How},
+    client::{ChangeOptions, Client, ClientError},
     replies::ErrorCode,
 };
 use balancer_core::model::ServiceName;
 use clap::Args;
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::phrase;
+use super::summary;
 use crate::{
-    Desk,
+    Context,
     cli::{Format, address},
     failure::Failure,
 };
@@ -44,7 +44,7 @@ pub(super) struct Remove {
 }
 
 impl Remove {
-    pub(super) async fn run(self, desk: &mut Desk<'_>) -> Result<(), Failure> {
+    pub(super) async fn run(self, context: &mut Context<'_>) -> Result<(), Failure> {
         let Self {
             service,
             address,
@@ -52,30 +52,33 @@ impl Remove {
             force,
             wait,
         } = self;
-        let how = How {
+        let options = ChangeOptions {
             now,
             force,
-            ..desk.how()
+            ..context.change_options()
         };
-        let reply = desk.client.remove_backend(&service, address, how).await?;
-        let phrase = if now {
-            phrase(&service, address, "removed", "would be removed")
+        let reply = context
+            .client
+            .remove_backend(&service, address, options)
+            .await?;
+        let summary = if now {
+            summary(&service, address, "removed", "would be removed")
         } else {
-            phrase(
+            summary(
                 &service,
                 address,
                 "drains and is then removed",
                 "would drain and then be removed",
             )
         };
-        desk.tell(&reply, &phrase)?;
-        let Some(seconds) = wait.filter(|_| !desk.dry_run) else {
+        context.tell(&reply, &summary)?;
+        let Some(seconds) = wait.filter(|_| !context.dry_run) else {
             return Ok(());
         };
-        desk.out.flush()?;
-        wait_until_gone(&desk.client, &service, address, seconds).await?;
-        if desk.format == Format::Table {
-            writeln!(desk.out, "{service}: backend {address} is gone")?;
+        context.out.flush()?;
+        wait_until_gone(&context.client, &service, address, seconds).await?;
+        if context.format == Format::Table {
+            writeln!(context.out, "{service}: backend {address} is gone")?;
         }
         Ok(())
     }

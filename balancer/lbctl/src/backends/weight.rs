@@ -2,12 +2,12 @@
 
 use std::net::IpAddr;
 
-use balancer_api::client::How;
+use balancer_api::client::ChangeOptions;
 use balancer_core::model::{ServiceName, Weight};
 use clap::Args;
 
-use super::phrase;
-use crate::{Desk, cli::address, failure::Failure};
+use super::summary;
+use crate::{Context, cli::address, failure::Failure};
 
 /// Give a backend another weight; 0 takes no new flows
 #[derive(Debug, Args)]
@@ -29,26 +29,26 @@ pub(super) struct SetWeight {
 }
 
 impl SetWeight {
-    pub(super) async fn run(self, desk: &mut Desk<'_>) -> Result<(), Failure> {
+    pub(super) async fn run(self, context: &mut Context<'_>) -> Result<(), Failure> {
         let Self {
             service,
             address,
             weight,
             force,
         } = self;
-        let how = How {
+        let options = ChangeOptions {
             force,
-            ..desk.how()
+            ..context.change_options()
         };
-        let reply = desk
+        let reply = context
             .client
-            .set_weight(&service, address, weight, how)
+            .set_weight(&service, address, weight, options)
             .await?;
         let (done, would) = (
             format!("has weight {}", weight.get()),
             format!("would have weight {}", weight.get()),
         );
-        desk.tell(&reply, &phrase(&service, address, &done, &would))
+        context.tell(&reply, &summary(&service, address, &done, &would))
     }
 }
 

@@ -6,7 +6,7 @@ use balancer_api::client::Client;
 use clap::Args;
 use tokio::time::{sleep, timeout};
 
-use crate::{Desk, cli::Format, failure::Failure, phrase::Phrase};
+use crate::{Context, change_summary::ChangeSummary, cli::Format, failure::Failure};
 
 /// How often a wait looks.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
@@ -26,26 +26,26 @@ pub(super) struct Drain {
 }
 
 impl Drain {
-    pub(super) async fn run(self, desk: &mut Desk<'_>) -> Result<(), Failure> {
-        let reply = desk.client.drain_edge(desk.how()).await?;
-        desk.tell(
+    pub(super) async fn run(self, context: &mut Context<'_>) -> Result<(), Failure> {
+        let reply = context.client.drain_edge(context.change_options()).await?;
+        context.tell(
             &reply,
-            &Phrase {
+            &ChangeSummary {
                 subject: "edge".to_owned(),
                 done: "drained, routers are told of no VIP any more".to_owned(),
                 would: "would be drained, and routers told of no VIP any more".to_owned(),
             },
         )?;
-        let Some(seconds) = self.wait.filter(|_| !desk.dry_run) else {
+        let Some(seconds) = self.wait.filter(|_| !context.dry_run) else {
             return Ok(());
         };
-        desk.out.flush()?;
+        context.out.flush()?;
         let limit = Duration::from_secs(seconds.into());
-        timeout(limit, all_withdrawn(&desk.client))
+        timeout(limit, all_withdrawn(&context.client))
             .await
             .unwrap_or(Err(Failure::StillAnnounced { seconds }))?;
-        if desk.format == Format::Table {
-            writeln!(desk.out, "edge: every VIP is withdrawn")?;
+        if context.format == Format::Table {
+            writeln!(context.out, "edge: every VIP is withdrawn")?;
         }
         Ok(())
     }
@@ -59,11 +59,14 @@ Example:
 pub(super) struct Undrain {}
 
 impl Undrain {
-    pub(super) async fn run(self, desk: &mut Desk<'_>) -> Result<(), Failure> {
-        let reply = desk.client.undrain_edge(desk.how()).await?;
-        desk.tell(
+    pub(super) async fn run(self, context: &mut Context<'_>) -> Result<(), Failure> {
+        let reply = context
+            .client
+            .undrain_edge(context.change_options())
+            .await?;
+        context.tell(
             &reply,
-            &Phrase {
+            &ChangeSummary {
                 subject: "edge".to_owned(),
                 done: "undrained, routers are told of the VIPs that it can serve".to_owned(),
                 would: "would be undrained, and routers told of the VIPs that it can serve"

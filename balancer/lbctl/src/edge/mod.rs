@@ -5,7 +5,7 @@ mod status;
 
 use clap::{Args, Subcommand};
 
-use super::{Desk, failure::Failure};
+use super::{Context, failure::Failure};
 
 /// Drain and undrain this edge, and show which VIPs routers are told of
 #[derive(Debug, Args)]
@@ -26,11 +26,11 @@ enum Verb {
 }
 
 impl Edge {
-    pub(super) async fn run(self, desk: &mut Desk<'_>) -> Result<(), Failure> {
+    pub(super) async fn run(self, context: &mut Context<'_>) -> Result<(), Failure> {
         match self.verb {
-            Verb::Status(status) => status.run(desk).await,
-            Verb::Drain(drain) => drain.run(desk).await,
-            Verb::Undrain(undrain) => undrain.run(desk).await,
+            Verb::Status(status) => status.run(context).await,
+            Verb::Drain(drain) => drain.run(context).await,
+            Verb::Undrain(undrain) => undrain.run(context).await,
         }
     }
 }

@@ -4,7 +4,7 @@ use balancer_api::{replies::ListReply, views::StatusView};
 use clap::Args;
 
 use crate::{
-    Desk,
+    Context,
     failure::Failure,
     table::{Side::Left, table},
 };
@@ -18,9 +18,9 @@ Examples:
 pub(super) struct Status {}
 
 impl Status {
-    pub(super) async fn run(self, desk: &mut Desk<'_>) -> Result<(), Failure> {
-        let reply = desk.client.status().await?;
-        desk.show(&reply, text)
+    pub(super) async fn run(self, context: &mut Context<'_>) -> Result<(), Failure> {
+        let reply = context.client.status().await?;
+        context.show(&reply, text)
     }
 }
 

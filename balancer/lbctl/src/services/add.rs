@@ -6,7 +6,7 @@ use balancer_api::requests::{CheckBody, CheckType, DEFAULT_DRAIN_TIMEOUT_MS, Ser
 use balancer_core::model::{Encapsulation, HashPolicy, Protocol, ServiceKey, ServiceName};
 use clap::{Args, ValueEnum};
 
-use crate::{Desk, cli::address, failure::Failure, phrase::Phrase};
+use crate::{Context, change_summary::ChangeSummary, cli::address, failure::Failure};
 
 /// Add a service; its backends come with `lbctl backends add`
 #[derive(Debug, Args)]
@@ -93,20 +93,23 @@ enum CheckName {
 }
 
 impl Add {
-    pub(super) async fn run(self, desk: &mut Desk<'_>) -> Result<(), Failure> {
+    pub(super) async fn run(self, context: &mut Context<'_>) -> Result<(), Failure> {
         let body = self.body();
         let key = ServiceKey {
             vip: body.vip,
             port: body.port,
             protocol: body.protocol,
         };
-        let reply = desk.client.add_service(&body, desk.how()).await?;
-        let phrase = Phrase {
+        let reply = context
+            .client
+            .add_service(&body, context.change_options())
+            .await?;
+        let summary = ChangeSummary {
             subject: body.name.to_string(),
             done: format!("service {key} added"),
             would: format!("service {key} would be added"),
         };
-        desk.tell(&reply, &phrase)
+        context.tell(&reply, &summary)
     }
 
     fn body(self) -> ServiceBody {

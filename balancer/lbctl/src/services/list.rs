@@ -5,7 +5,7 @@ use balancer_core::model::ServiceKey;
 use clap::Args;
 
 use crate::{
-    Desk,
+    Context,
     failure::Failure,
     table::{
         Side::{Left, Right},
@@ -22,9 +22,9 @@ Examples:
 pub(super) struct List {}
 
 impl List {
-    pub(super) async fn run(self, desk: &mut Desk<'_>) -> Result<(), Failure> {
-        let reply = desk.client.services().await?;
-        desk.show(&reply, text)
+    pub(super) async fn run(self, context: &mut Context<'_>) -> Result<(), Failure> {
+        let reply = context.client.services().await?;
+        context.show(&reply, text)
     }
 }
 

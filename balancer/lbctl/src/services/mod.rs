@@ -6,7 +6,7 @@ mod remove;
 
 use clap::{Args, Subcommand};
 
-use super::{Desk, failure::Failure};
+use super::{Context, failure::Failure};
 
 /// List, add and remove services: a VIP, a port and a protocol
 #[derive(Debug, Args)]
@@ -30,11 +30,11 @@ enum Verb {
 }
 
 impl Services {
-    pub(super) async fn run(self, desk: &mut Desk<'_>) -> Result<(), Failure> {
+    pub(super) async fn run(self, context: &mut Context<'_>) -> Result<(), Failure> {
         match self.verb {
-            Verb::List(list) => list.run(desk).await,
-            Verb::Add(add) => add.run(desk).await,
-            Verb::Remove(remove) => remove.run(desk).await,
+            Verb::List(list) => list.run(context).await,
+            Verb::Add(add) => add.run(context).await,
+            Verb::Remove(remove) => remove.run(context).await,
         }
     }
 }

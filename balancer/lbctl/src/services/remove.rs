@@ -1,10 +1,10 @@
 //! `lbctl services remove`.
 
-use balancer_api::client::{Client, How};
+use balancer_api::client::{ChangeOptions, Client};
 use balancer_core::model::ServiceName;
 use clap::Args;
 
-use crate::{Desk, failure::Failure, phrase::Phrase};
+use crate::{Context, change_summary::ChangeSummary, failure::Failure};
 
 /// Remove a service once its backends have drained, or at once with --now
 #[derive(Debug, Args)]
@@ -24,18 +24,18 @@ pub(super) struct Remove {
 }
 
 impl Remove {
-    pub(super) async fn run(self, desk: &mut Desk<'_>) -> Result<(), Failure> {
+    pub(super) async fn run(self, context: &mut Context<'_>) -> Result<(), Failure> {
         let Self { name, now, force } = self;
         // With backends it goes when they have drained; afterwards there may be nothing left to look at.
-        let drains = !now && has_backends(&desk.client, &name).await?;
-        let reply = desk
+        let drains = !now && has_backends(&context.client, &name).await?;
+        let reply = context
             .client
             .remove_service(
                 &name,
-                How {
+                ChangeOptions {
                     now,
                     force,
-                    ..desk.how()
+                    ..context.change_options()
                 },
             )
             .await?;
@@ -47,12 +47,12 @@ impl Remove {
         } else {
             ("service removed", "service would be removed")
         };
-        let phrase = Phrase {
+        let summary = ChangeSummary {
             subject: name.to_string(),
             done: done.to_owned(),
             would: would.to_owned(),
         };
-        desk.tell(&reply, &phrase)
+        context.tell(&reply, &summary)
     }
 }
 

@@ -22,7 +22,7 @@ use clap::Args;
 use tokio::time::sleep;
 
 use super::{context::tar_of, files::Files, plan, record::RecordFile, sites::Sites};
-use crate::{Desk, failure::Failure};
+use crate::{Context, failure::Failure};
 
 /// How often sites are asked how far they are.
 const PACE: Duration = Duration::from_millis(250);
@@ -47,17 +47,17 @@ pub(super) struct Apply {
 }
 
 impl Apply {
-    pub(super) async fn run(self, desk: &mut Desk<'_>) -> Result<(), Failure> {
+    pub(super) async fn run(self, context: &mut Context<'_>) -> Result<(), Failure> {
         let declarations = self.files.declarations()?;
         let fleet = self.files.fleet()?;
         let sites = Sites::of(&fleet)?;
         let mut file = RecordFile::open(&self.files.directory())?;
         let plan = plan::make(&declarations, &file.record, &fleet, &sites).await?;
-        plan::show(desk, &declarations, &plan)?;
-        if plan.is_empty() || desk.dry_run {
-            return outputs(desk, &declarations, &file);
+        plan::show(context, &declarations, &plan)?;
+        if plan.is_empty() || context.dry_run {
+            return outputs(context, &declarations, &file);
         }
-        confirm(desk, self.yes)?;
+        confirm(context, self.yes)?;
 
         let changed = || {
             let all = plan.workloads.iter();
@@ -65,7 +65,7 @@ impl Apply {
         };
         // All images before anything else: one that there is not stops everything.
         for workload in changed() {
-            self.prepare_images(desk, &sites, &declarations, workload)
+            self.prepare_images(context, &sites, &declarations, workload)
                 .await?;
         }
         // Known before a site hears of it, so that nothing is lost when this ends half-way.
@@ -95,17 +95,19 @@ impl Apply {
                 .collect();
             let left = workload.cities.iter().map(|plan| plan.city.clone());
             let left: BTreeSet<City> = left.filter(|city| !wanted.contains(city)).collect();
-            waited.follow(desk, &workload.slug, &wanted, &left).await?;
+            waited
+                .follow(context, &workload.slug, &wanted, &left)
+                .await?;
             file.record.finish(&workload.slug);
             file.save()?;
         }
-        outputs(desk, &declarations, &file)
+        outputs(context, &declarations, &file)
     }
 
     /// Has every site of a workload that runs containers have its images.
     async fn prepare_images(
         &self,
-        desk: &mut Desk<'_>,
+        context: &mut Context<'_>,
         sites: &Sites,
         declarations: &Declarations,
         workload: &WorkloadPlan,
@@ -114,7 +116,7 @@ impl Apply {
         let Some(declared) = of_file.find(|each| each.workload.slug == workload.slug) else {
             return Ok(());
         };
-        let context = match self.files.image_context() {
+        let build_context = match self.files.image_context() {
             Some(directory) => Some(tar_of(&directory)?),
             None => None,
         };
@@ -129,10 +131,10 @@ impl Apply {
                 if !ready.insert(image) {
                     continue;
                 }
-                writeln!(desk.out, "{city}: image {image}")?;
-                let made = site.prepare_image(image, context.clone(), |line| {
+                writeln!(context.out, "{city}: image {image}")?;
+                let made = site.prepare_image(image, build_context.clone(), |line| {
                     // Progress: who does not read it needs no other way out.
-                    let _ = writeln!(desk.out, "  {line}").and_then(|()| desk.out.flush());
+                    let _ = writeln!(context.out, "  {line}").and_then(|()| context.out.flush());
                 });
                 made.await.map_err(|error| match error {
                     ClientError::Refused { error, .. } => {
@@ -178,7 +180,7 @@ fn vips(workload: &WorkloadPlan) -> Vec<IpAddr> {
 }
 
 /// Goes on only after a yes.
-pub(super) fn confirm(desk: &mut Desk<'_>, yes: bool) -> Result<(), Failure> {
+pub(super) fn confirm(context: &mut Context<'_>, yes: bool) -> Result<(), Failure> {
     if yes {
         return Ok(());
     }
@@ -188,10 +190,10 @@ pub(super) fn confirm(desk: &mut Desk<'_>, yes: bool) -> Result<(), Failure> {
         ));
     }
     write!(
-        desk.out,
+        context.out,
         "\nDo you want to perform these actions? Only 'yes' will be accepted.\n  Enter a value: "
     )?;
-    desk.out.flush()?;
+    context.out.flush()?;
     let mut answer = String::new();
     io::stdin().lock().read_line(&mut answer)?;
     match answer.trim() {
@@ -211,7 +213,7 @@ impl Waiting<'_> {
     /// Until a workload is as wanted in some cities, and gone in others; says each step of its instances.
     pub(super) async fn follow(
         &self,
-        desk: &mut Desk<'_>,
+        context: &mut Context<'_>,
         slug: &Label,
         wanted: &BTreeSet<City>,
         gone: &BTreeSet<City>,
@@ -232,7 +234,7 @@ impl Waiting<'_> {
                         continue;
                     }
                 };
-                tell(desk, &city, slug, &view, &mut phases)?;
+                tell(context, &city, slug, &view, &mut phases)?;
                 missing.extend(lacks(&city, slug, &view, wanted.contains(&city)));
                 let of_slug = view.workloads.iter().find(|each| &each.slug == slug);
                 let said = of_slug.and_then(|workload| workload.problem.as_ref());
@@ -261,7 +263,7 @@ impl Waiting<'_> {
 
 /// Says what changed of each instance.
 fn tell(
-    desk: &mut Desk<'_>,
+    context: &mut Context<'_>,
     city: &City,
     slug: &Label,
     view: &SiteView,
@@ -273,8 +275,8 @@ fn tell(
         .filter(|workload| &workload.slug == slug);
     for instance in of_slug.flat_map(|workload| &workload.instances) {
         if phases.insert(instance.name.clone(), instance.phase) != Some(instance.phase) {
-            writeln!(desk.out, "{city}: {} {}", instance.name, instance.phase)?;
-            desk.out.flush()?;
+            writeln!(context.out, "{city}: {} {}", instance.name, instance.phase)?;
+            context.out.flush()?;
         }
     }
     Ok(())
@@ -310,7 +312,7 @@ fn lacks(city: &City, slug: &Label, view: &SiteView, wanted: bool) -> Option<Str
 
 /// The outputs, and the VIPs.
 fn outputs(
-    desk: &mut Desk<'_>,
+    context: &mut Context<'_>,
     declarations: &Declarations,
     file: &RecordFile,
 ) -> Result<(), Failure> {
@@ -322,18 +324,18 @@ fn outputs(
         of.map(|recorded| recorded.vips.clone())
     };
     if !declarations.outputs.is_empty() {
-        writeln!(desk.out, "\nOutputs:\n")?;
+        writeln!(context.out, "\nOutputs:\n")?;
     }
     for output in &declarations.outputs {
         let value = match output.sensitive {
             true => "<sensitive>".to_owned(),
             false => output.value.render(&vips),
         };
-        writeln!(desk.out, "{} = {value}", output.name)?;
+        writeln!(context.out, "{} = {value}", output.name)?;
     }
     for recorded in recorded.values() {
         for vip in &recorded.vips {
-            writeln!(desk.out, "vip = {vip}")?;
+            writeln!(context.out, "vip = {vip}")?;
         }
     }
     Ok(())

@@ -15,7 +15,7 @@ use super::{
     record::RecordFile,
     sites::Sites,
 };
-use crate::{Desk, failure::Failure};
+use crate::{Context, failure::Failure};
 
 /// Drain and remove everything that was applied
 #[derive(Debug, Args)]
@@ -32,21 +32,21 @@ pub(super) struct Destroy {
 }
 
 impl Destroy {
-    pub(super) async fn run(self, desk: &mut Desk<'_>) -> Result<(), Failure> {
+    pub(super) async fn run(self, context: &mut Context<'_>) -> Result<(), Failure> {
         let fleet = self.files.fleet()?;
         let sites = Sites::of(&fleet)?;
         let mut file = RecordFile::open(&self.files.directory())?;
         let plan =
             deploy::plan(&[], &file.record, &fleet, &sites.report().await).map_err(refused)?;
         if plan.workloads.is_empty() {
-            writeln!(desk.out, "No changes. Nothing is applied.")?;
+            writeln!(context.out, "No changes. Nothing is applied.")?;
             return Ok(());
         }
-        write!(desk.out, "{plan}")?;
-        if desk.dry_run {
+        write!(context.out, "{plan}")?;
+        if context.dry_run {
             return Ok(());
         }
-        confirm(desk, self.yes)?;
+        confirm(context, self.yes)?;
         let recorded: Vec<(Label, BTreeSet<City>)> = file
             .record
             .workloads
@@ -68,11 +68,13 @@ impl Destroy {
             seconds: self.timeout,
         };
         for (slug, cities) in &recorded {
-            waiting.follow(desk, slug, &BTreeSet::new(), cities).await?;
+            waiting
+                .follow(context, slug, &BTreeSet::new(), cities)
+                .await?;
             file.record.finish(slug);
             file.save()?;
         }
-        writeln!(desk.out, "Destroyed: {} workloads.", recorded.len())?;
+        writeln!(context.out, "Destroyed: {} workloads.", recorded.len())?;
         Ok(())
     }
 }

@@ -5,7 +5,7 @@ use clap::Args;
 use tokio::sync::mpsc;
 
 use super::{files::Files, record, sites::Sites};
-use crate::{Desk, failure::Failure};
+use crate::{Context, failure::Failure};
 
 /// Show what instances write, each line with its instance's name
 #[derive(Debug, Args)]
@@ -24,7 +24,7 @@ pub(super) struct Logs {
 }
 
 impl Logs {
-    pub(super) async fn run(self, desk: &mut Desk<'_>) -> Result<(), Failure> {
+    pub(super) async fn run(self, context: &mut Context<'_>) -> Result<(), Failure> {
         let fleet = self.files.fleet()?;
         let sites = Sites::of(&fleet)?;
         let record = record::read(&self.files.directory())?;
@@ -66,8 +66,8 @@ impl Logs {
         }
         while let Some(line) = lines.recv().await {
             let InstanceLine { instance, text, .. } = line?;
-            writeln!(desk.out, "{instance} | {text}")?;
-            desk.out.flush()?;
+            writeln!(context.out, "{instance} | {text}")?;
+            context.out.flush()?;
         }
         Ok(())
     }

@@ -12,7 +12,7 @@ mod status;
 
 use clap::{Args, Subcommand};
 
-use super::{Desk, failure::Failure};
+use super::{Context, failure::Failure};
 
 /// Run what a workload file declares, in the cities of a fleet
 #[derive(Debug, Args)]
@@ -43,13 +43,13 @@ enum Verb {
 }
 
 impl Workload {
-    pub(super) async fn run(self, desk: &mut Desk<'_>) -> Result<(), Failure> {
+    pub(super) async fn run(self, context: &mut Context<'_>) -> Result<(), Failure> {
         match self.verb {
-            Verb::Plan(plan) => plan.run(desk).await,
-            Verb::Apply(apply) => apply.run(desk).await,
-            Verb::Destroy(destroy) => destroy.run(desk).await,
-            Verb::Status(status) => status.run(desk).await,
-            Verb::Logs(logs) => logs.run(desk).await,
+            Verb::Plan(plan) => plan.run(context).await,
+            Verb::Apply(apply) => apply.run(context).await,
+            Verb::Destroy(destroy) => destroy.run(context).await,
+            Verb::Status(status) => status.run(context).await,
+            Verb::Logs(logs) => logs.run(context).await,
         }
     }
 }

@@ -10,7 +10,7 @@ use balancer_config::{
 use clap::Args;
 
 use super::{files::Files, record, sites::Sites};
-use crate::{Desk, failure::Failure};
+use crate::{Context, failure::Failure};
 
 /// Show what an apply would make, change and destroy; changes nothing
 #[derive(Debug, Args)]
@@ -21,13 +21,13 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    pub(super) async fn run(self, desk: &mut Desk<'_>) -> Result<(), Failure> {
+    pub(super) async fn run(self, context: &mut Context<'_>) -> Result<(), Failure> {
         let declarations = self.files.declarations()?;
         let fleet = self.files.fleet()?;
         let sites = Sites::of(&fleet)?;
         let record = record::read(&self.files.directory())?;
         let plan = make(&declarations, &record, &fleet, &sites).await?;
-        show(desk, &declarations, &plan)
+        show(context, &declarations, &plan)
     }
 }
 
@@ -57,22 +57,23 @@ pub(super) fn refused(errors: Vec<PlanError>) -> Failure {
 
 /// Shows warnings, notes and the plan.
 pub(super) fn show(
-    desk: &mut Desk<'_>,
+    context: &mut Context<'_>,
     declarations: &Declarations,
     plan: &deploy::Plan,
 ) -> Result<(), Failure> {
     for warning in &declarations.warnings {
-        writeln!(desk.out, "warning: {warning}")?;
+        writeln!(context.out, "warning: {warning}")?;
     }
-    desk.out
+    context
+        .out
         .write_all(render_notes(&declarations.notes).as_bytes())?;
     if plan.is_empty() {
         writeln!(
-            desk.out,
+            context.out,
             "No changes. The sites run what the workload file says."
         )?;
         return Ok(());
     }
-    write!(desk.out, "{plan}")?;
+    write!(context.out, "{plan}")?;
     Ok(())
 }

@@ -5,7 +5,7 @@ use clap::Args;
 
 use super::{files::Files, sites::Sites};
 use crate::{
-    Desk,
+    Context,
     failure::Failure,
     table::{Side, table},
 };
@@ -19,7 +19,7 @@ pub(super) struct Status {
 }
 
 impl Status {
-    pub(super) async fn run(self, desk: &mut Desk<'_>) -> Result<(), Failure> {
+    pub(super) async fn run(self, context: &mut Context<'_>) -> Result<(), Failure> {
         let fleet = self.files.fleet()?;
         let mut views = Vec::new();
         let mut silent = Vec::new();
@@ -29,7 +29,7 @@ impl Status {
                 Err(why) => silent.push(format!("site {city} does not answer: {why}")),
             }
         }
-        desk.show(&ListReply::new(0, views), |reply| text(&reply.items))?;
+        context.show(&ListReply::new(0, views), |reply| text(&reply.items))?;
         match silent.is_empty() {
             true => Ok(()),
             false => Err(Failure::SiteUnreachable(silent.join("\n"))),

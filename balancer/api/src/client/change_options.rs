@@ -4,7 +4,7 @@ use std::fmt;
 
 /// How a change is to be made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct How {
+pub struct ChangeOptions {
     /// Work out the outcome only.
     pub dry_run: bool,
     /// Even where a safety rule forbids it.
@@ -13,8 +13,11 @@ pub struct How {
     pub now: bool,
 }
 
+/// The former name, for callers that have yet to take the new one.
+pub type How = ChangeOptions;
+
 /// As the query of a path that has none yet: nothing, or `?force=true&dry_run=true`.
-impl fmt::Display for How {
+impl fmt::Display for ChangeOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let flags = [
             ("now", self.now),

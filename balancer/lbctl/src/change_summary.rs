@@ -5,7 +5,7 @@ use balancer_api::{replies::ChangeReply, views::OutcomeView};
 use super::table::count;
 
 /// How one change is told.
-pub(super) struct Phrase {
+pub(super) struct ChangeSummary {
     /// What it is about: a service's name, or a file.
     pub(super) subject: String,
     /// What happened: `backend 10.1.0.10 added`.
@@ -14,7 +14,7 @@ pub(super) struct Phrase {
     pub(super) would: String,
 }
 
-impl Phrase {
+impl ChangeSummary {
     /// One line with what happened, and a line for each note.
     pub(super) fn lines(&self, reply: &ChangeReply) -> String {
         let ChangeReply {
