@@ -65,7 +65,7 @@ pub async fn serve(
             Failure::no_route("there are: GET /v1/instances, GET /v1/sockets?vip=&port=&protocol=")
         })
         .with_state(questions);
-    server::serve_guarded(listener, router, token, shutdown).await
+    server::serve_with_auth(listener, router, token, shutdown).await
 }
 
 async fn instances(

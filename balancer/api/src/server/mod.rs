@@ -1,10 +1,10 @@
 //! The daemon's end of the control interface.
 
+mod auth;
 mod changes;
 mod events;
 mod extract;
 mod failure;
-mod guard;
 mod reads;
 
 use std::{future::Future, io, time::Duration};
@@ -16,11 +16,11 @@ use axum::{
 };
 use tokio::{net::UnixListener, sync::watch};
 
-pub use self::guard::{bind_tcp, serve_tcp};
+pub use self::auth::{bind_tcp, serve_tcp};
 pub(crate) use self::{
+    auth::serve_with_auth,
     extract::{Asked, Body, Raw},
     failure::Failure,
-    guard::serve_guarded,
 };
 use super::BODY_LIMIT_BYTES;
 pub use super::{

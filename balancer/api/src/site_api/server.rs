@@ -29,7 +29,7 @@ use super::{
 use crate::{
     BODY_LIMIT_BYTES,
     replies::{API_VERSION, ListReply},
-    server::{Asked, Body, Failure, Raw, serve_guarded, serve_router},
+    server::{Asked, Body, Failure, Raw, serve_router, serve_with_auth},
     socket,
     token::Token,
 };
@@ -89,7 +89,7 @@ impl Listeners {
         let router = router(commands);
         match self {
             Self::Unix(listener) => serve_router(listener, router, shutdown).await,
-            Self::Tcp(listener, token) => serve_guarded(listener, router, token, shutdown).await,
+            Self::Tcp(listener, token) => serve_with_auth(listener, router, token, shutdown).await,
         }
     }
 }

@@ -13,7 +13,9 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use balancer_api::{command::Daemon, door::Door, server::serve_router, views::Snapshot};
+use balancer_api::{
+    command::Daemon, limited_listener::LimitedListener, server::serve_router, views::Snapshot,
+};
 use tokio::{net::TcpListener, sync::Mutex, task::spawn_blocking};
 
 use super::render;
@@ -22,10 +24,10 @@ use super::render;
 pub(super) const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// How many may ask at once; the others wait in the kernel's queue.
-const SEATS: usize = 64;
+const MAX_CONNECTIONS: usize = 64;
 
 /// How long each may take, from the connection to the end of the answer.
-const STAY: Duration = Duration::from_secs(10);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Listens where Prometheus will ask.
 ///
@@ -62,7 +64,12 @@ pub async fn serve(
             daemon,
             last: Arc::default(),
         });
-    serve_router(Door::new(listener, SEATS, STAY), router, shutdown).await
+    serve_router(
+        LimitedListener::new(listener, MAX_CONNECTIONS, IDLE_TIMEOUT),
+        router,
+        shutdown,
+    )
+    .await
 }
 
 /// A page, and the snapshot that it is of.
@@ -98,7 +105,7 @@ impl Pages {
 
 async fn metrics(State(pages): State<Pages>) -> Response {
     match pages.page().await {
-        // Whoever scrapes again in seconds shall not keep a seat meanwhile.
+        // Whoever scrapes again in seconds shall not keep one of the connections meanwhile.
         Some(page) => ([(CONTENT_TYPE, TEXT_FORMAT), (CONNECTION, "close")], page).into_response(),
         None => (StatusCode::SERVICE_UNAVAILABLE, "lbd is stopping.\n").into_response(),
     }

@@ -12,7 +12,7 @@ use std::{
 use axum::{Router, routing};
 use balancer_api::{
     command::{Daemon, Look},
-    door::Door,
+    limited_listener::LimitedListener,
     server::serve_router,
     testing::samples::busy,
     views::Snapshot,
@@ -170,13 +170,13 @@ async fn a_guest_who_says_nothing_loses_the_seat() {
         .await
         .unwrap();
     let address = listener.local_addr().unwrap();
-    let door = Door::new(listener, 1, Duration::from_millis(100));
+    let limited = LimitedListener::new(listener, 1, Duration::from_millis(100));
     let router = Router::new().route("/", routing::get(|| async { "your turn" }));
-    tokio::spawn(serve_router(door, router, pending()));
+    tokio::spawn(serve_router(limited, router, pending()));
     let mut silent = TcpStream::connect(address).await.unwrap();
     let answer = timeout(Duration::from_secs(30), get(address, "/"))
         .await
-        .expect("a seat gets free");
+        .expect("a connection gets free");
     assert!(answer.ends_with("\r\n\r\nyour turn"), "{answer}");
     assert_eq!(
         silent.read(&mut [0]).await.unwrap(),

@@ -1,5 +1,5 @@
-//! Who may ask over TCP, and for how long: the port may face anyone, and the daemon's file
-//! descriptors are for health checks first. Who is being answered may stay.
+//! A listener with a limit of connections and of their idle time: the port may face anyone, and the daemon's file
+//! descriptors are for health checks first. A connection on which an answer moves is not ended.
 
 use std::{
     io,
@@ -18,41 +18,41 @@ use tokio::{
     time::{Instant, Sleep, sleep},
 };
 
-/// A listener that lets in so many connections at once, each for so long after the last byte of an answer.
+/// A listener that accepts so many connections at once, and ends each so long after the last byte of an answer.
 #[derive(Debug)]
-pub struct Door {
+pub struct LimitedListener {
     listener: TcpListener,
-    seats: Arc<Semaphore>,
-    stay: Duration,
+    permits: Arc<Semaphore>,
+    idle_timeout: Duration,
 }
 
-impl Door {
-    /// Lets in `seats` connections at once, and each for `stay` after its last byte.
-    pub fn new(listener: TcpListener, seats: usize, stay: Duration) -> Self {
-        let seats = Arc::new(Semaphore::new(seats));
+impl LimitedListener {
+    /// Accepts `max_connections` at once, and ends each `idle_timeout` after its last byte.
+    pub fn new(listener: TcpListener, max_connections: usize, idle_timeout: Duration) -> Self {
+        let permits = Arc::new(Semaphore::new(max_connections));
         Self {
             listener,
-            seats,
-            stay,
+            permits,
+            idle_timeout,
         }
     }
 }
 
-impl Listener for Door {
-    type Io = Guest;
+impl Listener for LimitedListener {
+    type Io = LimitedStream;
     type Addr = SocketAddr;
 
-    async fn accept(&mut self) -> (Guest, SocketAddr) {
-        // It is never closed, so this is always a seat.
-        let seat = Arc::clone(&self.seats).acquire_owned().await.ok();
+    async fn accept(&mut self) -> (LimitedStream, SocketAddr) {
+        // The semaphore is never closed, so this is always a permit.
+        let permit = Arc::clone(&self.permits).acquire_owned().await.ok();
         let (stream, address) = Listener::accept(&mut self.listener).await;
-        let leaves = Box::pin(sleep(self.stay));
+        let deadline = Box::pin(sleep(self.idle_timeout));
         (
-            Guest {
+            LimitedStream {
                 stream,
-                leaves,
-                stay: self.stay,
-                _seat: seat,
+                deadline,
+                idle_timeout: self.idle_timeout,
+                _permit: permit,
             },
             address,
         )
@@ -63,29 +63,29 @@ impl Listener for Door {
     }
 }
 
-/// A connection that fails when its time is over, and then gives its seat back.
+/// A connection that fails when its time is over, and then gives its permit back.
 #[derive(Debug)]
-pub struct Guest {
+pub struct LimitedStream {
     stream: TcpStream,
-    leaves: Pin<Box<Sleep>>,
-    stay: Duration,
-    _seat: Option<OwnedSemaphorePermit>,
+    deadline: Pin<Box<Sleep>>,
+    idle_timeout: Duration,
+    _permit: Option<OwnedSemaphorePermit>,
 }
 
-impl Guest {
+impl LimitedStream {
     fn poll<T>(
         &mut self,
         context: &mut Context<'_>,
         poll: impl FnOnce(Pin<&mut TcpStream>, &mut Context<'_>) -> Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
-        match self.leaves.as_mut().poll(context) {
+        match self.deadline.as_mut().poll(context) {
             Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
             Poll::Pending => poll(Pin::new(&mut self.stream), context),
         }
     }
 }
 
-impl AsyncRead for Guest {
+impl AsyncRead for LimitedStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -95,7 +95,7 @@ impl AsyncRead for Guest {
     }
 }
 
-impl AsyncWrite for Guest {
+impl AsyncWrite for LimitedStream {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -103,8 +103,8 @@ impl AsyncWrite for Guest {
     ) -> Poll<io::Result<usize>> {
         let written = self.poll(context, |stream, context| stream.poll_write(context, bytes));
         if let Poll::Ready(Ok(1..)) = written {
-            let leaves = Instant::now() + self.stay;
-            self.leaves.as_mut().reset(leaves);
+            let deadline = Instant::now() + self.idle_timeout;
+            self.deadline.as_mut().reset(deadline);
         }
         written
     }
@@ -126,27 +126,29 @@ mod tests {
 
     use super::*;
 
-    const STAY: Duration = Duration::from_millis(300);
+    const IDLE_TIMEOUT: Duration = Duration::from_millis(300);
 
-    /// A line every third of a stay, for four stays.
+    /// A line every third of the idle time, for four idle times.
     async fn lines() -> Body {
         Body::from_stream(stream::iter(0..12).then(|line| async move {
-            sleep(STAY / 3).await;
+            sleep(IDLE_TIMEOUT / 3).await;
             Ok::<_, io::Error>(format!("{line}\n"))
         }))
     }
 
-    /// Asks for a path behind a door, and reads until the connection ends: how long that took, and what came.
+    /// Asks for a path behind a limited listener, and reads until the connection ends: how long that took, and what came.
     async fn ask(path: &str) -> (Duration, String) {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let router = Router::new()
             .route("/lines", get(lines))
             .route("/silence", get(std::future::pending::<()>));
-        let served = tokio::spawn(axum::serve(Door::new(listener, 1, STAY), router).into_future());
+        let served = tokio::spawn(
+            axum::serve(LimitedListener::new(listener, 1, IDLE_TIMEOUT), router).into_future(),
+        );
         let started = Instant::now();
         let mut stream = TcpStream::connect(address).await.unwrap();
-        let request = format!("GET {path} HTTP/1.1\r\nHost: door\r\nConnection: close\r\n\r\n");
+        let request = format!("GET {path} HTTP/1.1\r\nHost: limited\r\nConnection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).await.unwrap();
         let mut answer = Vec::new();
         // A connection that is ended may be reset.
@@ -157,9 +159,9 @@ mod tests {
 
     // Promise: F7
     #[tokio::test]
-    async fn who_is_being_answered_may_stay() {
+    async fn a_connection_that_is_being_answered_may_stay() {
         let (took, answer) = ask("/lines").await;
-        assert!(took >= STAY * 3, "{took:?}");
+        assert!(took >= IDLE_TIMEOUT * 3, "{took:?}");
         assert!(answer.contains("11\n"), "{answer}");
     }
 
@@ -167,6 +169,9 @@ mod tests {
     #[tokio::test]
     async fn a_connection_on_which_nothing_moves_is_ended() {
         let (took, answer) = ask("/silence").await;
-        assert!(took >= STAY && answer.is_empty(), "{took:?}: {answer}");
+        assert!(
+            took >= IDLE_TIMEOUT && answer.is_empty(),
+            "{took:?}: {answer}"
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! Who may ask over TCP.
+//! The control interface over TCP, for callers that show the token.
 
 use std::{future::Future, io, net::SocketAddr, time::Duration};
 
@@ -12,13 +12,13 @@ use axum::{
 use tokio::net::TcpListener;
 
 use super::{failure::Failure, router, serve_router};
-use crate::{command::Daemon, door::Door, token::Token};
+use crate::{command::Daemon, limited_listener::LimitedListener, token::Token};
 
-/// How many may ask at once; the others wait in the kernel's queue.
-const SEATS: usize = 256;
+/// How many connections are served at once; the others wait in the kernel's queue.
+const MAX_CONNECTIONS: usize = 256;
 
 /// How long a connection may last on which no answer moves: longer than the longest wait.
-const STAY: Duration = Duration::from_secs(120);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Listens for callers over TCP.
 ///
@@ -45,11 +45,11 @@ pub async fn serve_tcp(
     token: Option<Token>,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
-    serve_guarded(listener, router(daemon), token, shutdown).await
+    serve_with_auth(listener, router(daemon), token, shutdown).await
 }
 
 /// The same for any router.
-pub(crate) async fn serve_guarded(
+pub(crate) async fn serve_with_auth(
     listener: TcpListener,
     router: Router,
     token: Option<Token>,
@@ -59,7 +59,12 @@ pub(crate) async fn serve_guarded(
         Some(token) => router.layer(from_fn_with_state(token, check)),
         None => router,
     };
-    serve_router(Door::new(listener, SEATS, STAY), router, shutdown).await
+    serve_router(
+        LimitedListener::new(listener, MAX_CONNECTIONS, IDLE_TIMEOUT),
+        router,
+        shutdown,
+    )
+    .await
 }
 
 async fn check(State(token): State<Token>, request: Request, next: Next) -> Response {
