@@ -9,7 +9,7 @@ use tokio::{
 use tracing::{info, warn};
 
 use super::{
-    AnnounceError, Announcer, Told,
+    AnnounceError, Announcer, SpeakerStatus,
     memory::{Memory, remember, remembered},
     speaker::{Speaker, limited, withdraw_remembered},
 };
@@ -17,7 +17,7 @@ use super::{
 /// How often the speaker is looked at when nothing is asked for.
 const POLL: Duration = Duration::from_millis(500);
 
-/// Keeps what the speaker announces equal to what `wanted` holds, and tells over `told` how far it is.
+/// Keeps what the speaker announces equal to what `wanted` holds, and tells over `status` how far it is.
 ///
 /// Nothing is done while `wanted` is `None`: what is announced then stays. Ends when `wanted` has no sender;
 /// what is announced stays then, too.
@@ -28,7 +28,7 @@ const POLL: Duration = Duration::from_millis(500);
 pub fn spawn(
     announcer: Announcer,
     wanted: watch::Receiver<Option<BTreeSet<IpAddr>>>,
-    told: watch::Sender<Told>,
+    status: watch::Sender<SpeakerStatus>,
 ) -> Result<(), AnnounceError> {
     let memory = remembered(&announcer.state_dir)?;
     tokio::spawn(async move {
@@ -39,7 +39,7 @@ pub fn spawn(
             memory,
             saved: false,
         };
-        follower.run(wanted, told).await;
+        follower.run(wanted, status).await;
     });
     Ok(())
 }
@@ -95,19 +95,19 @@ impl Follower {
     async fn run(
         mut self,
         mut wanted: watch::Receiver<Option<BTreeSet<IpAddr>>>,
-        told: watch::Sender<Told>,
+        status: watch::Sender<SpeakerStatus>,
     ) {
         loop {
             let now = wanted.borrow_and_update().clone();
             if let Some(now) = now {
                 let mut announced = BTreeSet::new();
                 let error = self.round(&now, &mut announced).await.err();
-                let new = Told {
+                let new = SpeakerStatus {
                     wanted: Some(now),
                     announced,
                     error: error.map(|error| error.to_string()),
                 };
-                told.send_if_modified(|old| {
+                status.send_if_modified(|old| {
                     log(old, &new);
                     let differs = *old != new;
                     *old = new;
@@ -185,7 +185,7 @@ impl Follower {
     }
 }
 
-fn log(old: &Told, new: &Told) {
+fn log(old: &SpeakerStatus, new: &SpeakerStatus) {
     for vip in new.announced.difference(&old.announced) {
         info!("{vip} is announced");
     }
@@ -200,10 +200,10 @@ fn log(old: &Told, new: &Told) {
     }
 }
 
-/// Waits until `told` says that all is withdrawn, or `limit` has passed; whether it did.
-pub async fn withdrawn(told: &mut watch::Receiver<Told>, limit: Duration) -> bool {
+/// Waits until `status` says that all is withdrawn, or `limit` has passed; whether it did.
+pub async fn withdrawn(status: &mut watch::Receiver<SpeakerStatus>, limit: Duration) -> bool {
     tokio::select! {
-        told = told.wait_for(Told::all_withdrawn) => told.is_ok(),
+        status = status.wait_for(SpeakerStatus::all_withdrawn) => status.is_ok(),
         () = sleep(limit) => false,
     }
 }

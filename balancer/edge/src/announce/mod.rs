@@ -34,9 +34,9 @@ pub struct Announcer {
     pub state_dir: PathBuf,
 }
 
-/// What has become of a wanted set.
+/// What the speaker has made of a wanted set.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Told {
+pub struct SpeakerStatus {
     /// The set; `None` before the first.
     pub wanted: Option<BTreeSet<IpAddr>>,
     /// The VIPs that the speaker is known to announce for us.
@@ -45,7 +45,10 @@ pub struct Told {
     pub error: Option<String>,
 }
 
-impl Told {
+/// The former name, for the control loop, which has yet to take the new one.
+pub type Told = SpeakerStatus;
+
+impl SpeakerStatus {
     /// Whether the speaker has confirmed that none of our VIPs is announced, as wanted.
     pub fn all_withdrawn(&self) -> bool {
         self.wanted.as_ref().is_some_and(BTreeSet::is_empty)

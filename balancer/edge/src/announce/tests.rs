@@ -85,7 +85,7 @@ impl Scene {
     }
 
     /// Asks for one set after the other; what is said of the last.
-    fn follow(&self, wanted: &[&[&str]]) -> Told {
+    fn follow(&self, wanted: &[&[&str]]) -> SpeakerStatus {
         let wanted: Vec<BTreeSet<IpAddr>> = wanted.iter().map(|list| vips(list)).collect();
         self.netns.run(|| {
             let runtime = tokio::runtime::Builder::new_current_thread()
@@ -101,9 +101,9 @@ impl Scene {
     }
 }
 
-async fn follow(directory: &Path, sets: Vec<BTreeSet<IpAddr>>) -> Told {
+async fn follow(directory: &Path, sets: Vec<BTreeSet<IpAddr>>) -> SpeakerStatus {
     let (tell, wanted) = watch::channel(None);
-    let (say, mut told) = watch::channel(Told::default());
+    let (say, mut status) = watch::channel(SpeakerStatus::default());
     let announcer = Announcer {
         speaker: on_lo(),
         interface: "lo".into(),
@@ -112,29 +112,29 @@ async fn follow(directory: &Path, sets: Vec<BTreeSet<IpAddr>>) -> Told {
     spawn(announcer, wanted, say).unwrap();
     for set in sets {
         tell.send(Some(set.clone())).unwrap();
-        let of_this = told.wait_for(|told| told.wanted.as_ref() == Some(&set));
+        let of_this = status.wait_for(|status| status.wanted.as_ref() == Some(&set));
         tokio::time::timeout(Duration::from_secs(10), of_this)
             .await
-            .expect("told in time")
+            .expect("status in time")
             .unwrap();
     }
-    told.borrow().clone()
+    status.borrow().clone()
 }
 
 #[test]
 fn the_vips_that_are_wanted_are_on_the_link_and_no_others() {
     let scene = Scene::new();
-    let told = scene.follow(&[&["198.51.100.1", "2001:db8::1"]]);
-    assert_eq!(told.error, None);
-    assert_eq!(told.announced, vips(&["198.51.100.1", "2001:db8::1"]));
+    let status = scene.follow(&[&["198.51.100.1", "2001:db8::1"]]);
+    assert_eq!(status.error, None);
+    assert_eq!(status.announced, vips(&["198.51.100.1", "2001:db8::1"]));
     let lo = scene.on_lo();
     assert!(
         lo.contains("198.51.100.1/32") && lo.contains("2001:db8::1/128"),
         "{lo}"
     );
 
-    let told = scene.follow(&[&["198.51.100.1", "198.51.100.2"], &["198.51.100.2"]]);
-    assert_eq!(told.announced, vips(&["198.51.100.2"]));
+    let status = scene.follow(&[&["198.51.100.1", "198.51.100.2"], &["198.51.100.2"]]);
+    assert_eq!(status.announced, vips(&["198.51.100.2"]));
     let lo = scene.on_lo();
     assert!(
         !lo.contains("198.51.100.1/32") && !lo.contains("2001:db8::1"),
@@ -145,8 +145,8 @@ fn the_vips_that_are_wanted_are_on_the_link_and_no_others() {
         "{lo}"
     );
 
-    let told = scene.follow(&[&[]]);
-    assert!(told.all_withdrawn(), "{told:?}");
+    let status = scene.follow(&[&[]]);
+    assert!(status.all_withdrawn(), "{status:?}");
 }
 
 #[test]
@@ -171,11 +171,11 @@ fn what_an_earlier_daemon_announced_is_known_to_the_next_and_to_the_guard() {
 fn an_operators_address_is_never_taken_away() {
     let scene = Scene::new();
     scene.netns.ip("addr add 198.51.100.1/32 dev lo");
-    let told = scene.follow(&[&["198.51.100.1"]]);
-    let error = told.error.unwrap();
+    let status = scene.follow(&[&["198.51.100.1"]]);
+    let error = status.error.unwrap();
     assert!(error.contains("without lbd having put it there"), "{error}");
-    let told = scene.follow(&[&[]]);
-    assert!(told.all_withdrawn(), "{told:?}");
+    let status = scene.follow(&[&[]]);
+    assert!(status.all_withdrawn(), "{status:?}");
     assert!(scene.on_lo().contains("198.51.100.1/32"));
 }
 

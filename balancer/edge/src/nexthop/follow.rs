@@ -20,13 +20,13 @@ use tokio::{
 use super::{
     NextHop, NextHopError, Sources,
     events::{Doubt, Events},
+    grace::Grace,
     kernel,
     memory::Memory,
     neighbour::{self, Neighbour, Place},
     route,
     routes::Routes,
-    standin::StandIns,
-    survey::{AT_ONCE, Survey, Way, ask_each, next_hops},
+    survey::{MAX_CONCURRENT_QUESTIONS, Survey, Way, ask_each, next_hops},
 };
 
 /// Neighbours and links are looked at this often, events or not; no neighbour is asked for more often.
@@ -69,7 +69,7 @@ struct Follower {
     /// The way over each neighbour at the last look.
     ways: BTreeMap<Place, Way>,
     memory: Memory,
-    stand_ins: StandIns,
+    grace: Grace,
     /// When each neighbour was last asked for.
     asked: BTreeMap<Place, Instant>,
 }
@@ -83,7 +83,7 @@ impl Follower {
             routes: Routes::default(),
             ways: BTreeMap::new(),
             memory: Memory::default(),
-            stand_ins: StandIns::default(),
+            grace: Grace::default(),
             asked: BTreeMap::new(),
         })
     }
@@ -170,8 +170,8 @@ impl Follower {
         self.memory.take_in(&survey.neighbours, now);
         self.ask(&survey.neighbours, now).await;
         let ways = survey.ways(&self.memory);
-        if ways == self.ways && !self.routes.have_changed() && !self.stand_ins.any() {
-            self.stand_ins.found_the_same(now);
+        if ways == self.ways && !self.routes.have_changed() && !self.grace.any() {
+            self.grace.found_the_same(now);
             return Ok(None);
         }
         self.ways = ways;
@@ -182,7 +182,7 @@ impl Follower {
             route.is_some_and(|route| survey.is_resolving((route.interface, route.neighbour)))
         };
         let found = next_hops(routes, &self.ways, self.sources);
-        Ok(Some(self.stand_ins.add(found, is_resolving, now)))
+        Ok(Some(self.grace.add(found, is_resolving, now)))
     }
 
     /// Has the kernel resolve what it does not know and confirm what it has not heard of lately.
@@ -206,7 +206,7 @@ impl Follower {
         });
         let asking: Vec<_> = asking.collect();
         stream::iter(asking)
-            .buffer_unordered(AT_ONCE)
+            .buffer_unordered(MAX_CONCURRENT_QUESTIONS)
             .collect::<()>()
             .await;
     }

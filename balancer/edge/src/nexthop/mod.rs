@@ -3,10 +3,11 @@
 //!
 //! Everything here speaks netlink in the network namespace of the calling thread.
 
+mod egress;
 mod error;
 mod events;
-mod exit;
 mod follow;
+mod grace;
 mod interface;
 mod kernel;
 mod link;
@@ -15,7 +16,6 @@ mod neighbour;
 mod offload;
 mod route;
 mod routes;
-mod standin;
 mod survey;
 #[cfg(test)]
 mod tests;

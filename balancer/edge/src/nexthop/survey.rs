@@ -11,7 +11,7 @@ use rtnetlink::Handle;
 
 use super::{
     InterfaceView, NextHop, NextHopError,
-    exit::{self, Exit},
+    egress::{self, Egress},
     link,
     memory::Memory,
     neighbour::{self, Neighbour, Place},
@@ -19,7 +19,7 @@ use super::{
 };
 
 /// Questions on their way at once; their answers fit a socket's receive buffer many times over.
-pub(crate) const AT_ONCE: usize = 32;
+pub(crate) const MAX_CONCURRENT_QUESTIONS: usize = 32;
 
 /// Outer sources that the operator chose, or where they lie; without one, the route's own is taken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -45,7 +45,7 @@ impl Sources {
 /// The way over a neighbour: what the next hops of all addresses behind it have in common.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Way {
-    exit: Exit,
+    egress: Egress,
     source_mac: [u8; 6],
     destination_mac: [u8; 6],
 }
@@ -55,13 +55,13 @@ impl Way {
     fn next_hop(&self, address: IpAddr, route: &Route, sources: Sources) -> Option<NextHop> {
         let source = sources.for_address(address, route)?;
         Some(NextHop {
-            interface: self.exit.interface,
+            interface: self.egress.interface,
             source_mac: self.source_mac,
             destination_mac: self.destination_mac,
             source: source.addr(),
             source_bits: source.max_prefix_len() - source.prefix_len(),
-            mtu: route.mtu.unwrap_or(self.exit.mtu).min(self.exit.mtu),
-            tags: self.exit.tags,
+            mtu: route.mtu.unwrap_or(self.egress.mtu).min(self.egress.mtu),
+            tags: self.egress.tags,
         })
     }
 }
@@ -98,8 +98,8 @@ impl Survey {
         let links = ask_each(&interfaces, |index| link::by_index(kernel, index)).await?;
         let mut links: BTreeMap<u32, InterfaceView> = present(links);
         // What VLANs are on, and what these are on.
-        for _ in 0..exit::MOST {
-            let missing = exit::missing(&links);
+        for _ in 0..egress::MAX_TAGS {
+            let missing = egress::missing(&links);
             let below = ask_each(&missing, |index| link::by_index(kernel, index)).await?;
             links.extend(present(below));
         }
@@ -123,7 +123,7 @@ impl Survey {
         let way = |place: Place| {
             let link = self.links.get(&place.0)?;
             Some(Way {
-                exit: Exit::of(link, &self.links)?,
+                egress: Egress::of(link, &self.links)?,
                 source_mac: link.mac,
                 destination_mac: memory.mac(place)?,
             })
@@ -151,7 +151,7 @@ where
     let question = |&key| question(key).map_ok(move |answer| (key, answer));
     let questions: Vec<_> = keys.iter().map(question).collect();
     stream::iter(questions)
-        .buffer_unordered(AT_ONCE)
+        .buffer_unordered(MAX_CONCURRENT_QUESTIONS)
         .try_collect()
         .await
 }

@@ -5,29 +5,29 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::InterfaceView;
 
 /// The most tags that a program writes.
-pub(crate) const MOST: usize = 2;
+pub(crate) const MAX_TAGS: usize = 2;
 
 /// Bytes of a tag.
 const TAG: u32 = 4;
 
-/// The way out of an interface.
+/// How frames leave by an interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Exit {
+pub(crate) struct Egress {
     /// The number of the interface below all VLANs.
     pub(crate) interface: u32,
     /// The tags of all of them, outermost first.
-    pub(crate) tags: [Option<[u8; 4]>; MOST],
+    pub(crate) tags: [Option<[u8; 4]>; MAX_TAGS],
     /// The largest IP packet that all of them take, in bytes.
     pub(crate) mtu: u32,
 }
 
-impl Exit {
+impl Egress {
     /// The way out of `link`; `None` if one of the interfaces below is not known, or there are too many VLANs.
     pub(crate) fn of(link: &InterfaceView, links: &BTreeMap<u32, InterfaceView>) -> Option<Self> {
         let (mut link, mut mtu) = (link, link.mtu);
         let mut tags = Vec::new();
         while let Some(vlan) = link.vlan {
-            if tags.len() == MOST {
+            if tags.len() == MAX_TAGS {
                 return None;
             }
             tags.push(vlan.tag);
@@ -78,36 +78,36 @@ mod tests {
     const INNER: [u8; 4] = [0x81, 0, 0, 200];
 
     /// The way out of the first one.
-    fn exit(links: &[InterfaceView]) -> Option<Exit> {
+    fn egress(links: &[InterfaceView]) -> Option<Egress> {
         let all = links
             .iter()
             .map(|link| (link.index, link.clone()))
             .collect();
-        Exit::of(&links[0], &all)
+        Egress::of(&links[0], &all)
     }
 
     #[test]
     fn an_interface_that_is_no_vlan_is_left_by_without_tags() {
-        let found = Exit {
+        let found = Egress {
             interface: 2,
             tags: [None; 2],
             mtu: 1_600,
         };
-        assert_eq!(exit(&[link(2, 1_600, None)]), Some(found));
+        assert_eq!(egress(&[link(2, 1_600, None)]), Some(found));
     }
 
     // Promise: E13
     #[test]
     fn a_vlan_is_left_by_what_it_is_on_with_its_tag_and_the_smaller_mtu() {
-        let of = |mtu| exit(&[link(3, mtu, Some((Some(2), INNER))), link(2, 1_600, None)]);
-        let found = Exit {
+        let of = |mtu| egress(&[link(3, mtu, Some((Some(2), INNER))), link(2, 1_600, None)]);
+        let found = Egress {
             interface: 2,
             tags: [Some(INNER), None],
             mtu: 1_500,
         };
         assert_eq!(of(1_500), Some(found));
-        assert_eq!(of(1_600).map(|exit| exit.mtu), Some(1_600));
-        assert_eq!(of(9_000).map(|exit| exit.mtu), Some(1_600));
+        assert_eq!(of(1_600).map(|egress| egress.mtu), Some(1_600));
+        assert_eq!(of(9_000).map(|egress| egress.mtu), Some(1_600));
     }
 
     // Promise: E13
@@ -118,15 +118,15 @@ mod tests {
             link(3, 1_600, Some((Some(2), OUTER))),
             link(2, 1_600, None),
         ];
-        let found = Exit {
+        let found = Egress {
             interface: 2,
             tags: [Some(OUTER), Some(INNER)],
             mtu: 1_596,
         };
-        assert_eq!(exit(&links), Some(found));
+        assert_eq!(egress(&links), Some(found));
         let mut narrow = links.clone();
         narrow[1].mtu = 1_400;
-        assert_eq!(exit(&narrow).map(|exit| exit.mtu), Some(1_400));
+        assert_eq!(egress(&narrow).map(|egress| egress.mtu), Some(1_400));
         let mut known: BTreeMap<u32, InterfaceView> = [(4, links[0].clone())].into();
         assert_eq!(missing(&known), [3].into());
         known.insert(3, links[1].clone());
@@ -139,14 +139,14 @@ mod tests {
     #[test]
     fn there_is_no_way_out_over_what_is_not_known_or_over_three_vlans() {
         let vlan = |index, over| link(index, 1_600, Some((over, INNER)));
-        assert_eq!(exit(&[vlan(3, Some(2))]), None);
-        assert_eq!(exit(&[vlan(3, None), link(2, 1_600, None)]), None);
+        assert_eq!(egress(&[vlan(3, Some(2))]), None);
+        assert_eq!(egress(&[vlan(3, None), link(2, 1_600, None)]), None);
         let three = [
             vlan(5, Some(4)),
             vlan(4, Some(3)),
             vlan(3, Some(2)),
             link(2, 1_600, None),
         ];
-        assert_eq!(exit(&three), None);
+        assert_eq!(egress(&three), None);
     }
 }

@@ -1,4 +1,4 @@
-//! Next hops that stand in while a route has moved to a neighbour that is not known yet.
+//! The grace of former next hops: they stay in use while a route has moved to a neighbour that is not known yet.
 
 use std::{
     collections::BTreeMap,
@@ -10,14 +10,14 @@ use std::{
 use super::NextHop;
 
 /// The kernel gives up a silent neighbour after three seconds, by default.
-const GRACE: Duration = Duration::from_secs(5);
+const GRACE_TIME: Duration = Duration::from_secs(5);
 
-/// The next hops in use, with those that stand in.
+/// The next hops in use, with those in grace: former ones that stand in.
 ///
 /// A route that moves leads over a neighbour that the kernel may never have asked for. Its answer is milliseconds away:
 /// packets go on by the former next hop until then, rather than nowhere, or to another backend and back.
 #[derive(Debug, Default)]
-pub(crate) struct StandIns {
+pub(crate) struct Grace {
     used: Arc<BTreeMap<IpAddr, NextHop>>,
     /// When those of `used` that stand in were last found.
     standing: BTreeMap<IpAddr, Instant>,
@@ -25,7 +25,7 @@ pub(crate) struct StandIns {
     looked: Option<Instant>,
 }
 
-impl StandIns {
+impl Grace {
     /// The next hops to use at `now`: those that were `found`, and the former ones of addresses whose neighbour is being
     /// `resolved`.
     pub(crate) fn add(
@@ -40,7 +40,7 @@ impl StandIns {
                 continue;
             }
             let seen = (self.standing.get(&address).copied()).or(self.looked);
-            let seen = seen.filter(|seen| now.duration_since(*seen) < GRACE);
+            let seen = seen.filter(|seen| now.duration_since(*seen) < GRACE_TIME);
             if let Some(seen) = seen.filter(|_| resolved(address)) {
                 standing.insert(address, (seen, hop));
             }
@@ -88,13 +88,13 @@ mod tests {
 
     /// What is in use after these looks: at this second, what was found, and whether its neighbour is being resolved.
     fn after(looks: &[(u64, Option<u32>, bool)]) -> Option<u32> {
-        let (mut stand_ins, start) = (StandIns::default(), Instant::now());
+        let (mut grace, start) = (Grace::default(), Instant::now());
         let mut used = Arc::default();
         for &(second, interface, resolved) in looks {
             let found = interface.map(|interface| (backend(), hop(interface)));
             let now = start + Duration::from_secs(second);
-            used = stand_ins.add(found.into_iter().collect(), |_| resolved, now);
-            assert_eq!(stand_ins.any(), interface.is_none() && !used.is_empty());
+            used = grace.add(found.into_iter().collect(), |_| resolved, now);
+            assert_eq!(grace.any(), interface.is_none() && !used.is_empty());
         }
         used.get(&backend()).map(|hop| hop.interface)
     }
@@ -114,12 +114,12 @@ mod tests {
 
     #[test]
     fn the_five_seconds_begin_at_the_last_look_that_found_the_former_one() {
-        let (mut stand_ins, start) = (StandIns::default(), Instant::now());
+        let (mut grace, start) = (Grace::default(), Instant::now());
         let at = |second| start + Duration::from_secs(second);
-        stand_ins.add([(backend(), hop(1))].into(), |_| true, at(0));
-        stand_ins.found_the_same(at(60));
+        grace.add([(backend(), hop(1))].into(), |_| true, at(0));
+        grace.found_the_same(at(60));
         for (second, standing) in [(61, 1), (64, 1), (65, 0)] {
-            let used = stand_ins.add(BTreeMap::new(), |_| true, at(second));
+            let used = grace.add(BTreeMap::new(), |_| true, at(second));
             assert_eq!(used.len(), standing, "at {second} s");
         }
     }
