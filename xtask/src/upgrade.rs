@@ -15,7 +15,7 @@ const VARIABLE: &str = "BALANCER_LBD_BEFORE";
 pub(crate) fn run(commit: &str) -> Result<()> {
     setup::run()?;
     let before = build(commit)?;
-    let arguments = ["--package", "testbed", "--test", "upgrade"].map(str::to_owned);
+    let arguments = ["--test", "upgrade"].map(str::to_owned);
     test::run_with(&arguments, &[(VARIABLE, before.as_os_str())])
 }
 

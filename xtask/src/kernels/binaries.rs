@@ -39,7 +39,6 @@ pub(super) fn build() -> Result<Vec<Binary>> {
         "--no-run",
         "--message-format=json-render-diagnostics",
     ]);
-    cargo.args(["--package", "testbed"]);
     for test in TESTS {
         cargo.args(["--test", test]);
     }
