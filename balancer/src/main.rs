@@ -1,11 +1,10 @@
 //! The daemon: `lbd edge` on an edge, `lbd agent` on a host of backends.
 
-use std::{io::IsTerminal, path::PathBuf, process::ExitCode};
-
-use balancer_config::workload::City;
+use balancer_core::model::City;
 use balancer_edge::daemon::{self, agent, edge, guard};
 use balancer_site::{daemon as site, runtime};
 use clap::{Parser, Subcommand};
+use std::{io::IsTerminal, path::PathBuf, process::ExitCode};
 use tracing_subscriber::EnvFilter;
 
 /// Balancer's daemon.

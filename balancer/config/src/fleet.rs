@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeSet, path::PathBuf};
 
-use balancer_core::{model::Endpoint, state::rules};
+use balancer_core::{
+    model::{City, Endpoint},
+    state::rules,
+};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::{
@@ -12,7 +15,6 @@ use super::{
     host_network::{HostNetwork, NETWORK, network, prefix},
     section::{Section, Source, Value},
 };
-use crate::workload::City;
 
 /// The checked content of `fleet.toml`.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,6 +1,5 @@
 //! The operator's end of the site's interface.
-
-use balancer_config::workload::Label;
+use balancer_core::model::Label;
 use hyper::Method;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;

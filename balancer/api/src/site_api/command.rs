@@ -1,7 +1,7 @@
 //! What the faces ask of `lbd site`.
 
 use axum::body::Bytes;
-use balancer_config::workload::Label;
+use balancer_core::model::Label;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};

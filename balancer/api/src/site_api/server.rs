@@ -10,8 +10,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, put},
 };
-use balancer_config::workload::Label;
-use balancer_core::model::Endpoint;
+use balancer_core::model::{Endpoint, Label};
 use futures::stream;
 use serde::{Deserialize, Serialize};
 use tokio::{

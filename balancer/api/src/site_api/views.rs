@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use balancer_config::workload::{City, Label};
+use balancer_core::model::{City, Label};
 use serde::{Deserialize, Serialize};
 
 /// A site: the one item of `GET /v1/site`.

@@ -4,14 +4,12 @@
 
 pub mod deploy;
 mod finding;
-mod label;
 mod language;
 mod model;
 pub mod quantity;
 pub mod rules;
 
 pub use finding::{Fate, Note, Place, Warning, WorkloadError, WorkloadErrors};
-pub use label::{City, Label};
 pub use language::{
     Declarations, Declared, Input, Output, OutputValue, SourceFile, automatic_files, read,
 };

@@ -2,10 +2,9 @@
 
 use std::{collections::BTreeMap, collections::BTreeSet};
 
-use balancer_core::model::{Protocol, ServiceName};
+use balancer_core::model::{City, Label, Protocol, ServiceName};
 use serde::{Deserialize, Serialize};
 
-use super::{City, Label};
 use crate::fnv1a;
 
 /// A workload: instances of the same containers in several cities, behind one anycast address.

@@ -6,6 +6,7 @@ mod check;
 mod endpoint;
 mod health;
 mod id_set;
+mod label;
 mod service;
 
 pub use announce::{Community, Gobgp, OnStop, Speaker, WhenUnhealthy};
@@ -14,6 +15,7 @@ pub use check::{Check, CheckKind};
 pub use endpoint::{Endpoint, FORMS as ENDPOINT_FORMS};
 pub use health::{Health, HealthState};
 pub use id_set::IdSet;
+pub use label::{City, Label};
 pub use service::{
     Encapsulation, HashPolicy, Protocol, Service, ServiceId, ServiceKey, ServiceName,
 };

@@ -15,9 +15,10 @@ use balancer_api::{
     },
 };
 use balancer_config::workload::{
-    City, Declarations, Label,
+    Declarations,
     deploy::{Action, Vips, WorkloadPlan},
 };
+use balancer_core::model::{City, Label};
 use clap::Args;
 use tokio::time::sleep;
 

@@ -5,7 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use balancer_config::workload::{City, Label, deploy};
+use balancer_config::workload::deploy;
+use balancer_core::model::{City, Label};
 use clap::Args;
 
 use super::{

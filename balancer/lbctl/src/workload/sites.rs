@@ -9,11 +9,9 @@ use balancer_api::{
 };
 use balancer_config::{
     FleetConfig,
-    workload::{
-        City,
-        deploy::{Reported, ReportedWorkload, SiteReport},
-    },
+    workload::deploy::{Reported, ReportedWorkload, SiteReport},
 };
+use balancer_core::model::City;
 use futures::future::join_all;
 
 use crate::failure::Failure;

@@ -5,7 +5,8 @@ use std::{
     time::Instant,
 };
 
-use balancer_config::workload::{City, Target};
+use balancer_config::workload::Target;
+use balancer_core::model::City;
 
 use super::cpu::CpuTimes;
 use crate::{

@@ -10,7 +10,7 @@ use std::{
 };
 
 use balancer_api::site_api::{command::SiteCommand, views::SiteView};
-use balancer_config::workload::City;
+use balancer_core::model::City;
 use balancer_host::{clock::unix_ms, health::Report};
 use tokio::{
     sync::mpsc,

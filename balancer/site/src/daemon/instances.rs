@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use balancer_api::site_api::command::SiteRefusal;
-use balancer_config::workload::{City, Label, Workload};
+use balancer_config::workload::Workload;
+use balancer_core::model::{City, Label};
 
 use super::{agent::Agent, probes::Probes, warning::Warning};
 use crate::{

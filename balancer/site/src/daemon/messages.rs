@@ -4,8 +4,7 @@ use balancer_api::{
     client::{Client, ClientError, How},
     requests::{CheckBody, DeclarationBody},
 };
-use balancer_config::workload::City;
-use balancer_core::model::{Encapsulation, HashPolicy};
+use balancer_core::model::{City, Encapsulation, HashPolicy};
 use serde_json::{Value, json};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 

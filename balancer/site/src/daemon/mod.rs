@@ -29,8 +29,8 @@ use std::{
 };
 
 use balancer_api::{client::Client, site_api, token::configured};
-use balancer_config::{FleetConfig, RuntimeKind, Site, SiteHost, workload::City};
-use balancer_core::model::Endpoint;
+use balancer_config::{FleetConfig, RuntimeKind, Site, SiteHost};
+use balancer_core::model::{City, Endpoint};
 use balancer_host::signals::terminated;
 use sd_notify::NotifyState;
 use tokio::sync::{mpsc, watch};

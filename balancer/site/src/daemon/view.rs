@@ -1,7 +1,7 @@
 //! What a site shows of itself.
 
 use balancer_api::site_api::views::{InstanceView, Phase, TargetView, WorkloadView};
-use balancer_config::workload::Label;
+use balancer_core::model::Label;
 
 use super::{
     agent::Agent, autoscaling::Autoscaling, instances::Instances, problems::Problems, tasks::Tasks,

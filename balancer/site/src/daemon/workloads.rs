@@ -1,7 +1,8 @@
 //! Which workloads the site is to run, as operators change them.
 
 use balancer_api::site_api::{command::SiteRefusal, requests::WorkloadBody};
-use balancer_config::workload::{City, Label, rules};
+use balancer_config::workload::rules;
+use balancer_core::model::{City, Label};
 use tracing::info;
 
 use super::state::SiteState;

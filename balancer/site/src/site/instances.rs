@@ -1,6 +1,7 @@
 //! Which instances are started, restarted, and sent on their way out.
 
-use balancer_config::workload::{Label, Target};
+use balancer_config::workload::Target;
+use balancer_core::model::Label;
 
 use super::{
     Action, Instance, InstanceAction, Life, StateChange, Wanted, World, edges, phase::is_serving,

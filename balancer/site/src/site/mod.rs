@@ -22,9 +22,7 @@ pub use services::{ServiceSpec, services};
 
 use std::{collections::BTreeSet, net::IpAddr};
 
-use balancer_core::model::ServiceName;
-
-use balancer_config::workload::Label;
+use balancer_core::model::{Label, ServiceName};
 
 /// One thing to do. Every one of them may be done again.
 #[derive(Clone, Debug, PartialEq)]

@@ -5,9 +5,9 @@ use std::{
     net::IpAddr,
 };
 
-use balancer_config::workload::{City, Label, Target, Workload};
+use balancer_config::workload::{Target, Workload};
 use balancer_core::{
-    model::{ServiceKey, ServiceName},
+    model::{City, Label, ServiceKey, ServiceName},
     state::OperationId,
 };
 use serde::{Deserialize, Serialize};

@@ -1,7 +1,7 @@
 //! How far instances and workloads are.
 
 use balancer_api::site_api::views::Phase;
-use balancer_config::workload::Label;
+use balancer_core::model::Label;
 
 use super::{Edge, Instance, Life, Wanted, World, services};
 

@@ -1,10 +1,11 @@
 //! Why there is no plan.
 
+use balancer_core::model::{City, Label};
 use thiserror::Error;
 
 use crate::{
     ConfigError,
-    workload::{City, Label, Place, WorkloadError},
+    workload::{Place, WorkloadError},
 };
 
 /// Why there is no plan. Nothing has been started.

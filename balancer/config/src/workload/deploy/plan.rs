@@ -13,8 +13,9 @@ use super::{
 };
 use crate::{
     FleetConfig,
-    workload::{City, Declared, Label, Workload},
+    workload::{Declared, Workload},
 };
+use balancer_core::model::{City, Label};
 
 /// What has to be done, workload by workload.
 #[derive(Clone, Debug, PartialEq)]

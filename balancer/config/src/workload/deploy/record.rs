@@ -5,10 +5,11 @@ use std::{
     net::IpAddr,
 };
 
+use balancer_core::model::{City, Label};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::workload::{City, Label, Workload};
+use crate::workload::Workload;
 
 /// What was applied from a workload file, and what is under way.
 ///

@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use balancer_core::model::Protocol;
+use balancer_core::model::{Label, Protocol};
 
 use super::{
     probe::probe,
     section::{Field, Section},
 };
-use crate::workload::{Container, Label, Port, quantity};
+use crate::workload::{Container, Port, quantity};
 
 const KNOWN: [&str; 10] = [
     "name",

@@ -2,10 +2,11 @@
 
 use std::cell::RefCell;
 
+use balancer_core::model::Label;
 use hcl_edit::{Span, structure::Block};
 
 use super::{Declared, container, eval::Scope, meta, section::Section, source::Source, target};
-use crate::workload::{Fate, Label, Workload};
+use crate::workload::{Fate, Workload};
 
 /// The annotation that asks for an anycast address.
 const ANYCAST: &str = "anycast.platform.stackpath.net";

@@ -1,7 +1,8 @@
 //! A `target` block.
 
 use super::section::Section;
-use crate::workload::{City, Label, Target, rules::MOST_REPLICAS};
+use crate::workload::{Target, rules::MOST_REPLICAS};
+use balancer_core::model::{City, Label};
 
 /// Reads a target; `None` if something is wrong with it.
 pub(super) fn target(section: &Section<'_>) -> Option<Target> {

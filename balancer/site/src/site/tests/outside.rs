@@ -4,8 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
 use balancer_api::site_api::views::Phase;
-use balancer_config::workload::{City, Container, Port, Target, Workload};
-use balancer_core::{model::Protocol, state::OperationId};
+use balancer_config::workload::{Container, Port, Target, Workload};
+use balancer_core::{
+    model::{City, Protocol},
+    state::OperationId,
+};
 
 use super::super::*;
 

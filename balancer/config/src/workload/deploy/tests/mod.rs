@@ -8,10 +8,12 @@ use std::{
     net::IpAddr,
 };
 
+use balancer_core::model::{City, Label};
+
 use super::*;
 use crate::{
     FleetConfig,
-    workload::{City, Declared, Label, SourceFile, read},
+    workload::{Declared, SourceFile, read},
 };
 
 const STORY: &str = include_str!("../../../../../../docs/examples/main.tf");
