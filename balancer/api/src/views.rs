@@ -245,12 +245,8 @@ pub struct SocketQuery {
     /// The service's port.
     pub port: u16,
     /// The service's protocol; `tcp` when left out.
-    #[serde(default = "tcp")]
+    #[serde(default)]
     pub protocol: Protocol,
-}
-
-fn tcp() -> Protocol {
-    Protocol::Tcp
 }
 
 /// How many sockets of a service an instance has.

@@ -7,7 +7,6 @@
 mod agent;
 mod announce;
 mod api;
-mod check;
 mod digest;
 mod edge;
 mod endpoint;
@@ -15,6 +14,7 @@ mod error;
 mod fleet;
 mod host_network;
 mod outer_source;
+mod schema;
 mod section;
 mod services;
 pub mod workload;

@@ -104,13 +104,7 @@ impl<'a> Section<'a> {
             return Ok(());
         };
         let path = self.path_of(key.get_ref());
-        let expected = format!("only {}", keys.join(", "));
-        Err(self.source.error(
-            key.span().start,
-            path,
-            "there is no such key".into(),
-            &expected,
-        ))
+        Err(no_such_key(self.source, key.span().start, path, keys))
     }
 
     /// The value of a key, if it is there.
@@ -131,26 +125,48 @@ impl<'a> Section<'a> {
 
     /// An error about a key, such as `vip` or `check.rise`, that is there or not.
     pub(super) fn error(&self, key: &str, problem: String, expected: &str) -> ConfigError {
-        let mut offset = self.offset;
-        let mut table = Some(self.table);
-        for part in key.split('.') {
-            let Some(value) = table.and_then(|table| table.get(part)) else {
-                break;
-            };
-            offset = value.span().start;
-            table = value.get_ref().as_table();
-        }
+        let offset = offset_of(self.table, key).unwrap_or(self.offset);
         self.source
             .error(offset, self.path_of(key), problem, expected)
     }
 
     fn path_of(&self, key: &str) -> String {
-        match (self.path.as_str(), key) {
-            ("", key) => key.to_owned(),
-            (path, "") => path.to_owned(),
-            (path, key) => format!("{path}.{key}"),
-        }
+        join(&self.path, key)
     }
+}
+
+fn no_such_key(source: Source<'_>, offset: usize, path: String, known: &[&str]) -> ConfigError {
+    let expected = format!("only {}", known.join(", "));
+    source.error(offset, path, "there is no such key".into(), &expected)
+}
+
+fn join(path: &str, key: &str) -> String {
+    match (path, key) {
+        ("", key) => key.to_owned(),
+        (path, "") => path.to_owned(),
+        (path, key) => format!("{path}.{key}"),
+    }
+}
+
+/// Where the value of a key such as `check.rise` or `backend[1].address` begins, or as much of it as there is.
+fn offset_of(table: &DeTable<'_>, key: &str) -> Option<usize> {
+    let mut offset = None;
+    let mut table = Some(table);
+    for part in key.split('.') {
+        let (name, index) = match part.strip_suffix(']').and_then(|part| part.split_once('[')) {
+            Some((name, index)) => (name, index.parse::<usize>().ok()),
+            None => (part, None),
+        };
+        let Some(mut value) = table.and_then(|table| table.get(name)) else {
+            break;
+        };
+        if let Some(index) = index {
+            value = value.get_ref().as_array()?.get(index)?;
+        }
+        offset = Some(value.span().start);
+        table = value.get_ref().as_table();
+    }
+    offset
 }
 
 /// A value of a file.
@@ -170,6 +186,58 @@ impl<'a> Value<'a> {
             problem,
             expected,
         )
+    }
+
+    /// An error about a key inside of it, such as `check.rise` or `backend[1].address`, that is there or not.
+    pub(super) fn error_at(&self, key: &str, problem: String, expected: &str) -> ConfigError {
+        let table = self.value.get_ref().as_table();
+        let inside = table.and_then(|table| offset_of(table, key));
+        let offset = inside.unwrap_or(self.value.span().start);
+        self.source
+            .error(offset, join(&self.path, key), problem, expected)
+    }
+
+    /// The error about a key of it that nobody knows.
+    pub(super) fn unknown(&self, key: &str, known: &[&str]) -> ConfigError {
+        let table = self.value.get_ref().as_table();
+        let offset = table
+            .and_then(|table| table.get_key_value(key))
+            .map_or(self.value.span().start, |(key, _)| key.span().start);
+        no_such_key(self.source, offset, join(&self.path, key), known)
+    }
+
+    /// Its keys and their values, in the order of the file; `None` if it is no table.
+    pub(super) fn entries(&self) -> Option<Vec<(&'a str, Value<'a>)>> {
+        let table = self.value.get_ref().as_table()?;
+        let mut entries: Vec<_> = table.iter().collect();
+        entries.sort_by_key(|(key, _)| key.span().start);
+        let entry = |(key, value): (&'a Spanned<_>, &'a _)| {
+            let key: &str = AsRef::<str>::as_ref(key.get_ref());
+            let (source, path) = (self.source, join(&self.path, key));
+            (
+                key,
+                Value {
+                    source,
+                    path,
+                    value,
+                },
+            )
+        };
+        Some(entries.into_iter().map(entry).collect())
+    }
+
+    /// The value as TOML has it.
+    pub(super) fn raw(&self) -> &'a DeValue<'a> {
+        self.value.get_ref()
+    }
+
+    /// The last part of its key, without its place in an array: `weight`, `backend[]`.
+    pub(super) fn kind_of_key(&self) -> String {
+        let last = self.path.rsplit('.').next().unwrap_or_default();
+        match last.split_once('[') {
+            Some((name, _)) => format!("{name}[]"),
+            None => last.to_owned(),
+        }
     }
 
     /// The line that it begins at, counted from 1.
@@ -265,7 +333,7 @@ impl<'a> Value<'a> {
         Ok(section)
     }
 
-    fn wrong_type(&self, expected: &str) -> ConfigError {
+    pub(super) fn wrong_type(&self, expected: &str) -> ConfigError {
         self.error(
             format!("it is of type {}", self.value.get_ref().type_str()),
             expected,

@@ -5,11 +5,12 @@ mod announce;
 mod api;
 mod errors;
 mod fleet;
+mod reference;
 mod service_errors;
 
 use std::path::Path;
 
-use balancer_core::model::{CheckKind, Encapsulation, HashPolicy, Protocol};
+use balancer_core::model::{CheckKind, Encapsulation, HashPolicy, Http, Protocol, Tcp};
 
 use super::*;
 
@@ -82,9 +83,9 @@ fn a_full_edge_file_says_everything() {
     let check = web.check.as_ref().unwrap();
     assert_eq!(
         check.kind,
-        CheckKind::Http {
+        CheckKind::Http(Http {
             path: "/healthz".into()
-        }
+        })
     );
     assert_eq!(
         (check.port, check.interval_ms, check.timeout_ms),
@@ -169,13 +170,13 @@ fn a_short_check_has_defaults() {
         services(&lines).remove(0).check.unwrap()
     };
     let http = check("{ type = \"http\" }");
-    assert_eq!(http.kind, CheckKind::Http { path: "/".into() });
+    assert_eq!(http.kind, CheckKind::Http(Http::default()));
     assert_eq!(
         (http.port, http.interval_ms, http.timeout_ms),
         (8000, 1_000, 500)
     );
     assert_eq!((http.rise, http.fall), (2, 3));
-    assert_eq!(check("{ type = \"tcp\" }").kind, CheckKind::Tcp);
+    assert_eq!(check("{ type = \"tcp\" }").kind, CheckKind::Tcp(Tcp {}));
     // A quick check has no slower timeout than its interval.
     assert_eq!(
         check("{ type = \"tcp\", interval_ms = 200 }").timeout_ms,

@@ -6,8 +6,9 @@ use std::{
     path::PathBuf,
 };
 
-use balancer_api::{client::ChangeOptions, requests::ServiceBody};
+use balancer_api::client::ChangeOptions;
 use balancer_config::parse_services;
+use balancer_core::model::ServiceSpec;
 use clap::Args;
 
 use super::{Context, change_summary::ChangeSummary, failure::Failure};
@@ -35,7 +36,7 @@ impl Apply {
     pub(super) async fn run(self, context: &mut Context<'_>) -> Result<(), Failure> {
         let (text, name) = self.read()?;
         let services = parse_services(&text, &name)?;
-        let bodies: Vec<_> = services.iter().map(ServiceBody::from).collect();
+        let bodies: Vec<_> = services.iter().map(ServiceSpec::from).collect();
         let what = match bodies.len() {
             1 => "1 service".to_owned(),
             several => format!("{several} services"),

@@ -1,10 +1,14 @@
 //! The command line as a whole.
 
-use std::{ffi::OsString, net::IpAddr, path::PathBuf};
+use std::{ffi::OsString, net::IpAddr, path::PathBuf, str::FromStr};
 
 use balancer_api::DEFAULT_SOCKET;
 use balancer_core::model::{ENDPOINT_FORMS, Endpoint};
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{
+    Parser, Subcommand, ValueEnum,
+    builder::{PossibleValue, PossibleValuesParser, TypedValueParser},
+};
+use strum::{EnumMessage, VariantArray, VariantNames};
 
 use super::{
     apply::Apply,
@@ -107,6 +111,20 @@ pub(super) fn address(text: &str) -> Result<IpAddr, String> {
         .unwrap_or(text);
     bare.parse()
         .map_err(|_| "write an address like 10.1.0.10 or 2001:db8::10".to_owned())
+}
+
+/// Reads a word of the model, which says in a line what each means.
+pub(super) fn words<T>() -> impl TypedValueParser<Value = T>
+where
+    T: VariantArray + VariantNames + EnumMessage + FromStr + Clone + Send + Sync,
+{
+    let (words, meanings) = (<T as VariantNames>::VARIANTS, <T as VariantArray>::VARIANTS);
+    let words = words.iter().zip(meanings).map(|(word, meaning)| {
+        let meaning = meaning.get_documentation().unwrap_or_default();
+        PossibleValue::new(word).help(meaning.trim_end_matches('.'))
+    });
+    PossibleValuesParser::new(words)
+        .try_map(|word| word.parse::<T>().map_err(|_| format!("{word:?}")))
 }
 
 #[cfg(test)]

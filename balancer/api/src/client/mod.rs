@@ -7,7 +7,7 @@ mod exchange;
 use std::{net::IpAddr, time::Duration};
 
 use balancer_core::{
-    model::{Endpoint, ServiceName, Weight},
+    model::{BackendSpec, DeclarationSpec, Endpoint, ServiceName, ServiceSpec, Weight},
     state::OperationId,
 };
 use hyper::Method;
@@ -20,7 +20,7 @@ pub use self::{
 use super::{
     agent::AgentInstance,
     replies::{ChangeReply, EventReply, ListReply},
-    requests::{BackendBody, DeclarationBody, DesiredBody, ServiceBody, WeightBody},
+    requests::{DesiredBody, WeightBody},
     token::Token,
     views::{BackendView, OperationView, ServiceView, SocketQuery, SocketView, StatusView},
 };
@@ -72,7 +72,7 @@ impl Client {
     pub async fn declare_service(
         &self,
         name: &ServiceName,
-        service: &DeclarationBody,
+        service: &DeclarationSpec,
     ) -> Answer<ChangeReply> {
         let path = format!("/v1/services/{name}");
         self.send(Method::PUT, &path, ChangeOptions::default(), Some(service))
@@ -137,7 +137,7 @@ impl Client {
     /// Adds a service.
     pub async fn add_service(
         &self,
-        service: &ServiceBody,
+        service: &ServiceSpec,
         options: ChangeOptions,
     ) -> Answer<ChangeReply> {
         self.send(Method::POST, "/v1/services", options, Some(service))
@@ -163,7 +163,7 @@ impl Client {
     pub async fn add_backend(
         &self,
         service: &ServiceName,
-        backend: &BackendBody,
+        backend: &BackendSpec,
         options: ChangeOptions,
     ) -> Answer<ChangeReply> {
         self.send(
@@ -218,7 +218,7 @@ impl Client {
     /// Makes these the services, and no others.
     pub async fn apply(
         &self,
-        services: Vec<ServiceBody>,
+        services: Vec<ServiceSpec>,
         options: ChangeOptions,
     ) -> Answer<ChangeReply> {
         let body = DesiredBody {

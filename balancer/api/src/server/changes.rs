@@ -2,8 +2,8 @@
 
 use axum::{Json, extract::State};
 use balancer_core::{
-    model::Service,
-    state::{Change, Outcome},
+    model::{BackendSpec, DeclarationSpec, Service, ServiceSpec},
+    state::{Change, Outcome, Refusal},
 };
 use serde::Deserialize;
 
@@ -16,7 +16,7 @@ use super::{
 use crate::{
     command::Command,
     replies::ChangeReply,
-    requests::{BackendBody, DeclarationBody, DesiredBody, ServiceBody, WeightBody},
+    requests::{DesiredBody, WeightBody},
     views::OutcomeView,
 };
 
@@ -49,19 +49,25 @@ type Changed = Result<Json<ChangeReply>, Failure>;
 pub(super) async fn add_service(
     State(daemon): State<Daemon>,
     Asked(Plain { dry_run }): Asked<Plain>,
-    Body(body): Body<ServiceBody>,
+    Body(spec): Body<ServiceSpec>,
 ) -> Changed {
-    let service = Service::try_from(body).map_err(Failure::invalid)?;
-    change(&daemon, Change::AddService(service), dry_run).await
+    change(&daemon, Change::AddService(resolved(spec)?), dry_run).await
+}
+
+fn resolved(spec: ServiceSpec) -> Result<Service, Failure> {
+    let name = spec.name.clone();
+    let service = spec.resolve();
+    service.map_err(|broken| Refusal::invalid(&name, broken).into())
 }
 
 pub(super) async fn declare_service(
     State(daemon): State<Daemon>,
     InService(name): InService,
     Asked(Plain { dry_run }): Asked<Plain>,
-    Body(body): Body<DeclarationBody>,
+    Body(spec): Body<DeclarationSpec>,
 ) -> Changed {
-    let service = body.into_service(name).map_err(Failure::invalid)?;
+    let service = spec.resolve(name.clone());
+    let service = service.map_err(|broken| Refusal::invalid(&name, broken))?;
     change(&daemon, Change::DeclareService(service), dry_run).await
 }
 
@@ -81,13 +87,13 @@ pub(super) async fn add_backend(
     State(daemon): State<Daemon>,
     InService(service): InService,
     Asked(Plain { dry_run }): Asked<Plain>,
-    Body(body): Body<BackendBody>,
+    Body(spec): Body<BackendSpec>,
 ) -> Changed {
     change(
         &daemon,
         Change::AddBackend {
             service,
-            backend: body.into(),
+            backend: spec.into(),
         },
         dry_run,
     )
@@ -157,8 +163,8 @@ pub(super) async fn apply(
     Asked(asked): Asked<Forceable>,
     Body(body): Body<DesiredBody>,
 ) -> Changed {
-    let services: Result<Vec<_>, _> = body.services.into_iter().map(Service::try_from).collect();
-    let services = services.map_err(Failure::invalid)?;
+    let services = body.services.into_iter().map(resolved);
+    let services = services.collect::<Result<Vec<_>, _>>()?;
     // Both places can say so; a wish not to change anything must not get lost in either.
     let (force, dry_run) = (body.force || asked.force, body.dry_run || asked.dry_run);
     change(&daemon, Change::Apply { services, force }, dry_run).await

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use balancer_config::workload::Workload;
+use balancer_core::model::Service;
 
 /// A workload that a site is to run: the body of `PUT /v1/workloads/SLUG`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,8 +20,8 @@ pub struct WorkloadBody {
     pub drain_timeout_seconds: u32,
 }
 
-/// The drain timeout of a workload that says nothing, in seconds.
-pub const DEFAULT_DRAIN_TIMEOUT_SECONDS: u32 = 30;
+/// The drain timeout of a workload that says nothing, in seconds: that of a service.
+pub const DEFAULT_DRAIN_TIMEOUT_SECONDS: u32 = Service::DRAIN_TIMEOUT_MS / 1_000;
 
 fn default_drain_timeout_seconds() -> u32 {
     DEFAULT_DRAIN_TIMEOUT_SECONDS

@@ -4,17 +4,15 @@ use std::net::IpAddr;
 
 use balancer_core::{
     model::{
-        AdminState, BackendState, Encapsulation, HashPolicy, Protocol, Service, ServiceName, Weight,
+        AdminState, BackendSpec, BackendState, CheckSpec, CheckType, Encapsulation, HashPolicy,
+        Protocol, Service, ServiceName, ServiceSpec, Weight,
     },
     state::{Change, State},
 };
 
-use crate::{
-    requests::{BackendBody, CheckBody, CheckType, ServiceBody},
-    views::{
-        AnnounceView, BackendView, InterfaceStatus, ReasonCount, ServiceView, Snapshot, StatusView,
-        VipView,
-    },
+use crate::views::{
+    AnnounceView, BackendView, InterfaceStatus, ReasonCount, ServiceView, Snapshot, StatusView,
+    VipView,
 };
 
 pub fn name(name: &str) -> ServiceName {
@@ -26,19 +24,19 @@ pub fn ip(address: &str) -> IpAddr {
 }
 
 /// Service `web` at 198.51.100.10:8000/tcp.
-pub fn web(backends: &[&str]) -> ServiceBody {
-    ServiceBody {
+pub fn web(backends: &[&str]) -> ServiceSpec {
+    ServiceSpec {
         name: name("web"),
         vip: ip("198.51.100.10"),
         port: 8000,
         protocol: Protocol::Tcp,
         encapsulation: Encapsulation::Gue,
         hash: HashPolicy::Flow,
-        check: Some(CheckBody::new(CheckType::Http)),
-        drain_timeout_ms: 30_000,
+        check: Some(CheckSpec::new(CheckType::Http)),
+        drain_timeout_ms: Service::DRAIN_TIMEOUT_MS,
         backends: backends
             .iter()
-            .map(|address| BackendBody {
+            .map(|address| BackendSpec {
                 address: ip(address),
                 weight: Weight::default(),
             })
@@ -47,8 +45,8 @@ pub fn web(backends: &[&str]) -> ServiceBody {
 }
 
 /// Service `dns` at [2001:db8::53]:53/udp.
-pub fn dns(backends: &[&str]) -> ServiceBody {
-    ServiceBody {
+pub fn dns(backends: &[&str]) -> ServiceSpec {
+    ServiceSpec {
         name: name("dns"),
         vip: ip("2001:db8::53"),
         port: 53,
@@ -58,8 +56,8 @@ pub fn dns(backends: &[&str]) -> ServiceBody {
     }
 }
 
-pub fn add(body: ServiceBody) -> Change {
-    Change::AddService(Service::try_from(body).unwrap())
+pub fn add(body: ServiceSpec) -> Change {
+    Change::AddService(body.resolve().unwrap())
 }
 
 /// What a daemon without packets shows of its state.

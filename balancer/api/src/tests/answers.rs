@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use balancer_core::model::{Endpoint, Weight};
+use balancer_core::model::{BackendSpec, Endpoint, ServiceSpec, Weight};
 use tokio::{
     net::{UnixSocket, UnixStream},
     time::timeout,
@@ -15,7 +15,6 @@ use tokio::{
 use crate::{
     client::{ChangeOptions, Client, ClientError},
     replies::ErrorCode,
-    requests::{BackendBody, ServiceBody},
     testing::{
         daemon::{Daemon, Manner},
         samples::{add, dns, ip, name, web},
@@ -28,11 +27,11 @@ async fn every_error_has_its_exit_code() {
     let daemon = Daemon::with(vec![add(web(&["10.1.0.10"]))]);
     let client = daemon.client();
     let (web_name, here) = (name("web"), ip("10.1.0.10"));
-    let taken = BackendBody {
+    let taken = BackendSpec {
         address: here,
         weight: Weight::default(),
     };
-    let bad = ServiceBody {
+    let bad = ServiceSpec {
         port: 0,
         ..dns(&[])
     };

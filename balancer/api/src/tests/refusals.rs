@@ -87,7 +87,7 @@ fn every_wrong_request_is_told_what_is_wrong() {
             twice,
             400,
             "invalid",
-            "names backend 10.1.0.1 twice",
+            "service `b`: backend 10.1.0.1: 10.1.0.1 is a backend of this service already; expected each backend once",
         ),
         (
             "POST",
@@ -95,7 +95,7 @@ fn every_wrong_request_is_told_what_is_wrong() {
             tcp_path,
             400,
             "invalid",
-            "a tcp check has no path",
+            "service `b`: check.path: a tcp check has no path; expected no `path`, or another `type`",
         ),
         ("DELETE", "/v1/services/web", "", 422, "unsafe", "--force"),
         (

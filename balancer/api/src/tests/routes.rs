@@ -2,12 +2,11 @@
 
 use std::sync::atomic::Ordering;
 
-use balancer_core::model::{BackendState, Weight};
+use balancer_core::model::{BackendSpec, BackendState, Weight};
 
 use crate::{
     client::ChangeOptions,
     replies::API_VERSION,
-    requests::BackendBody,
     testing::{
         daemon::{Daemon, Manner},
         samples::{add, busy, dns, ip, name, web},
@@ -99,7 +98,7 @@ async fn an_ipv6_backend_is_added_weighed_drained_and_removed() {
             .find(|backend| backend.address == address)
     };
 
-    let body = BackendBody {
+    let body = BackendSpec {
         address,
         weight: Weight::default(),
     };
@@ -173,7 +172,7 @@ async fn a_dry_run_of_any_change_changes_nothing() {
         client.backends(None).await.unwrap(),
     );
     let (web, address) = (name("web"), ip("10.1.0.10"));
-    let body = BackendBody {
+    let body = BackendSpec {
         address: ip("10.1.0.12"),
         weight: Weight::default(),
     };

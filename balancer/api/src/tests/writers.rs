@@ -2,12 +2,11 @@
 
 use std::{collections::BTreeSet, net::IpAddr, time::Duration};
 
-use balancer_core::model::Weight;
+use balancer_core::model::{BackendSpec, Weight};
 use tokio::task::JoinSet;
 
 use crate::{
     client::ChangeOptions,
-    requests::BackendBody,
     testing::{
         daemon::Daemon,
         samples::{add, name, web},
@@ -26,7 +25,7 @@ async fn two_hundred_writers_at_once_lose_nothing() {
     for address in addresses.clone() {
         let client = client.clone();
         writers.spawn(async move {
-            let backend = BackendBody {
+            let backend = BackendSpec {
                 address,
                 weight: Weight::default(),
             };

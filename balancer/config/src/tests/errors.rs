@@ -68,11 +68,20 @@ fn a_key_that_there_is_not() {
     );
     service(
         "checks = 1<-",
-        "key `service[0].checks`: there is no such key; expected only name, vip, port, protocol, encapsulation, hash, drain_timeout_ms, check, backend",
+        "key `service[0].checks`: there is no such key; expected only name, vip, port, protocol, encapsulation, hash, check, drain_timeout_ms, backend",
     );
     service(
         "check = { type = \"tcp\",\n  path = \"/\" }<-",
-        "key `service[0].check.path`: there is no such key; expected only type, port, interval_ms, timeout_ms, rise, fall",
+        "key `service[0].check.path`: a tcp check has no path; expected no `path`, or another `type`",
+    );
+    service(
+        "check = { type = \"tcp\",\n  risen = 1 }<-",
+        "key `service[0].check.risen`: there is no such key; expected only type, path, port, interval_ms, timeout_ms, rise, fall",
+    );
+    // The API's word for it.
+    service(
+        "backends = []<-",
+        "key `service[0].backends`: there is no such key; expected only name, vip, port, protocol, encapsulation, hash, check, drain_timeout_ms, backend",
     );
     service(
         "[[service.backend]]\naddress = \"10.1.0.1\"\n[[service.backend]]\naddr = \"10.1.0.2\"<-",
@@ -194,7 +203,7 @@ fn a_number_out_of_range() {
     );
     service(
         "check = { type = \"tcp\", interval_ms = -1 }<-",
-        "key `service[0].check.interval_ms`: -1 is out of range; expected a number of milliseconds",
+        "key `service[0].check.interval_ms`: -1 is out of range; expected at least 1 ms",
     );
     let weight =
         |weight| format!("[[service.backend]]\naddress = \"10.1.0.1\"\nweight = {weight}<-");

@@ -6,6 +6,20 @@ use super::*;
 /// The same for a service: `lines` replace those of the same key, or are added.
 #[track_caller]
 pub(super) fn service(lines: &str, expected: &str) {
+    let (line, text) = unmark(&text(lines));
+    assert_error(
+        parse_services(&text, "s.toml"),
+        &format!("s.toml:{line}: {expected}"),
+    );
+}
+
+/// The error of a service with these lines.
+#[track_caller]
+pub(super) fn refused(lines: &str) -> ConfigError {
+    parse_services(&text(lines), "s.toml").expect_err("an error")
+}
+
+fn text(lines: &str) -> String {
     let key = |line: &str| line.split('=').next().unwrap().trim().to_owned();
     let given: Vec<String> = lines.lines().map(key).collect();
     let mut text = "version = 1\n[[service]]\n".to_owned();
@@ -15,11 +29,7 @@ pub(super) fn service(lines: &str, expected: &str) {
             text += "\n";
         }
     }
-    let (line, text) = unmark(&(text + lines));
-    assert_error(
-        parse_services(&text, "s.toml"),
-        &format!("s.toml:{line}: {expected}"),
-    );
+    text + lines
 }
 
 #[test]

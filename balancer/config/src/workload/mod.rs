@@ -7,10 +7,12 @@ mod finding;
 mod language;
 mod model;
 pub mod quantity;
+mod question;
 pub mod rules;
 
 pub use finding::{Fate, Note, Place, Warning, WorkloadError, WorkloadErrors};
 pub use language::{
     Declarations, Declared, Input, Output, OutputValue, SourceFile, automatic_files, read,
 };
-pub use model::{Container, Port, Probe, ProbeKind, Target, Workload};
+pub use model::{Container, Port, Probe, Target, Workload};
+pub use question::Question;

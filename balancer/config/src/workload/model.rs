@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, collections::BTreeSet};
 use balancer_core::model::{City, Label, Protocol, ServiceName};
 use serde::{Deserialize, Serialize};
 
+use super::Question;
 use crate::fnv1a;
 
 /// A workload: instances of the same containers in several cities, behind one anycast address.
@@ -65,7 +66,8 @@ pub struct Port {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Probe {
     /// The question.
-    pub kind: ProbeKind,
+    #[serde(rename = "kind")]
+    pub question: Question,
     /// From one probe to the next, in seconds.
     pub period_seconds: u32,
     /// How long an answer may take, in seconds.
@@ -76,24 +78,6 @@ pub struct Probe {
     pub failure_threshold: u32,
     /// From the container's start to its first probe, in seconds.
     pub initial_delay_seconds: u32,
-}
-
-/// What a probe asks.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
-pub enum ProbeKind {
-    /// A TCP connection that is accepted.
-    Tcp {
-        /// The container's port.
-        port: u16,
-    },
-    /// A GET over plain HTTP/1.1 whose answer is 200 to 399.
-    Http {
-        /// The container's port.
-        port: u16,
-        /// The path, with its leading `/`.
-        path: String,
-    },
 }
 
 /// Where a workload runs, and how many instances of it.

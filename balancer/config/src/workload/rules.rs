@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Container, ProbeKind, Target, Workload};
+use super::{Container, Target, Workload};
 
 /// A rule that a workload breaks.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -158,10 +158,15 @@ impl Checked {
             (&container.liveness, "liveness_probe"),
         ] {
             let Some(probe) = probe else { continue };
-            let (ProbeKind::Tcp { port } | ProbeKind::Http { port, .. }) = &probe.kind;
             let path = format!("{path}.{key}");
+            let question = &probe.question;
+            if let Err(broken) = question.kind.check_bounds() {
+                let key = broken.field.key();
+                let path = format!("{path}{}", key.trim_start_matches("check"));
+                self.breaks(&path, broken.problem, broken.expected);
+            }
             for (value, what) in [
-                (u32::from(*port), "port"),
+                (u32::from(question.port), "port"),
                 (probe.period_seconds, "period_seconds"),
                 (probe.timeout_seconds, "timeout_seconds"),
                 (probe.success_threshold, "success_threshold"),

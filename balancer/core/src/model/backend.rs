@@ -1,6 +1,6 @@
 //! A backend: what receives packets.
 
-use std::net::IpAddr;
+use std::{fmt, net::IpAddr};
 
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +15,36 @@ pub struct Backend {
     pub admin: AdminState,
 }
 
+/// A backend as a file, the API and `lbctl` have it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BackendSpec {
+    /// Where encapsulated packets go.
+    pub address: IpAddr,
+    /// Its share of the slots, 0 to 1,000.
+    #[serde(default)]
+    pub weight: Weight,
+}
+
+impl From<BackendSpec> for Backend {
+    fn from(spec: BackendSpec) -> Self {
+        Self {
+            address: spec.address,
+            weight: spec.weight,
+            admin: AdminState::Active,
+        }
+    }
+}
+
+impl From<&Backend> for BackendSpec {
+    fn from(backend: &Backend) -> Self {
+        Self {
+            address: backend.address,
+            weight: backend.weight,
+        }
+    }
+}
+
 /// A relative share of a service's slots: 0 to 1,000. Zero takes no new flows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "u16", into = "u16")]
@@ -23,6 +53,8 @@ pub struct Weight(u16);
 impl Weight {
     /// The largest weight.
     pub const MAX: u16 = 1_000;
+    /// What a weight has to be.
+    pub const EXPECTED: &str = "0 to 1000";
 
     /// The number itself.
     pub fn get(self) -> u16 {
@@ -44,6 +76,12 @@ impl TryFrom<u16> for Weight {
             return Err(format!("weight {weight} is above {}", Self::MAX));
         }
         Ok(Self(weight))
+    }
+}
+
+impl fmt::Display for Weight {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
     }
 }
 

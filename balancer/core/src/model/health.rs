@@ -78,10 +78,10 @@ impl HealthState {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::CheckKind;
+    use crate::model::{CheckKind, Tcp};
 
     const CHECK: Check = Check {
-        kind: CheckKind::Tcp,
+        kind: CheckKind::Tcp(Tcp {}),
         port: 8000,
         interval_ms: 1_000,
         timeout_ms: 500,

@@ -2,16 +2,19 @@
 
 mod announce;
 mod backend;
+mod broken;
 mod check;
 mod endpoint;
 mod health;
 mod id_set;
 mod label;
 mod service;
+mod service_spec;
 
 pub use announce::{Community, Gobgp, OnStop, Speaker, WhenUnhealthy};
-pub use backend::{AdminState, Backend, BackendId, BackendState, Weight};
-pub use check::{Check, CheckKind};
+pub use backend::{AdminState, Backend, BackendId, BackendSpec, BackendState, Weight};
+pub use broken::{Broken, Field, PORT};
+pub use check::{Check, CheckKind, CheckSpec, CheckType, Http, Tcp};
 pub use endpoint::{Endpoint, FORMS as ENDPOINT_FORMS};
 pub use health::{Health, HealthState};
 pub use id_set::IdSet;
@@ -19,3 +22,4 @@ pub use label::{City, Label};
 pub use service::{
     Encapsulation, HashPolicy, Protocol, Service, ServiceId, ServiceKey, ServiceName,
 };
+pub use service_spec::{DeclarationSpec, LeftOut, ServiceSpec};

@@ -34,12 +34,20 @@ pub struct Service {
     pub backends: BTreeMap<IpAddr, Backend>,
 }
 
+impl Service {
+    /// How long a draining backend stays in a service that says nothing of it, in milliseconds.
+    pub const DRAIN_TIMEOUT_MS: u32 = 30_000;
+}
+
 /// A service's name: 1 to 63 of `a-z`, `0-9`, `-`, beginning and ending with a letter or digit.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct ServiceName(Arc<str>);
 
 impl ServiceName {
+    /// What a name has to be.
+    pub const EXPECTED: &str = "1 to 63 of a-z, 0-9 and '-', with a letter or digit at both ends";
+
     /// The name itself.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -58,7 +66,8 @@ impl FromStr for ServiceName {
             && !name.ends_with('-');
         if !fits {
             return Err(format!(
-                "`{name}` is no service name: use 1 to 63 of a-z, 0-9 and '-', with a letter or digit at both ends"
+                "`{name}` is no service name: use {}",
+                Self::EXPECTED
             ));
         }
         Ok(Self(name.into()))
@@ -110,12 +119,28 @@ impl fmt::Display for ServiceKey {
 
 /// The protocols that services have.
 #[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, strum::Display,
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    strum::Display,
+    strum::EnumMessage,
+    strum::EnumString,
+    strum::VariantArray,
+    strum::VariantNames,
 )]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 pub enum Protocol {
     /// TCP, IP protocol 6.
+    #[default]
     Tcp,
     /// UDP, IP protocol 17.
     Udp,
@@ -132,11 +157,25 @@ impl Protocol {
 }
 
 /// How packets travel to backends.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, strum::Display)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    Serialize,
+    Deserialize,
+    strum::Display,
+    strum::EnumMessage,
+    strum::EnumString,
+    strum::VariantArray,
+    strum::VariantNames,
+)]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 pub enum Encapsulation {
-    /// Generic UDP encapsulation, variant 0, UDP port 6080, over the backend's address family.
+    /// Generic UDP encapsulation (variant 0, UDP port 6080) over the backend's address family, for backends with an agent.
     #[default]
     Gue,
     /// IPv4 in IPv4 (RFC 2003).
@@ -160,14 +199,28 @@ impl Encapsulation {
 }
 
 /// Which of a packet's fields choose its slot.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, strum::Display)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    Serialize,
+    Deserialize,
+    strum::Display,
+    strum::EnumMessage,
+    strum::EnumString,
+    strum::VariantArray,
+    strum::VariantNames,
+)]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 pub enum HashPolicy {
     /// Addresses, ports and protocol: each connection by itself.
     #[default]
     Flow,
-    /// The source address alone: all packets of a client go to the same backend.
+    /// The source address alone: all packets of a client go to the same backend, fragments too.
     Source,
 }
 

@@ -38,7 +38,7 @@ fn service(name: &str, vip: u8, checked: bool, backends: &[u8]) -> Service {
         )
     };
     let check = Check {
-        kind: CheckKind::Tcp,
+        kind: CheckKind::Tcp(Default::default()),
         port: 8000,
         interval_ms: 1_000,
         timeout_ms: 500,

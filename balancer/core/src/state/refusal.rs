@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use thiserror::Error;
 
 use super::rules::{Kind, Violation};
-use crate::model::ServiceName;
+use crate::model::{Broken, ServiceName};
 
 /// A change that was refused; the state is as it was. The message says what to do.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -55,6 +55,12 @@ impl Refusal {
         }
     }
 
+    /// A service that is declared as it cannot be.
+    pub fn invalid(name: &ServiceName, broken: Broken) -> Refusal {
+        let (problem, remedy) = told(name, broken);
+        Refusal::Invalid { problem, remedy }
+    }
+
     pub(super) fn no_service(name: &ServiceName) -> Refusal {
         Refusal::NotFound {
             problem: format!("there is no service `{name}`"),
@@ -87,21 +93,26 @@ impl Refusal {
 impl From<Violation> for Refusal {
     fn from(violation: Violation) -> Refusal {
         let Violation {
-            name,
-            field,
-            kind,
-            problem,
-            expected,
-            ..
+            name, kind, broken, ..
         } = violation;
-        let problem = match field.key() {
-            key if key.is_empty() => format!("service `{name}`: {problem}"),
-            key => format!("service `{name}`: {key}: {problem}"),
-        };
-        let remedy = format!("expected {expected}");
+        let (problem, remedy) = told(&name, broken);
         match kind {
             Kind::Invalid => Refusal::Invalid { problem, remedy },
             Kind::Conflict => Refusal::Conflict { problem, remedy },
         }
     }
+}
+
+/// What is wrong with a service, and what to do about it.
+fn told(name: &ServiceName, broken: Broken) -> (String, String) {
+    let Broken {
+        field,
+        problem,
+        expected,
+    } = broken;
+    let problem = match field.key() {
+        key if key.is_empty() => format!("service `{name}`: {problem}"),
+        key => format!("service `{name}`: {key}: {problem}"),
+    };
+    (problem, format!("expected {expected}"))
 }

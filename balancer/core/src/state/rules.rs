@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::ids::Ids;
-use crate::model::{Backend, Check, CheckKind, Service, ServiceKey, ServiceName};
+use crate::model::{Backend, Broken, Field, PORT, Service, ServiceKey, ServiceName};
 
 /// A rule that a service breaks.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,25 +15,19 @@ pub struct Violation {
     pub service: usize,
     /// Its name.
     pub name: ServiceName,
-    /// What of it.
-    pub field: Field,
     /// What sort of rule.
     pub kind: Kind,
-    /// What is wrong.
-    pub problem: String,
-    /// What would be right.
-    pub expected: String,
+    /// What of it, why, and what would be right.
+    pub broken: Broken,
 }
 
 impl Violation {
-    fn invalid(index: usize, service: &Service, (field, problem, expected): Broken) -> Self {
+    fn invalid(index: usize, service: &Service, broken: Broken) -> Self {
         Self {
             service: index,
             name: service.name.clone(),
-            field,
             kind: Kind::Invalid,
-            problem,
-            expected: expected.to_owned(),
+            broken,
         }
     }
 }
@@ -45,28 +39,6 @@ pub enum Kind {
     Invalid,
     /// Another service has it already.
     Conflict,
-}
-
-/// The part of a service that breaks a rule.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Field {
-    /// The service itself.
-    Service,
-    /// A key of its section in a file, such as `vip` or `check.rise`.
-    Key(&'static str),
-    /// The backend with this address.
-    Backend(IpAddr),
-}
-
-impl Field {
-    /// How people call it; empty for the service itself.
-    pub fn key(&self) -> String {
-        match self {
-            Self::Service => String::new(),
-            Self::Key(key) => (*key).to_owned(),
-            Self::Backend(address) => format!("backend {address}"),
-        }
-    }
 }
 
 /// Checks a whole set of services and returns the first rule that one breaks.
@@ -144,16 +116,15 @@ fn check_beside(others: Totals, services: Vec<&Service>) -> Result<(), Violation
         .collect();
 
     for (index, &service) in services.iter().enumerate() {
-        let broken = |kind, field, problem, expected: &str| {
-            let (name, expected) = (service.name.clone(), expected.to_owned());
-            Violation {
-                service: index,
-                name,
+        let broken = |kind, field, problem, expected| Violation {
+            service: index,
+            name: service.name.clone(),
+            kind,
+            broken: Broken {
                 field,
-                kind,
                 problem,
                 expected,
-            }
+            },
         };
         check_alone(service).map_err(|broken| Violation::invalid(index, service, broken))?;
 
@@ -207,54 +178,21 @@ fn check_beside(others: Totals, services: Vec<&Service>) -> Result<(), Violation
     Ok(())
 }
 
-/// What is broken, how, and what would be right.
-type Broken = (Field, String, &'static str);
-
 /// The rules that need no other service.
 fn check_alone(service: &Service) -> Result<(), Broken> {
     let key = service.key;
     if let Some(problem) = no_host(key.vip) {
-        return Err((Field::Key("vip"), problem, VIP));
+        return Err(Broken::key("vip", problem, VIP));
     }
     if key.port == 0 {
-        return Err((Field::Key("port"), "it is 0".into(), "1 to 65535"));
+        return Err(Broken::key("port", "it is 0", PORT));
     }
     if let Some(check) = &service.check {
-        check_check(check)?;
+        check.check_bounds()?;
     }
     for (&address, backend) in &service.backends {
         check_backend(service, address, backend)
-            .map_err(|(problem, expected)| (Field::Backend(address), problem, expected))?;
-    }
-    Ok(())
-}
-
-fn check_check(check: &Check) -> Result<(), Broken> {
-    let broken = |key, problem, expected| Err((Field::Key(key), problem, expected));
-    if let CheckKind::Http { path } = &check.kind
-        && !(path.starts_with('/') && path.bytes().all(|byte| byte.is_ascii_graphic()))
-    {
-        let expected = "a path that begins with `/`, without spaces or control characters";
-        return broken("check.path", format!("{path:?}"), expected);
-    }
-    if check.port == 0 {
-        return broken("check.port", "it is 0".into(), "1 to 65535");
-    }
-    if check.interval_ms == 0 {
-        return broken("check.interval_ms", "it is 0".into(), "at least 1 ms");
-    }
-    if check.timeout_ms == 0 || check.timeout_ms > check.interval_ms {
-        let problem = format!(
-            "{} ms with an interval of {} ms",
-            check.timeout_ms, check.interval_ms
-        );
-        return broken("check.timeout_ms", problem, "1 ms up to the interval");
-    }
-    if check.rise == 0 {
-        return broken("check.rise", "it is 0".into(), "1 to 255");
-    }
-    if check.fall == 0 {
-        return broken("check.fall", "it is 0".into(), "1 to 255");
+            .map_err(|(problem, expected)| Broken::backend(address, problem, expected))?;
     }
     Ok(())
 }

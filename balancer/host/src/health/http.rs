@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use balancer_core::model::Http;
 use http_body_util::Empty;
 use hyper::{
     Request,
@@ -12,15 +13,19 @@ use hyper::{
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
+use super::{probe::Failure, tcp};
+
 /// A longer head is no answer to a health check.
 const HEAD_BYTES: usize = 16 * 1024;
 
 /// Passes with a status from 200 to 399 and gives the connection back; the answer's body is left in it.
-pub(crate) async fn get(
-    stream: TcpStream,
-    address: SocketAddr,
-    path: &str,
-) -> Result<TcpStream, String> {
+pub(crate) async fn ask(address: SocketAddr, http: &Http) -> Result<TcpStream, Failure> {
+    let stream = tcp::ask(address).await?;
+    let answer = get(stream, address, &http.path).await;
+    answer.map_err(Failure::Target)
+}
+
+async fn get(stream: TcpStream, address: SocketAddr, path: &str) -> Result<TcpStream, String> {
     let request = Request::get(path)
         .header(HOST, address.to_string())
         .header(USER_AGENT, concat!("balancer/", env!("CARGO_PKG_VERSION")))

@@ -7,6 +7,7 @@ mod prober;
 mod schedule;
 mod shortage;
 mod target;
+mod tcp;
 #[cfg(test)]
 mod tests;
 

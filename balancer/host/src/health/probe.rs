@@ -1,4 +1,4 @@
-//! One probe of one target.
+//! One probe of one target. What each kind of check asks is in a file of its own.
 
 use std::io;
 
@@ -9,7 +9,7 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use super::{Target, http};
+use super::{Target, http, tcp};
 
 /// At most this much of what a server still sends is read before its connection is let go.
 const FAREWELL_BYTES: usize = 64 * 1024;
@@ -27,14 +27,9 @@ pub(crate) enum Failure {
 pub(crate) async fn probe(target: &Target, deadline: Instant) -> Result<TcpStream, Failure> {
     let asking = async {
         let address = target.socket_address();
-        let stream = TcpStream::connect(address)
-            .await
-            .map_err(|error| refusal(&error))?;
         match &target.kind {
-            CheckKind::Tcp => Ok(stream),
-            CheckKind::Http { path } => http::get(stream, address, path)
-                .await
-                .map_err(Failure::Target),
+            CheckKind::Tcp(_) => tcp::ask(address).await,
+            CheckKind::Http(http) => http::ask(address, http).await,
         }
     };
     let late = |_| {
@@ -66,42 +61,4 @@ pub(crate) async fn take_leave(mut stream: TcpStream, deadline: Instant) {
     };
     // However it ends, the probe's outcome stands.
     let _ = timeout_at(deadline, leaving).await;
-}
-
-fn refusal(error: &io::Error) -> Failure {
-    match error.raw_os_error() {
-        Some(libc::EMFILE) => Failure::Here("too many open files: raise LimitNOFILE".to_owned()),
-        Some(libc::ENFILE) => Failure::Here("too many open files: raise fs.file-max".to_owned()),
-        Some(libc::ENOMEM | libc::ENOBUFS) => Failure::Here("out of memory".to_owned()),
-        Some(number) => Failure::Target(format!("connect: {}", words(number))),
-        None => Failure::Target(format!("connect: {error}")),
-    }
-}
-
-/// The kernel's words for an error, without its number.
-fn words(number: i32) -> String {
-    nix::errno::Errno::from_raw(number).desc().to_lowercase()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    // Promise: H3
-    #[test]
-    fn a_host_that_runs_out_of_something_blames_no_backend() {
-        for number in [libc::EMFILE, libc::ENFILE, libc::ENOMEM, libc::ENOBUFS] {
-            let failure = refusal(&io::Error::from_raw_os_error(number));
-            assert!(matches!(failure, Failure::Here(_)), "{failure:?}");
-        }
-    }
-
-    #[test]
-    fn what_the_kernel_says_is_told_in_short_words() {
-        let failure = refusal(&io::Error::from_raw_os_error(libc::EHOSTUNREACH));
-        assert_eq!(
-            failure,
-            Failure::Target("connect: no route to host".to_owned())
-        );
-    }
 }

@@ -144,7 +144,7 @@ impl Schedule {
 
 #[cfg(test)]
 mod tests {
-    use balancer_core::model::CheckKind;
+    use balancer_core::model::{CheckKind, Tcp};
 
     use super::*;
 
@@ -152,7 +152,7 @@ mod tests {
         Target {
             address: [10, 0, 0, 1].into(),
             port,
-            kind: CheckKind::Tcp,
+            kind: CheckKind::Tcp(Tcp {}),
             interval_ms,
             timeout_ms: interval_ms,
         }

@@ -2,8 +2,7 @@
 
 use std::net::IpAddr;
 
-use balancer_api::requests::BackendBody;
-use balancer_core::model::{ServiceName, Weight};
+use balancer_core::model::{BackendSpec, ServiceName, Weight};
 use clap::Args;
 
 use super::{summary, weight::weight};
@@ -23,7 +22,7 @@ pub(super) struct Add {
     #[arg(value_parser = address)]
     address: IpAddr,
     /// Its share of the slots, relative to the other backends: 0 to 1000
-    #[arg(long, default_value = "1", value_parser = weight)]
+    #[arg(long, default_value_t, value_parser = weight)]
     weight: Weight,
 }
 
@@ -34,7 +33,7 @@ impl Add {
             address,
             weight,
         } = self;
-        let backend = BackendBody { address, weight };
+        let backend = BackendSpec { address, weight };
         let reply = context
             .client
             .add_backend(&service, &backend, context.change_options())

@@ -1,12 +1,19 @@
 //! `lbctl services add`.
 
-use std::net::IpAddr;
+use std::{fmt::Display, net::IpAddr};
 
-use balancer_api::requests::{CheckBody, CheckType, DEFAULT_DRAIN_TIMEOUT_MS, ServiceBody};
-use balancer_core::model::{Encapsulation, HashPolicy, Protocol, ServiceKey, ServiceName};
-use clap::{Args, ValueEnum};
+use balancer_core::model::{
+    Check, CheckSpec, CheckType, Encapsulation, HashPolicy, Http, Protocol, Service, ServiceKey,
+    ServiceName, ServiceSpec,
+};
+use clap::Args;
 
-use crate::{Context, change_summary::ChangeSummary, cli::address, failure::Failure};
+use crate::{
+    Context,
+    change_summary::ChangeSummary,
+    cli::{address, words},
+    failure::Failure,
+};
 
 /// Add a service; its backends come with `lbctl backends add`
 #[derive(Debug, Args)]
@@ -24,129 +31,77 @@ pub(super) struct Add {
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
     port: u16,
     /// The protocol above IP
-    #[arg(long, value_enum, default_value_t = ProtocolName::Tcp)]
-    protocol: ProtocolName,
+    #[arg(long, value_parser = words::<Protocol>(), default_value_t)]
+    protocol: Protocol,
     /// How packets travel to its backends
-    #[arg(long, value_enum, default_value_t = EncapsulationName::Gue)]
-    encapsulation: EncapsulationName,
+    #[arg(long, value_parser = words::<Encapsulation>(), default_value_t)]
+    encapsulation: Encapsulation,
     /// Which of a packet's fields choose its backend
-    #[arg(long, value_enum, default_value_t = HashName::Flow)]
-    hash: HashName,
+    #[arg(long, value_parser = words::<HashPolicy>(), default_value_t)]
+    hash: HashPolicy,
     /// How its backends' health is asked for [default: not at all]
-    #[arg(long, value_enum)]
-    check: Option<CheckName>,
-    /// What an http check gets [default: /]
-    #[arg(long, value_name = "PATH", requires = "check")]
+    #[arg(long, value_name = "CHECK", value_parser = words::<CheckType>())]
+    check: Option<CheckType>,
+    #[arg(long, value_name = "PATH", requires = "check", help = or("What an http check gets", Http::PATH))]
     check_path: Option<String>,
     /// The TCP port that a check asks [default: the service's]
     #[arg(long, value_name = "PORT", requires = "check", value_parser = clap::value_parser!(u16).range(1..))]
     check_port: Option<u16>,
-    /// From one probe to the next, in milliseconds [default: 1000]
-    #[arg(long, value_name = "MS", requires = "check")]
+    #[arg(long, value_name = "MS", requires = "check", help = or("From one probe to the next, in milliseconds", Check::INTERVAL_MS))]
     interval_ms: Option<u32>,
-    /// How long a probe may take, in milliseconds [default: 500, or the interval if that is shorter]
-    #[arg(long, value_name = "MS", requires = "check")]
+    #[arg(long, value_name = "MS", requires = "check", help = or("How long a probe may take, in milliseconds", format_args!("{}, or the interval if that is shorter", Check::TIMEOUT_MS)))]
     timeout_ms: Option<u32>,
-    /// Passed probes in a row that make a down backend healthy [default: 2]
-    #[arg(long, value_name = "PROBES", requires = "check")]
+    #[arg(long, value_name = "PROBES", requires = "check", help = or("Passed probes in a row that make a down backend healthy", Check::RISE))]
     rise: Option<u8>,
-    /// Failed probes in a row that make a healthy backend down [default: 3]
-    #[arg(long, value_name = "PROBES", requires = "check")]
+    #[arg(long, value_name = "PROBES", requires = "check", help = or("Failed probes in a row that make a healthy backend down", Check::FALL))]
     fall: Option<u8>,
     /// How long a draining backend stays, in milliseconds
-    #[arg(long, value_name = "MS", default_value_t = DEFAULT_DRAIN_TIMEOUT_MS)]
+    #[arg(long, value_name = "MS", default_value_t = Service::DRAIN_TIMEOUT_MS)]
     drain_timeout_ms: u32,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum ProtocolName {
-    Tcp,
-    Udp,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum EncapsulationName {
-    /// Generic UDP encapsulation, for backends with an agent
-    Gue,
-    /// IPv4 in IPv4
-    Ipip,
-    /// IPv6 in IPv6
-    Ip6ip6,
-    /// IPv4 in IPv6
-    Ip4in6,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum HashName {
-    /// Addresses, ports and protocol: each connection by itself
-    Flow,
-    /// The client's address alone: all its packets go to one backend, fragments too
-    Source,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum CheckName {
-    /// A TCP connection is accepted
-    Tcp,
-    /// GET answers with a status from 200 to 399
-    Http,
+/// The help of a flag whose default depends on another one: the daemon fills it in.
+fn or(help: &str, default: impl Display) -> String {
+    format!("{help} [default: {default}]")
 }
 
 impl Add {
     pub(super) async fn run(self, context: &mut Context<'_>) -> Result<(), Failure> {
-        let body = self.body();
+        let spec = self.spec();
         let key = ServiceKey {
-            vip: body.vip,
-            port: body.port,
-            protocol: body.protocol,
+            vip: spec.vip,
+            port: spec.port,
+            protocol: spec.protocol,
         };
         let reply = context
             .client
-            .add_service(&body, context.change_options())
+            .add_service(&spec, context.change_options())
             .await?;
         let summary = ChangeSummary {
-            subject: body.name.to_string(),
+            subject: spec.name.to_string(),
             done: format!("service {key} added"),
             would: format!("service {key} would be added"),
         };
         context.tell(&reply, &summary)
     }
 
-    fn body(self) -> ServiceBody {
-        let check = self.check.map(|name| {
-            let check = CheckBody::new(match name {
-                CheckName::Tcp => CheckType::Tcp,
-                CheckName::Http => CheckType::Http,
-            });
-            CheckBody {
-                path: self.check_path,
-                port: self.check_port,
-                interval_ms: self.interval_ms.unwrap_or(check.interval_ms),
-                timeout_ms: self.timeout_ms.or(check.timeout_ms),
-                rise: self.rise.unwrap_or(check.rise),
-                fall: self.fall.unwrap_or(check.fall),
-                ..check
-            }
-        });
-        ServiceBody {
+    fn spec(self) -> ServiceSpec {
+        ServiceSpec {
             name: self.name,
             vip: self.vip,
             port: self.port,
-            protocol: match self.protocol {
-                ProtocolName::Tcp => Protocol::Tcp,
-                ProtocolName::Udp => Protocol::Udp,
-            },
-            encapsulation: match self.encapsulation {
-                EncapsulationName::Gue => Encapsulation::Gue,
-                EncapsulationName::Ipip => Encapsulation::Ipip,
-                EncapsulationName::Ip6ip6 => Encapsulation::Ip6ip6,
-                EncapsulationName::Ip4in6 => Encapsulation::Ip4in6,
-            },
-            hash: match self.hash {
-                HashName::Flow => HashPolicy::Flow,
-                HashName::Source => HashPolicy::Source,
-            },
-            check,
+            protocol: self.protocol,
+            encapsulation: self.encapsulation,
+            hash: self.hash,
+            check: self.check.map(|kind| CheckSpec {
+                kind,
+                path: self.check_path,
+                port: self.check_port,
+                interval_ms: self.interval_ms,
+                timeout_ms: self.timeout_ms,
+                rise: self.rise,
+                fall: self.fall,
+            }),
             drain_timeout_ms: self.drain_timeout_ms,
             backends: Vec::new(),
         }

@@ -1,6 +1,40 @@
-//! Numbers as people read them.
+//! Numbers as people read them, and the model's words.
 
+use balancer_core::model::{Check, CheckType, Encapsulation, HashPolicy, Protocol, Service};
+use strum::VariantNames;
+
+use super::run;
 use crate::table::{bytes, count, duration};
+
+#[test]
+fn the_help_of_a_service_has_the_models_words_and_defaults() {
+    let help = run("services add --help").out;
+    let words = [
+        Protocol::VARIANTS,
+        Encapsulation::VARIANTS,
+        HashPolicy::VARIANTS,
+        CheckType::VARIANTS,
+    ];
+    for word in words.concat() {
+        assert!(help.contains(&format!("- {word}: ")), "{word}: {help}");
+    }
+    let flags = [
+        ("--protocol", Protocol::default().to_string()),
+        ("--encapsulation", Encapsulation::default().to_string()),
+        ("--hash", HashPolicy::default().to_string()),
+        ("--interval-ms", Check::INTERVAL_MS.to_string()),
+        ("--timeout-ms", Check::TIMEOUT_MS.to_string()),
+        ("--rise", Check::RISE.to_string()),
+        ("--fall", Check::FALL.to_string()),
+        ("--drain-timeout-ms", Service::DRAIN_TIMEOUT_MS.to_string()),
+    ];
+    for (flag, default) in flags {
+        let of_flag = help.split(&format!("{flag} <")).nth(1).expect(flag);
+        let of_flag = of_flag.split("\n      --").next().unwrap();
+        let default = format!("[default: {default}");
+        assert!(of_flag.contains(&default), "{flag}: {of_flag}");
+    }
+}
 
 #[test]
 fn counts_are_grouped_by_thousands() {

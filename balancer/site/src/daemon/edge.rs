@@ -10,11 +10,11 @@ use balancer_api::{
     client::{Client, ClientError},
     views::OperationState,
 };
-use balancer_core::model::{BackendState, ServiceKey, ServiceName};
+use balancer_core::model::{BackendState, Service, ServiceKey, ServiceName};
 use tokio::sync::watch;
 
 use super::warning::Warning;
-use crate::site::{Backend, Declared, Edge, EdgeAction, EdgeView, ServiceSpec, What};
+use crate::site::{Backend, Declared, Edge, EdgeAction, EdgeView, What};
 
 /// How often an edge is asked.
 const ASK_INTERVAL: Duration = Duration::from_millis(300);
@@ -26,7 +26,7 @@ pub(super) struct EdgeLink {
     /// Which life of each backend it was told of.
     told: BTreeMap<(ServiceName, IpAddr), u64>,
     /// What it was last told of each service.
-    declared: BTreeMap<ServiceName, ServiceSpec>,
+    declared: BTreeMap<ServiceName, Service>,
     /// When it was last told something: answers to earlier questions say nothing of that.
     told_at: Instant,
     silent: Warning,

@@ -1,14 +1,11 @@
 //! What edges are told, in the words of their API.
 
-use balancer_api::{
-    client::{Client, ClientError, How},
-    requests::{CheckBody, DeclarationBody},
-};
-use balancer_core::model::{City, Encapsulation, HashPolicy};
+use balancer_api::client::{Client, ClientError, How};
+use balancer_core::model::{City, DeclarationSpec};
 use serde_json::{Value, json};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-use crate::site::{EdgeAction, Event, ServiceSpec, What};
+use crate::site::{EdgeAction, Event, What};
 
 /// Who speaks, and where sockets are counted.
 #[derive(Clone)]
@@ -42,8 +39,8 @@ pub(super) async fn tell_all(
 async fn tell(client: &Client, speaker: &Speaker, action: &EdgeAction) -> Result<(), ClientError> {
     match action {
         EdgeAction::Declare(service) => {
-            let body = declaration(service);
-            client.declare_service(&service.name, &body).await.map(drop)
+            let spec = DeclarationSpec::from(service);
+            client.declare_service(&service.name, &spec).await.map(drop)
         }
         EdgeAction::Withdraw(service) => {
             let how = How {
@@ -57,18 +54,6 @@ async fn tell(client: &Client, speaker: &Speaker, action: &EdgeAction) -> Result
             let event = cloud_event(speaker, event);
             client.send_event(&event).await.map(drop)
         }
-    }
-}
-
-fn declaration(service: &ServiceSpec) -> DeclarationBody {
-    DeclarationBody {
-        vip: service.key.vip,
-        port: service.key.port,
-        protocol: service.key.protocol,
-        encapsulation: Encapsulation::Gue,
-        hash: HashPolicy::Flow,
-        check: service.check.as_ref().map(CheckBody::from),
-        drain_timeout_ms: service.drain_timeout_ms,
     }
 }
 

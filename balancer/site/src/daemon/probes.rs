@@ -141,13 +141,17 @@ fn probes_of(container: &Container) -> impl Iterator<Item = (Purpose, &Probe)> {
 
 #[cfg(test)]
 mod tests {
-    use balancer_config::workload::ProbeKind;
+    use balancer_config::workload::Question;
+    use balancer_core::model::{CheckKind, Tcp};
 
     use super::*;
 
     fn container(readiness: bool, liveness: bool) -> Container {
         let probe = Probe {
-            kind: ProbeKind::Tcp { port: 8000 },
+            question: Question {
+                kind: CheckKind::Tcp(Tcp {}),
+                port: 8000,
+            },
             period_seconds: 1,
             timeout_seconds: 1,
             success_threshold: 2,

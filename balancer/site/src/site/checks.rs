@@ -1,8 +1,7 @@
 //! Health checks of a workload's containers: those of the site itself, and those of its edges.
 
-use balancer_core::model::{Check, CheckKind, Protocol};
-
-use balancer_config::workload::{Port, Probe, ProbeKind};
+use balancer_config::workload::{Port, Probe, Question};
+use balancer_core::model::{Check, CheckKind, Protocol, Tcp};
 
 /// The longest interval of an edge's check, in milliseconds: an edge has to know soon that an instance died.
 const SLOWEST_MS: u32 = 1_000;
@@ -12,7 +11,7 @@ const SHORTEST_MS: u32 = 100;
 
 /// A probe as the site carries it out.
 pub fn site_check(probe: &Probe) -> Check {
-    let (kind, port) = question(&probe.kind);
+    let Question { kind, port } = probe.question.clone();
     let interval_ms = milliseconds(probe.period_seconds).max(SHORTEST_MS);
     Check {
         kind,
@@ -29,11 +28,13 @@ pub fn site_check(probe: &Probe) -> Check {
 pub(super) fn edge_check(readiness: Option<&Probe>, port: &Port) -> Option<Check> {
     let (kind, port, period_seconds, timeout_seconds, fall) = match readiness {
         Some(probe) => {
-            let (kind, port) = question(&probe.kind);
+            let Question { kind, port } = probe.question.clone();
             let (period, timeout) = (probe.period_seconds, probe.timeout_seconds);
             (kind, port, period, timeout, probe.failure_threshold)
         }
-        None if port.protocol == Protocol::Tcp => (CheckKind::Tcp, port.port, 1, 1, 3),
+        None if port.protocol == Protocol::Tcp => {
+            (CheckKind::Tcp(Tcp {}), port.port, 1, 1, Check::FALL.into())
+        }
         None => return None,
     };
     let interval_ms = milliseconds(period_seconds).clamp(SHORTEST_MS, SLOWEST_MS);
@@ -46,13 +47,6 @@ pub(super) fn edge_check(readiness: Option<&Probe>, port: &Port) -> Option<Check
         rise: 1,
         fall: threshold(fall).min(10),
     })
-}
-
-fn question(kind: &ProbeKind) -> (CheckKind, u16) {
-    match kind {
-        ProbeKind::Tcp { port } => (CheckKind::Tcp, *port),
-        ProbeKind::Http { port, path } => (CheckKind::Http { path: path.clone() }, *port),
-    }
 }
 
 fn milliseconds(seconds: u32) -> u32 {

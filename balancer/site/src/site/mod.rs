@@ -18,11 +18,11 @@ pub use model::{
     Backend, Declared, Edge, EdgeView, Instance, Life, Memory, TargetKey, Wanted, World,
 };
 pub use phase::{is_converged, phase};
-pub use services::{ServiceSpec, services};
+pub use services::services;
 
 use std::{collections::BTreeSet, net::IpAddr};
 
-use balancer_core::model::{Label, ServiceName};
+use balancer_core::model::{Label, Service, ServiceName};
 
 /// One thing to do. Every one of them may be done again.
 #[derive(Clone, Debug, PartialEq)]
@@ -85,7 +85,7 @@ impl InstanceAction {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EdgeAction {
     /// It is to have this service.
-    Declare(ServiceSpec),
+    Declare(Service),
     /// It is to forget a service.
     Withdraw(ServiceName),
     /// Something happened to a backend.

@@ -7,12 +7,12 @@ use std::{
 
 use balancer_config::workload::{Target, Workload};
 use balancer_core::{
-    model::{City, Label, ServiceKey, ServiceName},
+    model::{City, Label, Service, ServiceKey, ServiceName},
     state::OperationId,
 };
 use serde::{Deserialize, Serialize};
 
-use super::{ServiceSpec, StateChange, services};
+use super::{StateChange, services};
 
 /// What a site has to remember over a restart.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -102,8 +102,8 @@ pub struct Declared {
     pub key: ServiceKey,
 }
 
-impl From<&ServiceSpec> for Declared {
-    fn from(service: &ServiceSpec) -> Self {
+impl From<&Service> for Declared {
+    fn from(service: &Service) -> Self {
         Self {
             name: service.name.clone(),
             key: service.key,
@@ -196,7 +196,7 @@ pub struct EdgeView {
     /// Its services.
     pub services: BTreeSet<Declared>,
     /// Those that it has as they were last declared, by this daemon.
-    pub declared: BTreeMap<ServiceName, ServiceSpec>,
+    pub declared: BTreeMap<ServiceName, Service>,
     /// Its backends.
     pub backends: BTreeMap<(ServiceName, IpAddr), Backend>,
     /// Which drains are over.

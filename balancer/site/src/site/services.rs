@@ -1,27 +1,14 @@
 //! The services of a workload at its edges.
 
-use std::net::IpAddr;
+use std::{collections::BTreeMap, net::IpAddr};
 
 use balancer_config::workload::Port;
-use balancer_core::model::{Check, ServiceKey, ServiceName};
+use balancer_core::model::{Encapsulation, HashPolicy, Service, ServiceKey, ServiceName};
 
 use super::{Wanted, checks};
 
-/// A service as an edge is to have it, its backends left out.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ServiceSpec {
-    /// Its name.
-    pub name: ServiceName,
-    /// VIP, port and protocol.
-    pub key: ServiceKey,
-    /// What the edge asks each backend; nothing if it can't be asked (UDP without a TCP port).
-    pub check: Option<Check>,
-    /// How long a draining backend stays when nobody says how long, in milliseconds.
-    pub drain_timeout_ms: u32,
-}
-
-/// One service for each public port and VIP: `<slug>-<port name>`, and `-ipv6` behind it for an IPv6 VIP beside an IPv4 one.
-pub fn services(wanted: &Wanted) -> Vec<ServiceSpec> {
+/// The services of a workload as an edge is to have them, without backends: one for each public port and VIP, `<slug>-<port name>`, and `-ipv6` behind it for an IPv6 VIP beside an IPv4 one.
+pub fn services(wanted: &Wanted) -> Vec<Service> {
     let mut services = Vec::new();
     for container in &wanted.workload.containers {
         for port in container.ports.iter().filter(|port| port.public) {
@@ -30,15 +17,19 @@ pub fn services(wanted: &Wanted) -> Vec<ServiceSpec> {
                 let Ok(name) = name(wanted, port, vip) else {
                     continue;
                 };
-                services.push(ServiceSpec {
+                services.push(Service {
                     name,
                     key: ServiceKey {
                         vip: *vip,
                         port: port.port,
                         protocol: port.protocol,
                     },
+                    encapsulation: Encapsulation::default(),
+                    hash: HashPolicy::default(),
+                    // None if it can't be asked: UDP without a TCP port.
                     check: checks::edge_check(container.readiness.as_ref(), port),
                     drain_timeout_ms: u32::try_from(wanted.drain_timeout_ms).unwrap_or(u32::MAX),
+                    backends: BTreeMap::new(),
                 });
             }
         }

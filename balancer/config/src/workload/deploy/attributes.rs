@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write};
 
-use crate::workload::{Probe, ProbeKind, Workload};
+use crate::workload::{Probe, Workload};
 
 /// An attribute as the workload file has it, and its value as people read it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -161,10 +161,7 @@ fn memory(bytes: u64) -> String {
 }
 
 fn probe_text(probe: &Probe) -> String {
-    let mut text = match &probe.kind {
-        ProbeKind::Tcp { port } => format!("tcp {port}"),
-        ProbeKind::Http { port, path } => format!("http {port} {path:?}"),
-    };
+    let mut text = probe.question.kind.asked(probe.question.port);
     let Probe {
         period_seconds,
         timeout_seconds,

@@ -1,7 +1,9 @@
 //! `readiness_probe` and `liveness_probe`.
 
+use balancer_core::model::{CheckKind, Http, Tcp};
+
 use super::section::Section;
-use crate::workload::{Probe, ProbeKind};
+use crate::workload::{Probe, Question};
 
 /// A day; longer is a mistake.
 const LONGEST_SECONDS: u32 = 86_400;
@@ -22,14 +24,14 @@ pub(super) fn probe(section: &Section<'_>) -> Option<Probe> {
         Some(field) => field.integer(least..=most),
         None => Some(otherwise),
     };
-    let kind = kind(section);
+    let question = question(section);
     let period_seconds = number("period_seconds", 1, LONGEST_SECONDS, 10);
     let timeout_seconds = number("timeout_seconds", 1, LONGEST_SECONDS, 1);
     let success_threshold = number("success_threshold", 1, 1_000, 1);
     let failure_threshold = number("failure_threshold", 1, 1_000, 3);
     let initial_delay_seconds = number("initial_delay_seconds", 0, LONGEST_SECONDS, 0);
     Some(Probe {
-        kind: kind?,
+        question: question?,
         period_seconds: period_seconds?,
         timeout_seconds: timeout_seconds?,
         success_threshold: success_threshold?,
@@ -38,12 +40,13 @@ pub(super) fn probe(section: &Section<'_>) -> Option<Probe> {
     })
 }
 
-fn kind(section: &Section<'_>) -> Option<ProbeKind> {
+fn question(section: &Section<'_>) -> Option<Question> {
     let expected = "`tcp_socket { port = ... }` or `http_get { port = ... }`";
     match (section.section("tcp_socket"), section.section("http_get")) {
         (Some(tcp), None) => {
             tcp.knows(&["port"]);
-            Some(ProbeKind::Tcp { port: port(&tcp)? })
+            let (kind, port) = (CheckKind::Tcp(Tcp {}), port(&tcp)?);
+            Some(Question { kind, port })
         }
         (None, Some(http)) => {
             http.knows(&["port", "path", "scheme", "http_headers"]);
@@ -54,20 +57,19 @@ fn kind(section: &Section<'_>) -> Option<ProbeKind> {
                 let problem = "no header is sent but those that HTTP asks for";
                 http.error("http_headers", problem, "a path that answers without them");
             }
-            let path = match http.field("path") {
-                Some(field) => {
-                    let expected = "a path that begins with `/`";
-                    let path = field.text(expected)?;
-                    if !path.starts_with('/') || !path.chars().all(|c| c.is_ascii_graphic()) {
-                        field.error(format!("{path:?}"), expected);
-                        return None;
-                    }
-                    path
-                }
-                None => "/".to_owned(),
-            };
+            let path = http.field("path");
+            let kind = CheckKind::Http(match &path {
+                Some(path) => Http {
+                    path: path.text(Http::EXPECTED)?,
+                },
+                None => Http::default(),
+            });
+            if let (Some(path), Err(broken)) = (&path, kind.check_bounds()) {
+                path.error(broken.problem, broken.expected);
+                return None;
+            }
             let port = port(&http)?;
-            Some(ProbeKind::Http { port, path })
+            Some(Question { kind, port })
         }
         (None, None) => {
             section.error("", "it asks nothing", expected);

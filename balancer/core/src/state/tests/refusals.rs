@@ -1,7 +1,7 @@
 //! What is refused, and with which words.
 
 use super::*;
-use crate::model::{Check, CheckKind, Encapsulation, Service};
+use crate::model::{Check, CheckKind, Encapsulation, Http, Service};
 
 #[track_caller]
 fn assert_refused(state: &State, change: &Change, exit_code: u8, words: &str) {
@@ -159,7 +159,7 @@ fn a_vip_is_no_backend_and_a_backend_no_vip() {
 fn broken(spoil: impl FnOnce(&mut Service)) -> String {
     let mut web = service("web", 10, &[1]);
     web.check = Some(Check {
-        kind: CheckKind::Http { path: "/".into() },
+        kind: CheckKind::Http(Http::default()),
         port: 8000,
         interval_ms: 1_000,
         timeout_ms: 500,
@@ -239,7 +239,7 @@ fn numbers_of_a_service_are_in_range() {
 #[test]
 fn a_check_asks_for_a_path_that_cannot_break_its_request() {
     for path in ["", "healthz", "/a b", "/a\r\nHost: b", "/\u{e4}"] {
-        let words = broken_check(|check| check.kind = CheckKind::Http { path: path.into() });
+        let words = broken_check(|check| check.kind = CheckKind::Http(Http { path: path.into() }));
         assert_eq!(
             words,
             format!(

@@ -13,7 +13,7 @@ use balancer_common::{
     reason::Verdict,
 };
 use balancer_core::{
-    model::{BackendId, BackendState, Check, CheckKind, Health, ServiceName},
+    model::{BackendId, BackendState, Health, ServiceName},
     reconcile::{self, NextHop},
     state::ServiceState,
     table::Table,
@@ -135,7 +135,7 @@ impl ServiceOverview {
                 .service
                 .check
                 .as_ref()
-                .map(describe)
+                .map(ToString::to_string)
                 .unwrap_or_default(),
         };
         Self {
@@ -334,14 +334,6 @@ pub(in crate::daemon) fn reason_count((reason, traffic): (Reason, Traffic)) -> R
         .to_owned(),
         packets: traffic.packets,
     }
-}
-
-fn describe(check: &Check) -> String {
-    let what = match &check.kind {
-        CheckKind::Tcp => format!("tcp :{}", check.port),
-        CheckKind::Http { path } => format!("http :{}{path}", check.port),
-    };
-    format!("{what} every {} ms", check.interval_ms)
 }
 
 #[cfg(test)]

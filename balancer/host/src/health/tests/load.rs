@@ -52,7 +52,7 @@ async fn silent_server() -> (u16, Arc<[AtomicUsize; 2]>) {
 async fn five_hundred_services_that_ask_the_same_are_one_probe() {
     let (listener, port) = listener().await;
     let check = |number: u16| Check {
-        kind: CheckKind::Tcp,
+        kind: CheckKind::Tcp(Tcp {}),
         port,
         interval_ms: 250,
         timeout_ms: 200,

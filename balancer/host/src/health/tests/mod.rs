@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use balancer_core::model::{Check, CheckKind};
+use balancer_core::model::{Check, CheckKind, Http, Tcp};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpSocket, TcpStream},
@@ -33,7 +33,7 @@ const FALL: u8 = 3;
 
 fn tcp_check(port: u16) -> Target {
     let check = Check {
-        kind: CheckKind::Tcp,
+        kind: CheckKind::Tcp(Tcp {}),
         port,
         interval_ms: 250,
         timeout_ms: 200,
@@ -49,9 +49,9 @@ fn http_check(port: u16) -> Target {
 
 fn http_check_of(port: u16, path: &str) -> Target {
     let mut target = tcp_check(port);
-    target.kind = CheckKind::Http {
+    target.kind = CheckKind::Http(Http {
         path: path.to_owned(),
-    };
+    });
     target
 }
 

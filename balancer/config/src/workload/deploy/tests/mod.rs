@@ -101,8 +101,8 @@ fn the_first_plan_of_the_story_creates_everything() {
     + container["app"].cpu                                     = 1000m
     + container["app"].memory                                  = 2Gi
     + container["app"].env["PYTHONUNBUFFERED"]                 = "1"
-    + container["app"].readiness_probe                         = http 8000 "/", every 1 s after 0 s, timeout 1 s, 1 to pass, 2 to fail
-    + container["app"].liveness_probe                          = tcp 8000, every 5 s after 10 s, timeout 1 s, 1 to pass, 4 to fail
+    + container["app"].readiness_probe                         = http :8000/, every 1 s after 0 s, timeout 1 s, 1 to pass, 2 to fail
+    + container["app"].liveness_probe                          = tcp :8000, every 5 s after 10 s, timeout 1 s, 1 to pass, 4 to fail
     + container["app"].port["web"].port                        = 8000/tcp
     + container["app"].port["web"].enable_implicit_network_policy = true
     + target["global"].min_replicas                            = 3

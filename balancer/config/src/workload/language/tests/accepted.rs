@@ -1,9 +1,9 @@
 //! What a whole file comes to.
 
-use balancer_core::model::Protocol;
+use balancer_core::model::{CheckKind, Http, Protocol, Tcp};
 
 use super::*;
-use crate::workload::{Fate, Probe, ProbeKind};
+use crate::workload::{Fate, Probe, Question};
 
 // Promise: W1
 #[test]
@@ -33,9 +33,9 @@ fn the_story_is_read_as_it_is_meant() {
     assert_eq!((port.name.as_str(), port.port), ("web", 8000));
     assert_eq!((port.protocol, port.public), (Protocol::Tcp, true));
     let readiness = Probe {
-        kind: ProbeKind::Http {
+        question: Question {
+            kind: CheckKind::Http(Http::default()),
             port: 8000,
-            path: "/".into(),
         },
         period_seconds: 1,
         timeout_seconds: 1,
@@ -45,7 +45,11 @@ fn the_story_is_read_as_it_is_meant() {
     };
     assert_eq!(app.readiness, Some(readiness));
     let liveness = app.liveness.as_ref().unwrap();
-    assert_eq!(liveness.kind, ProbeKind::Tcp { port: 8000 });
+    let asked = Question {
+        kind: CheckKind::Tcp(Tcp {}),
+        port: 8000,
+    };
+    assert_eq!(liveness.question, asked);
     assert_eq!(
         (liveness.period_seconds, liveness.initial_delay_seconds),
         (5, 10)

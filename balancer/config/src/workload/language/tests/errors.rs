@@ -313,7 +313,7 @@ fn a_probe_that_cannot_be() {
     );
     in_container(
         "liveness_probe {\n http_get {\n port = 1\n path = §\"healthz\"\n }\n}",
-        "`container[0].liveness_probe.http_get.path`: \"healthz\"; expected a path that begins with `/`",
+        "`container[0].liveness_probe.http_get.path`: \"healthz\"; expected a path that begins with `/`, without spaces or control characters",
     );
     in_container(
         "liveness_probe {\n tcp_socket {\n port = 1\n }\n success_threshold = §2\n}",

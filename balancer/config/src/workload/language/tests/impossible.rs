@@ -1,9 +1,12 @@
 //! Wishes that nobody can fulfil: numbers, places, and the same thing twice.
 
+use balancer_core::model::{CheckKind, Http};
+
 use super::{
     errors::{SELECTOR, in_container, in_target, in_workload},
     *,
 };
+use crate::workload::{Question, rules};
 
 // Promise: W1
 #[test]
@@ -168,4 +171,28 @@ fn every_error_of_a_file_is_told() {
         ]
     );
     assert_eq!(errors.to_string().lines().count(), 3);
+}
+
+/// Whoever declares a workload to a site may not have read it from a file.
+#[test]
+fn a_probe_that_no_file_could_have() {
+    let mut workload = read_one(STORY);
+    let readiness = workload.containers[0].readiness.as_mut().unwrap();
+    readiness.question = Question {
+        kind: CheckKind::Http(Http {
+            path: "healthz".to_owned(),
+        }),
+        port: 0,
+    };
+    let broken = rules::check([&workload]);
+    let told: Vec<String> = (broken.iter())
+        .map(|each| format!("{}: {}", each.path, each.problem))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "container[0].readiness_probe.path: \"healthz\"",
+            "container[0].readiness_probe.port: it is 0"
+        ]
+    );
 }

@@ -38,7 +38,7 @@ fn service(n: u8, backends: &[u8], interval_ms: u32) -> Service {
         encapsulation: Encapsulation::Gue,
         hash: HashPolicy::Flow,
         check: Some(Check {
-            kind: CheckKind::Tcp,
+            kind: CheckKind::Tcp(Default::default()),
             port: 8000,
             interval_ms,
             timeout_ms: 100,
