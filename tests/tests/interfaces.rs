@@ -4,6 +4,7 @@ use std::fs;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use balancer_api::views::{CheckedHealth, XdpAttachment};
 use testbed::{
     Agent, Edge, EdgeOptions, Load, Protocol, Topology, Workload, World, assert_native_xdp,
     attach_pass, lbd, ping, wait_for,
@@ -52,7 +53,7 @@ impl<'w> Bed<'w> {
             let backends = edge.backends()?;
             let up = backends
                 .iter()
-                .filter(|each| each.health == "up" && each.slots > 0);
+                .filter(|each| each.health == CheckedHealth::Up && each.slots > 0);
             ensure!(up.count() == 2 * NAMES.len(), "{backends:?}");
             Ok(())
         })?;
@@ -185,7 +186,7 @@ fn one_that_goes_or_is_down_leaves_the_other_alone_and_is_taken_up_when_it_is_ba
         let status = bed.edge.status()?;
         let told = "eth1 is down: no packet comes by it".to_owned();
         ensure!(
-            status.warnings == [told] && status.xdp_mode == "native",
+            status.warnings == [told] && status.xdp_mode == XdpAttachment::Native,
             "{status:?}"
         );
         Ok(())
@@ -198,8 +199,14 @@ fn one_that_goes_or_is_down_leaves_the_other_alone_and_is_taken_up_when_it_is_ba
             .warnings
             .iter()
             .any(|each| each.starts_with("no interface `eth1` here"));
-        ensure!(told && status.xdp_mode == "native", "{status:?}");
-        ensure!(status.interfaces[1].xdp_mode == "detached", "{status:?}");
+        ensure!(
+            told && status.xdp_mode == XdpAttachment::Native,
+            "{status:?}"
+        );
+        ensure!(
+            status.interfaces[1].xdp_mode == XdpAttachment::Detached,
+            "{status:?}"
+        );
         Ok(())
     })?;
     let text = bed.edge.lbctl_ok(&["status"])?;

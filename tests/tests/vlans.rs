@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use balancer_api::views::CheckedHealth;
 use testbed::{
     Agent, Edge, EdgeOptions, Load, Namespace, Protocol, Topology, Workload, World,
     assert_native_xdp, attach_pass, wait_for,
@@ -81,7 +82,10 @@ impl Bed {
             for (backend, tags) in backends.iter().zip(tags) {
                 let by = backend.next_hop.as_deref().unwrap_or("none");
                 let expected = by.ends_with(&format!(" dev eth1 {tags}"));
-                ensure!(expected && backend.health == "up", "{backend:?}");
+                ensure!(
+                    expected && backend.health == CheckedHealth::Up,
+                    "{backend:?}"
+                );
             }
             Ok(())
         })

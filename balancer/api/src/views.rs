@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use balancer_core::{
-    model::{BackendState, Encapsulation, HashPolicy, Protocol, ServiceName},
+    model::{BackendState, Encapsulation, HashPolicy, Health, Protocol, ServiceName},
     state::{DoneReason, Operation, OperationId, Outcome},
 };
 
@@ -34,8 +34,8 @@ pub struct StatusView {
     /// Each of them.
     #[serde(default)]
     pub interfaces: Vec<InterfaceStatus>,
-    /// How the program is attached, as the kernel says: `native`, `generic` (on any interface) or `detached` (on all).
-    pub xdp_mode: String,
+    /// How the program is attached, as the kernel says: `generic` on any interface, or `detached` from all.
+    pub xdp_mode: XdpAttachment,
     /// The kernel's number of the program; 0 when detached.
     pub program_id: u32,
     /// Whether the program was found running when the daemon started, and kept.
@@ -63,12 +63,28 @@ pub struct StatusView {
 pub struct InterfaceStatus {
     /// Its name.
     pub name: String,
-    /// How the program is attached to it, as the kernel says: `native`, `generic` or `detached`.
-    pub xdp_mode: String,
+    /// How the program is attached to it, as the kernel says.
+    pub xdp_mode: XdpAttachment,
     /// Whether it is set up and has a carrier.
     pub up: bool,
     /// Whether it takes VLAN tags off before the program sees the frame.
     pub takes_tags_off: bool,
+}
+
+/// How the XDP program is attached.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, strum::Display)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+pub enum XdpAttachment {
+    /// In the driver.
+    Native,
+    /// After the driver, on socket buffers: slow.
+    Generic,
+    /// In the device.
+    Offload,
+    /// Not at all.
+    #[default]
+    Detached,
 }
 
 /// How routers are told of the VIPs.
@@ -94,14 +110,27 @@ pub struct VipView {
 }
 
 /// How many packets met one fate.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReasonCount {
     /// The reason's name, snake_case.
     pub reason: String,
-    /// What becomes of such packets: `tx`, `pass`, `drop`, ...
-    pub verdict: String,
+    /// What becomes of such packets.
+    pub verdict: Verdict,
     /// How many there were since the program was loaded.
     pub packets: u64,
+}
+
+/// What becomes of packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, strum::Display)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+pub enum Verdict {
+    /// They go on to the host's own stack.
+    Pass,
+    /// They end here.
+    Drop,
+    /// What the edge says to them goes back the way that they came.
+    Answer,
 }
 
 /// One service.
@@ -149,8 +178,8 @@ pub struct BackendView {
     pub weight: u16,
     /// What it is to the data plane.
     pub state: BackendState,
-    /// What its checks say: `up`, `down`, `unknown` (no probe has ended), or `unchecked` (the service has no check).
-    pub health: String,
+    /// What its checks say.
+    pub health: CheckedHealth,
     /// How many slots it owns in the table that packets meet.
     pub slots: usize,
     /// How many packets went to it.
@@ -166,7 +195,32 @@ pub struct BackendView {
 impl BackendView {
     /// Whether its health does not stand in its way: `up`, or never asked for.
     pub fn is_up(&self) -> bool {
-        matches!(self.health.as_str(), "up" | "unchecked")
+        matches!(self.health, CheckedHealth::Up | CheckedHealth::Unchecked)
+    }
+}
+
+/// What a backend's checks say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, strum::Display)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+pub enum CheckedHealth {
+    /// They pass.
+    Up,
+    /// They fail.
+    Down,
+    /// No probe has ended.
+    Unknown,
+    /// Its service has no check.
+    Unchecked,
+}
+
+impl From<Health> for CheckedHealth {
+    fn from(health: Health) -> Self {
+        match health {
+            Health::Up => Self::Up,
+            Health::Down => Self::Down,
+            Health::Unknown => Self::Unknown,
+        }
     }
 }
 

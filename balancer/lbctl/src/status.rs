@@ -2,7 +2,7 @@
 
 use balancer_api::{
     replies::ListReply,
-    views::{InterfaceStatus, StatusView},
+    views::{InterfaceStatus, StatusView, XdpAttachment},
 };
 use clap::Args;
 
@@ -69,7 +69,7 @@ fn one(status: &StatusView, all: bool) -> String {
 }
 
 fn attached(status: &StatusView) -> String {
-    if status.xdp_mode == "detached" {
+    if status.xdp_mode == XdpAttachment::Detached {
         return "DETACHED".to_owned();
     }
     let taken_over = if status.taken_over {
@@ -79,7 +79,7 @@ fn attached(status: &StatusView) -> String {
     };
     let modes = match status.interfaces.as_slice() {
         several @ [_, _, ..] => several.iter().map(mode).collect::<Vec<_>>().join(", "),
-        _ => status.xdp_mode.clone(),
+        _ => status.xdp_mode.to_string(),
     };
     format!("{modes}, program {}{taken_over}", status.program_id)
 }
@@ -87,8 +87,8 @@ fn attached(status: &StatusView) -> String {
 /// One of several.
 fn mode(interface: &InterfaceStatus) -> String {
     let InterfaceStatus { name, xdp_mode, .. } = interface;
-    match (xdp_mode.as_str(), interface.up) {
-        ("detached", _) => format!("{name} DETACHED"),
+    match (xdp_mode, interface.up) {
+        (XdpAttachment::Detached, _) => format!("{name} DETACHED"),
         (mode, false) => format!("{name} {mode} (down)"),
         (mode, true) => format!("{name} {mode}"),
     }
@@ -114,14 +114,14 @@ fn loud(status: &StatusView) -> Option<String> {
         .map(|interface| interface.name.as_str())
         .collect();
     let interface = slow.join(", ");
-    match status.xdp_mode.as_str() {
-        "generic" => Some(format!(
+    match status.xdp_mode {
+        XdpAttachment::Generic => Some(format!(
             "GENERIC mode on {interface}: packets take the slow path; use an interface whose driver does native XDP"
         )),
-        "detached" => Some(format!(
+        XdpAttachment::Detached => Some(format!(
             "DETACHED: no XDP program is on {interface}, this edge balances nothing; `systemctl restart lbd` attaches it"
         )),
-        _ => None,
+        XdpAttachment::Native | XdpAttachment::Offload => None,
     }
 }
 
@@ -139,7 +139,7 @@ fn reasons(status: &StatusView, all: bool) -> String {
         shown.into_iter().map(|each| {
             [
                 each.reason.clone(),
-                each.verdict.clone(),
+                each.verdict.to_string(),
                 count(each.packets),
             ]
         }),

@@ -4,6 +4,7 @@ use std::fs;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use balancer_api::views::XdpAttachment;
 use testbed::{
     Agent, Edge, EdgeOptions, Load, Protocol, Topology, World, assert_native_xdp, lbd, wait_for,
 };
@@ -42,7 +43,7 @@ fn an_interface_that_was_made_anew_gets_the_program_again() -> Result<()> {
     let status = wait_for("the daemon to say so", Duration::from_secs(10), || {
         let status = site.edge.status()?;
         ensure!(
-            status.xdp_mode == "native" && status.warnings.is_empty(),
+            status.xdp_mode == XdpAttachment::Native && status.warnings.is_empty(),
             "{status:?}"
         );
         Ok(status)
@@ -72,7 +73,7 @@ fn generic_mode_is_had_only_by_asking_for_it_and_status_says_so_loudly() -> Resu
     ensure!(said.contains("generic mode"), "{said}");
     let status = wait_for("the daemon to see it", Duration::from_secs(10), || {
         let status = edge.status()?;
-        ensure!(status.xdp_mode == "generic", "{status:?}");
+        ensure!(status.xdp_mode == XdpAttachment::Generic, "{status:?}");
         Ok(status)
     })?;
     ensure!(
@@ -95,7 +96,7 @@ fn generic_mode_is_had_only_by_asking_for_it_and_status_says_so_loudly() -> Resu
     fs::write(edge.config(), text.replace("xdp_mode = \"generic\"\n", ""))?;
     edge.start_again(&world)?;
     assert_native_xdp(&topology.edge, "eth0")?;
-    ensure!(edge.status()?.xdp_mode == "native");
+    ensure!(edge.status()?.xdp_mode == XdpAttachment::Native);
     let load = Load::send(&topology.client, workload.target, Protocol::Tcp, 500, 600)?;
     ensure!(load.failed() == 0, "{:?}", load.failures());
     load.ensure_balanced(&NAMES, 140)

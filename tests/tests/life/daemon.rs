@@ -1,6 +1,7 @@
 //! The daemon dies, stops and comes back, while traffic goes on.
 
 use anyhow::{Result, bail, ensure};
+use balancer_api::views::XdpAttachment;
 use testbed::{Site, World, ask_from_ports, assert_native_xdp};
 
 use crate::{site, slots};
@@ -118,7 +119,7 @@ fn systemd_hears_of_readiness_once_the_program_is_attached_and_lbctl_is_served()
     let program = assert_native_xdp(&site.topology.edge, "eth0")?;
     let status = site.edge.status()?;
     ensure!(u64::from(status.program_id) == program, "{status:?}");
-    ensure!(status.xdp_mode == "native", "{status:?}");
+    ensure!(status.xdp_mode == XdpAttachment::Native, "{status:?}");
     site.edge.metrics()?;
     let notices = site.edge.notices();
     ensure!(notices.is_empty(), "and then it said {notices:?}");

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use balancer_api::views::XdpAttachment;
 use testbed::{Load, Protocol, Reply, Site, World, assert_native_xdp, lbd, wait_for};
 
 use crate::{NAMES, site};
@@ -46,7 +47,7 @@ fn lbctl_detaches_and_a_restart_attaches_again() -> Result<()> {
     assert_detached(&site)?;
     let status = site.edge.status()?;
     ensure!(
-        status.xdp_mode == "detached" && status.program_id == 0,
+        status.xdp_mode == XdpAttachment::Detached && status.program_id == 0,
         "{status:?}"
     );
     ensure!(
@@ -71,7 +72,7 @@ fn lbctl_detaches_and_a_restart_attaches_again() -> Result<()> {
     assert_native_xdp(&site.topology.edge, "eth0")?;
     let status = site.edge.status()?;
     ensure!(
-        status.xdp_mode == "native" && !status.taken_over,
+        status.xdp_mode == XdpAttachment::Native && !status.taken_over,
         "{status:?}"
     );
     site.balanced(&NAMES)

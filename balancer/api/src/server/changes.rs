@@ -17,7 +17,7 @@ use crate::{
     command::Command,
     replies::ChangeReply,
     requests::{DesiredBody, WeightBody},
-    views::OutcomeView,
+    views::{OutcomeView, XdpAttachment},
 };
 
 /// The query of changes that nothing needs to be forced for.
@@ -205,7 +205,7 @@ pub(super) async fn detach(
     Asked(Plain { dry_run }): Asked<Plain>,
 ) -> Changed {
     let status = snapshot(&daemon).await?.status.clone();
-    let attached = status.xdp_mode != "detached";
+    let attached = status.xdp_mode != XdpAttachment::Detached;
     if !dry_run {
         let detached = daemon.ask(|reply| Command::Detach { reply }).await;
         detached

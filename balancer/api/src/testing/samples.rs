@@ -11,8 +11,8 @@ use balancer_core::{
 };
 
 use crate::views::{
-    AnnounceView, BackendView, InterfaceStatus, ReasonCount, ServiceView, Snapshot, StatusView,
-    VipView,
+    AnnounceView, BackendView, CheckedHealth, InterfaceStatus, ReasonCount, ServiceView, Snapshot,
+    StatusView, Verdict, VipView, XdpAttachment,
 };
 
 pub fn name(name: &str) -> ServiceName {
@@ -97,7 +97,7 @@ pub fn snapshot(state: &State) -> Snapshot {
                         AdminState::Active => BackendState::Active,
                         AdminState::Draining => BackendState::Draining,
                     },
-                    health: "unchecked".to_owned(),
+                    health: CheckedHealth::Unchecked,
                     slots: each
                         .ids
                         .get(&backend.address)
@@ -120,7 +120,7 @@ pub fn status(state: &State) -> StatusView {
         abi_version: 1,
         generation: state.generation,
         interface: "eth0".to_owned(),
-        xdp_mode: "native".to_owned(),
+        xdp_mode: XdpAttachment::Native,
         program_id: 42,
         services: state.services.len(),
         drained: false,
@@ -130,9 +130,9 @@ pub fn status(state: &State) -> StatusView {
 
 /// An edge in the middle of its life: every field says something.
 pub fn busy() -> Snapshot {
-    let count = |reason: &str, verdict: &str, packets| ReasonCount {
+    let count = |reason: &str, verdict, packets| ReasonCount {
         reason: reason.to_owned(),
-        verdict: verdict.to_owned(),
+        verdict,
         packets,
     };
     Snapshot {
@@ -143,20 +143,20 @@ pub fn busy() -> Snapshot {
             interface: "eth0".to_owned(),
             interfaces: vec![InterfaceStatus {
                 name: "eth0".to_owned(),
-                xdp_mode: "native".to_owned(),
+                xdp_mode: XdpAttachment::Native,
                 up: true,
                 takes_tags_off: true,
             }],
-            xdp_mode: "native".to_owned(),
+            xdp_mode: XdpAttachment::Native,
             program_id: 42,
             taken_over: true,
             uptime_seconds: 11_525,
             services: 2,
             backends: 3,
             reasons: vec![
-                count("forwarded", "tx", 1_234_567),
-                count("not_a_vip", "pass", 89),
-                count("port_not_declared", "drop", 0),
+                count("echo_answered", Verdict::Answer, 1_234_567),
+                count("not_for_vip", Verdict::Pass, 89),
+                count("undeclared_port", Verdict::Drop, 0),
             ],
             warnings: vec!["backend 10.1.0.11 has no next hop".to_owned()],
             drained: false,
@@ -217,7 +217,7 @@ pub fn busy() -> Snapshot {
                 address: ip("2001:db8:1::10"),
                 weight: 1,
                 state: BackendState::Down,
-                health: "unknown".to_owned(),
+                health: CheckedHealth::Unknown,
                 slots: 256,
                 packets: 0,
                 bytes: 0,
@@ -229,7 +229,7 @@ pub fn busy() -> Snapshot {
                 address: ip("10.1.0.10"),
                 weight: 1_000,
                 state: BackendState::Active,
-                health: "up".to_owned(),
+                health: CheckedHealth::Up,
                 slots: 1_024,
                 packets: 1_234_000,
                 bytes: 3_499_999_433,
@@ -241,7 +241,7 @@ pub fn busy() -> Snapshot {
                 address: ip("10.1.0.11"),
                 weight: 1,
                 state: BackendState::Draining,
-                health: "down".to_owned(),
+                health: CheckedHealth::Down,
                 slots: 0,
                 packets: 567,
                 bytes: 567,

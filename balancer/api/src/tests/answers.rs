@@ -19,6 +19,7 @@ use crate::{
         daemon::{Daemon, Manner},
         samples::{add, dns, ip, name, web},
     },
+    views::{CheckedHealth, Verdict, XdpAttachment},
 };
 
 // Promise: O1
@@ -228,4 +229,35 @@ fn flags_make_a_query_only_when_they_are_set() {
         .to_string(),
         "?now=true&force=true&dry_run=true"
     );
+}
+
+/// Programs that read the API know these words.
+#[test]
+fn enums_are_the_words_that_they_were() {
+    let attachments = [
+        XdpAttachment::Native,
+        XdpAttachment::Generic,
+        XdpAttachment::Offload,
+        XdpAttachment::Detached,
+    ];
+    let verdicts = [Verdict::Pass, Verdict::Drop, Verdict::Answer];
+    let healths = [
+        CheckedHealth::Up,
+        CheckedHealth::Down,
+        CheckedHealth::Unknown,
+        CheckedHealth::Unchecked,
+    ];
+    let said = serde_json::json!([attachments, verdicts, healths]);
+    let words = serde_json::json!([
+        ["native", "generic", "offload", "detached"],
+        ["pass", "drop", "answer"],
+        ["up", "down", "unknown", "unchecked"]
+    ]);
+    assert_eq!(said, words);
+    let printed = [
+        attachments.map(|word| word.to_string()).to_vec(),
+        verdicts.map(|word| word.to_string()).to_vec(),
+        healths.map(|word| word.to_string()).to_vec(),
+    ];
+    assert_eq!(serde_json::json!(printed), words);
 }

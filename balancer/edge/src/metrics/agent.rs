@@ -83,12 +83,14 @@ async fn metrics(State(scrapes): State<mpsc::Sender<Scrape>>) -> Response {
 
 #[cfg(test)]
 mod tests {
+    use balancer_api::views::Verdict;
+
     use super::*;
 
     fn count(reason: &str, packets: u64) -> ReasonCount {
         ReasonCount {
             reason: reason.to_owned(),
-            verdict: "drop".to_owned(),
+            verdict: Verdict::Drop,
             packets,
         }
     }

@@ -5,7 +5,7 @@ use prometheus::{
     IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder, core::Collector,
 };
 
-use balancer_api::views::{BackendView, ServiceView, Snapshot, StatusView};
+use balancer_api::views::{BackendView, ServiceView, Snapshot, StatusView, XdpAttachment};
 
 /// The snapshot in Prometheus' classic text format, ready to be scraped.
 pub fn render(snapshot: &Snapshot) -> String {
@@ -52,8 +52,8 @@ fn edge(registry: &Registry, status: &StatusView) -> prometheus::Result<()> {
     )?;
     for interface in &status.interfaces {
         let name = interface.name.as_str();
-        for mode in ["native", "generic"] {
-            let gauge = attached.get_metric_with_label_values(&[name, mode])?;
+        for mode in [XdpAttachment::Native, XdpAttachment::Generic] {
+            let gauge = attached.get_metric_with_label_values(&[name, &mode.to_string()])?;
             gauge.set(flag(interface.xdp_mode == mode));
         }
         strips_tags

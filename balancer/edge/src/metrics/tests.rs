@@ -15,7 +15,7 @@ use balancer_api::{
     limited_listener::LimitedListener,
     server::serve_router,
     testing::samples::busy,
-    views::Snapshot,
+    views::{Snapshot, XdpAttachment},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -47,7 +47,7 @@ fn an_edge_without_services_has_no_series_of_services() {
 #[test]
 fn a_detached_program_is_attached_in_no_mode() {
     let mut snapshot = busy();
-    snapshot.status.interfaces[0].xdp_mode = "detached".to_owned();
+    snapshot.status.interfaces[0].xdp_mode = XdpAttachment::Detached;
     let text = render(&snapshot);
     for mode in ["native", "generic"] {
         assert!(

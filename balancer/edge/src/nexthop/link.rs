@@ -1,7 +1,5 @@
 //! Links: an interface's own MAC address, MTU and XDP program.
 
-use std::fmt;
-
 use rtnetlink::{
     Handle,
     packet_route::link::{
@@ -64,16 +62,6 @@ pub enum AttachedMode {
     Generic,
     /// In the device.
     Offload,
-}
-
-impl fmt::Display for AttachedMode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Native => "native",
-            Self::Generic => "generic",
-            Self::Offload => "offload",
-        })
-    }
 }
 
 /// The link with this number; `None` when there is none (any more) or when it is no Ethernet.

@@ -55,7 +55,7 @@ fn row(backend: &BackendView) -> [String; 10] {
         backend.service.to_string(),
         backend.address.to_string(),
         backend.state.to_string(),
-        backend.health.clone(),
+        backend.health.to_string(),
         count(backend.weight.into()),
         count(backend.slots as u64),
         count(backend.packets),

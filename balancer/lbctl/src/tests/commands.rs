@@ -2,9 +2,12 @@
 
 use std::{fs, sync::atomic::Ordering};
 
-use balancer_api::testing::{
-    daemon::{Daemon, Manner},
-    samples::{add, busy, dns, web},
+use balancer_api::{
+    testing::{
+        daemon::{Daemon, Manner},
+        samples::{add, busy, dns, web},
+    },
+    views::XdpAttachment,
 };
 use serde_json::Value;
 
@@ -26,15 +29,15 @@ backends    3
 announced   1 of 2 VIPs, by gobgp at 127.0.0.1:50051
 version     0.1.0 (ABI 1)
 
-REASON     VERDICT    PACKETS
-forwarded  tx       1,234,567
-not_a_vip  pass            89
+REASON         VERDICT    PACKETS
+echo_answered  answer   1,234,567
+not_for_vip    pass            89
 "
     );
     assert!(
         daemon
             .prints("status --all")
-            .ends_with("port_not_declared  drop             0\n")
+            .ends_with("undeclared_port  drop             0\n")
     );
 }
 
@@ -45,18 +48,18 @@ fn a_slow_or_missing_program_is_told_loudly() {
     snapshot.status.reasons.clear();
     for (mode, warning, attached) in [
         (
-            "generic",
+            XdpAttachment::Generic,
             "WARNING: GENERIC mode on eth0: packets take the slow path",
             "generic, program 42",
         ),
         (
-            "detached",
+            XdpAttachment::Detached,
             "WARNING: DETACHED: no XDP program is on eth0, this edge balances nothing",
             "DETACHED",
         ),
     ] {
-        snapshot.status.xdp_mode = mode.to_owned();
-        snapshot.status.interfaces[0].xdp_mode = mode.to_owned();
+        snapshot.status.xdp_mode = mode;
+        snapshot.status.interfaces[0].xdp_mode = mode;
         let text = Daemon::start(Manner::Shows(snapshot.clone())).prints("status");
         assert!(text.starts_with(warning), "{text}");
         assert!(

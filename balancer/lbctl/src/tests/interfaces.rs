@@ -5,7 +5,7 @@ use balancer_api::{
         daemon::{Daemon, Manner},
         samples::busy,
     },
-    views::InterfaceStatus,
+    views::{InterfaceStatus, XdpAttachment},
 };
 
 use super::Operated;
@@ -14,19 +14,19 @@ use super::Operated;
 fn each_of_several_interfaces_is_told_of() {
     let mut snapshot = busy();
     let first = snapshot.status.interfaces[0].clone();
-    let other = |name: &str, mode: &str, up| InterfaceStatus {
+    let other = |name: &str, xdp_mode, up| InterfaceStatus {
         name: name.to_owned(),
-        xdp_mode: mode.to_owned(),
+        xdp_mode,
         up,
         ..first.clone()
     };
     let others = [
-        other("eth1", "generic", false),
-        other("eth2", "detached", true),
+        other("eth1", XdpAttachment::Generic, false),
+        other("eth2", XdpAttachment::Detached, true),
     ];
     snapshot.status.interfaces.extend(others);
     snapshot.status.interface = "eth0, eth1, eth2".to_owned();
-    snapshot.status.xdp_mode = "generic".to_owned();
+    snapshot.status.xdp_mode = XdpAttachment::Generic;
     let text = Daemon::start(Manner::Shows(snapshot)).prints("status");
     assert!(
         text.starts_with("WARNING: GENERIC mode on eth1: "),

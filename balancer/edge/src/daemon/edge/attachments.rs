@@ -1,6 +1,6 @@
 //! The program on the edge's interfaces, and how it stays there.
 
-use balancer_api::views::InterfaceStatus;
+use balancer_api::views::{InterfaceStatus, XdpAttachment};
 use balancer_config::XdpMode;
 use tokio::task::block_in_place;
 use tracing::{debug, info, warn};
@@ -118,6 +118,11 @@ impl Attachments {
         attached.max_by_key(|xdp| xdp.mode == AttachedMode::Generic)
     }
 
+    /// The same, for people.
+    pub(super) fn xdp_mode(&self) -> XdpAttachment {
+        shown(self.mode())
+    }
+
     pub(super) fn taken_over(&self) -> bool {
         self.taken_over
     }
@@ -194,10 +199,7 @@ impl Attachment {
     fn view(&self) -> InterfaceStatus {
         InterfaceStatus {
             name: self.interface.clone(),
-            xdp_mode: match self.xdp {
-                Some(xdp) => xdp.mode.to_string(),
-                None => "detached".to_owned(),
-            },
+            xdp_mode: shown(self.xdp),
             up: self.up,
             takes_tags_off: !self.taking_tags_off.is_empty(),
         }
@@ -247,6 +249,16 @@ impl Attachment {
             }
         }
         self.taking_tags_off = taking;
+    }
+}
+
+/// How the program is attached, for people.
+fn shown(xdp: Option<AttachedXdp>) -> XdpAttachment {
+    match xdp.map(|xdp| xdp.mode) {
+        Some(AttachedMode::Native) => XdpAttachment::Native,
+        Some(AttachedMode::Generic) => XdpAttachment::Generic,
+        Some(AttachedMode::Offload) => XdpAttachment::Offload,
+        None => XdpAttachment::Detached,
     }
 }
 

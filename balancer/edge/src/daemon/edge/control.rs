@@ -495,10 +495,7 @@ impl ControlLoop {
             generation: self.state.generation,
             interface: self.attachments.names(),
             interfaces: self.attachments.views(),
-            xdp_mode: match mode {
-                Some(xdp) => xdp.mode.to_string(),
-                None => "detached".to_owned(),
-            },
+            xdp_mode: self.attachments.xdp_mode(),
             program_id: mode.map_or(0, |xdp| xdp.program_id),
             taken_over: self.attachments.taken_over(),
             warnings: self.warnings(),

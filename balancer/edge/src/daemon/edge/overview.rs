@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, future::pending, net::IpAddr, sync::Arc, time::
 use balancer_api::{
     board::Board,
     command::Look,
-    views::{BackendView, InterfaceStatus, ReasonCount, ServiceView, Snapshot, StatusView},
+    views::{
+        self, BackendView, CheckedHealth, InterfaceStatus, ReasonCount, ServiceView, Snapshot,
+        StatusView, XdpAttachment,
+    },
 };
 use balancer_common::{
     Reason,
@@ -49,7 +52,7 @@ pub(super) struct EdgeOverview {
     pub(super) generation: u64,
     pub(super) interface: String,
     pub(super) interfaces: Vec<InterfaceStatus>,
-    pub(super) xdp_mode: String,
+    pub(super) xdp_mode: XdpAttachment,
     pub(super) program_id: u32,
     pub(super) taken_over: bool,
     /// What an operator should know, a sentence each; what services are at fault comes behind.
@@ -102,8 +105,8 @@ impl ServiceOverview {
                     weight: backend.weight.get(),
                     state: reconcile::backend_state(service, address, seen.trusted),
                     health: match service.service.check {
-                        Some(_) => (seen.known)(id).to_string(),
-                        None => "unchecked".to_owned(),
+                        Some(_) => (seen.known)(id).into(),
+                        None => CheckedHealth::Unchecked,
                     },
                     slots: shares.get(&id).copied().unwrap_or_default(),
                     packets: 0,
@@ -327,11 +330,10 @@ pub(in crate::daemon) fn reason_count((reason, traffic): (Reason, Traffic)) -> R
     ReasonCount {
         reason: reason.name().to_owned(),
         verdict: match reason.verdict() {
-            Verdict::Pass => "pass",
-            Verdict::Drop => "drop",
-            Verdict::Answer => "answer",
-        }
-        .to_owned(),
+            Verdict::Pass => views::Verdict::Pass,
+            Verdict::Drop => views::Verdict::Drop,
+            Verdict::Answer => views::Verdict::Answer,
+        },
         packets: traffic.packets,
     }
 }
