@@ -18,7 +18,7 @@ pub const REMEMBERED_MS: u64 = 24 * 60 * 60 * 1_000;
 /// may be there for a while.
 pub const MAX_REMEMBERED: usize = 4_096;
 
-/// From how many changes on lives are looked through for what can be forgotten.
+/// At one in so many changes, whatever they are, lives are looked through for what can be forgotten.
 pub const PRUNE_EVERY: u64 = 64;
 
 /// One thing that happened to a backend, told by whoever launches and terminates it.
@@ -189,7 +189,6 @@ impl Draft<'_> {
         state.lives.insert_mut(address, life);
         self.notes
             .push(format!("{address} of service `{name}` {note}"));
-        self.prune();
         Ok(())
     }
 
@@ -207,13 +206,8 @@ impl Draft<'_> {
         }
     }
 
-    /// Forgets lives without a backend that are too old, or too many.
-    ///
-    /// That asks for every life there is, so it is done at one in [`PRUNE_EVERY`] generations.
+    /// Forgets lives without a backend that are too old, or too many. That asks for every life there is.
     pub(super) fn prune(&mut self) {
-        if !self.generation.is_multiple_of(PRUNE_EVERY) {
-            return;
-        }
         let now_unix_ms = self.now_unix_ms;
         let services = self.services.now().iter();
         let of_the_gone = services.flat_map(|(name, state)| {

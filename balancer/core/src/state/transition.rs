@@ -3,7 +3,8 @@
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
 use super::{
-    Change, Lives, Outcome, Refusal, ServiceState, State, ids::Ids, services::Edits, settle,
+    Change, Lives, Outcome, PRUNE_EVERY, Refusal, ServiceState, State, ids::Ids, services::Edits,
+    settle,
 };
 use crate::{
     model::{AdminState, Backend, Service, ServiceName},
@@ -24,11 +25,13 @@ impl State {
         let mut draft = Draft {
             ids: Ids::of(self),
             services: Edits::of(&self.services),
-            generation: self.generation,
             now_unix_ms,
             notes: Vec::new(),
         };
         let force = draft.edit(change)?;
+        if self.generation.is_multiple_of(PRUNE_EVERY) && !draft.services.differing().is_empty() {
+            draft.prune();
+        }
         settle::settle(self, draft, force)
     }
 
@@ -52,8 +55,6 @@ impl State {
 pub(super) struct Draft<'a> {
     pub(super) services: Edits<'a>,
     pub(super) ids: Ids<'a>,
-    /// Of the state that is changed.
-    pub(super) generation: u64,
     pub(super) notes: Vec<String>,
     pub(super) now_unix_ms: u64,
 }
@@ -121,7 +122,6 @@ impl Draft<'_> {
             }
             Change::EndDrains => {
                 self.end_drains();
-                self.prune();
                 Ok(Force::Yes)
             }
             Change::DeclareService(service) => {

@@ -245,6 +245,40 @@ fn lives_without_a_backend_are_forgotten_after_a_day_and_above_a_number() {
     );
 }
 
+// Promise: V1
+#[test]
+fn lives_are_forgotten_whatever_the_changes_are_that_come() {
+    // In a rolling replacement every fourth change is of one kind.
+    for first in 0..4 {
+        let mut state = after(
+            edge(&[service("web", 10, &[2])]),
+            &[launched(1, 1), terminated(1, 1)],
+        );
+        let later = NOW + REMEMBERED_MS + 1;
+        for n in first..first + PRUNE_EVERY {
+            let incarnation = n / 4 + 1;
+            let change = match n % 4 {
+                0 => launched(3, incarnation),
+                1 => Change::Hear(event(
+                    3,
+                    incarnation,
+                    Happened::Terminating {
+                        deadline_unix_ms: later + 60_000,
+                    },
+                )),
+                2 => Change::Drained {
+                    service: name("web"),
+                    address: address(3),
+                    incarnation,
+                },
+                _ => terminated(3, incarnation),
+            };
+            state = state.change(&change, later).unwrap().0;
+        }
+        assert!(!state.web().lives.contains_key(&address(1)), "{first}");
+    }
+}
+
 #[test]
 fn an_operation_is_named_by_what_the_event_says() {
     for id in ["web~10.1.0.1~0", "web~2001:db8::1~18446744073709551615"] {
