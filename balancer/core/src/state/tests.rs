@@ -323,6 +323,28 @@ fn another_hash_key_is_a_change_that_moves_no_slot() {
 }
 
 #[test]
+fn a_number_that_was_given_back_and_is_given_to_another_is_noticed() {
+    let mut state = edge(&[service("web", 10, &[1, 2])]);
+    let mut given_back = Numbers::default();
+    let given = state.web().ids[&address(1)];
+    let step = |state: &State, change: &Change| {
+        let (next, outcome) = state.done(change);
+        (next, outcome)
+    };
+    let (next, outcome) = step(&state, &remove_now(1, true));
+    assert!(!given_back.are_taken(&state, &next, &outcome));
+    given_back.add(&state, &next, &outcome);
+    // In turns, another number comes first.
+    let (other, outcome) = step(&next, &add(3));
+    assert!(!given_back.are_taken(&next, &other, &outcome));
+    state = next;
+    state.next_backend_id = given.0;
+    let (taken, outcome) = step(&state, &add(3));
+    assert_eq!(taken.web().ids[&address(3)], given);
+    assert!(given_back.are_taken(&state, &taken, &outcome));
+}
+
+#[test]
 fn what_a_change_leaves_alone_is_shared_with_the_state_before() {
     let state = edge(&[service("a", 11, &[1, 2]), service("web", 10, &[1, 2])]);
     let (next, drained) = state.done(&drain(1));

@@ -17,7 +17,7 @@ use balancer_api::{
 use balancer_core::{
     model::{BackendId, Health, ServiceName},
     reconcile::{NextHop, Usable, differing_next_hops},
-    state::{Change, Outcome, State},
+    state::{Change, Numbers, Outcome, State},
 };
 use balancer_host::{
     clock::unix_ms,
@@ -223,8 +223,9 @@ impl ControlLoop {
 
     /// Carries out commands: changes together, then the others one by one.
     async fn carry_out(&mut self, commands: impl Iterator<Item = Command>) {
-        let before = self.state.clone();
+        let mut before = self.state.clone();
         let (mut entries, mut pending): (Vec<Entry<Change>>, Vec<Pending>) = Default::default();
+        let mut given_back = Numbers::default();
         let mut others = Vec::new();
         for command in commands {
             match command {
@@ -233,11 +234,24 @@ impl ControlLoop {
                     dry_run,
                     reply,
                 } => {
-                    let entry = self.records.entry(entries.len(), change);
-                    match self.state.change(&entry.change, entry.unix_ms) {
+                    let mut entry = self.records.entry(entries.len(), change);
+                    let mut result = self.state.change(&entry.change, entry.unix_ms);
+                    if let Ok((state, outcome)) = &result
+                        && given_back.are_taken(&self.state, state, outcome)
+                    {
+                        // Packets and probes have to forget what a number meant before it means something else.
+                        self.settle(before, &entries, std::mem::take(&mut pending));
+                        before = self.state.clone();
+                        entries.clear();
+                        given_back = Numbers::default();
+                        entry = self.records.entry(0, entry.change);
+                        result = self.state.change(&entry.change, entry.unix_ms);
+                    }
+                    match result {
                         Ok((_, outcome)) if dry_run => drop(reply.send(Ok(outcome))),
                         Ok((state, outcome)) => {
                             if outcome.changed {
+                                given_back.add(&self.state, &state, &outcome);
                                 entries.push(entry);
                             }
                             self.state = state;
