@@ -218,6 +218,9 @@ impl ControlLoop {
                 }
             }
         }
+        if !self.touched.is_empty() || self.unsaved {
+            self.publish();
+        }
         self.withdraw_to_stop().await;
     }
 
@@ -377,7 +380,10 @@ impl ControlLoop {
         self.end_drains();
         self.attachments.look_after(&mut self.plane).await;
         match self.publication.is_in_maps() {
-            true => self.show(),
+            true => {
+                self.show();
+                self.save_health();
+            }
             false => self.publish(),
         }
     }
@@ -454,7 +460,8 @@ impl ControlLoop {
         if std::mem::take(&mut self.unsaved)
             && let Err(error) = block_in_place(|| self.records.set_health(self.monitor.healths()))
         {
-            warn!("health was not saved: {error}");
+            warn!("health was not saved, and will be again: {error}");
+            self.unsaved = true;
         }
     }
 
