@@ -69,9 +69,13 @@ impl Board {
         before != sockets
     }
 
-    /// Forgets the sockets of all drains but these.
-    pub fn forget_sockets_but_of(&mut self, running: &[OperationView]) {
-        (self.sockets).retain(|id, _| running.iter().any(|view| view.id == *id));
+    /// Forgets the sockets of drains that are no longer remembered.
+    pub fn forget_sockets(&mut self) {
+        let (state, unix_ms) = (&self.state, self.unix_ms);
+        self.sockets.retain(|id, _| {
+            let newest = state.operation(&id.service, id.address, unix_ms);
+            newest.is_some_and(|newest| newest.id == *id)
+        });
     }
 
     fn view(&self, operation: Operation) -> OperationView {

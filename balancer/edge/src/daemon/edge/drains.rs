@@ -9,7 +9,7 @@ use balancer_core::{
     model::Endpoint,
     state::{Change, OperationId},
 };
-use futures::{StreamExt, stream};
+use futures::{StreamExt, future::join_all, stream};
 use tokio::{
     sync::{mpsc, oneshot, watch},
     time::MissedTickBehavior,
@@ -53,7 +53,7 @@ pub(super) async fn watch_drains(
         }
         let running = board.borrow().running();
         board.send_if_modified(|board| {
-            board.forget_sockets_but_of(&running);
+            board.forget_sockets();
             false
         });
         quiet.retain(|id, _| running.iter().any(|view| view.id == *id));
@@ -62,6 +62,7 @@ pub(super) async fn watch_drains(
             .buffer_unordered(AT_ONCE)
             .collect()
             .await;
+        let mut over = Vec::new();
         for (id, sockets) in counts {
             board.send_if_modified(|board| board.note_sockets(&id, sockets));
             if sockets != Some(0) {
@@ -72,9 +73,11 @@ pub(super) async fn watch_drains(
                 .elapsed()
                 >= QUIET
             {
-                end(&commands, id).await;
+                over.push(end(&commands, id));
             }
         }
+        // Together, so that they are one publication.
+        join_all(over).await;
     }
 }
 
