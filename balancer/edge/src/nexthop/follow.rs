@@ -35,7 +35,8 @@ const EVERY: Duration = Duration::from_secs(1);
 /// Changes come in bursts: after the first, wait this long for the others.
 const COALESCE: Duration = Duration::from_millis(20);
 
-/// At most one part in this many of the time goes into looking, however many changes come.
+/// One part in this many of the time goes into looking, however many changes come, unless a look takes so long that the next one would
+/// wait for more than [`EVERY`].
 const IDLE_SHARE: u32 = 8;
 
 /// A look that takes longer than this, and this for each question, has lost an answer.
@@ -138,7 +139,7 @@ impl Follower {
             sleep(if broken {
                 EVERY
             } else {
-                COALESCE.max(cost * (IDLE_SHARE - 1))
+                (cost * (IDLE_SHARE - 1)).clamp(COALESCE, EVERY)
             })
             .await;
         }
