@@ -301,9 +301,16 @@ pub(super) fn total(
     }))
 }
 
-/// A program of the object.
+/// A program of the object. A prebuilt object of another version may lack it.
 pub(super) fn program<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut Xdp, DataplaneError> {
-    let program = ebpf.program_mut(name).expect("the object has its programs");
+    let program = ebpf
+        .program_mut(name)
+        .ok_or_else(|| DataplaneError::Kernel {
+            doing: "use a program",
+            message: format!(
+                "the kernel object that lbd was built with has no `{name}`: build both from the same version"
+            ),
+        })?;
     program.try_into().map_err(kernel("use a program"))
 }
 

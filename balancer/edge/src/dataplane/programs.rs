@@ -37,10 +37,10 @@ impl Programs {
             let program = program(ebpf, name)?;
             program
                 .load()
-                .map_err(kernel("load a program for unusual packets"))?;
+                .map_err(kernel("load a program of the slow path"))?;
             let fd = program
                 .fd()
-                .map_err(kernel("use a program for unusual packets"))?;
+                .map_err(kernel("use a program of the slow path"))?;
             array
                 .set(place, fd, 0)
                 .map_err(kernel("fill the map of programs"))?;
