@@ -86,3 +86,75 @@ impl Board {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+
+    use balancer_core::{
+        model::Weight,
+        state::{Change, DoneReason, Event, Happened},
+    };
+
+    use super::*;
+    use crate::testing::samples::{add, name, web};
+
+    const DEADLINE: u64 = 1_700_000_000_000;
+
+    fn after(state: &State, happened: Happened) -> State {
+        let event = Event {
+            service: name("web"),
+            address: backend(),
+            incarnation: 1,
+            happened,
+        };
+        let changed = state.change(&Change::Hear(event), DEADLINE - 1_000);
+        changed.expect("it is news").0
+    }
+
+    fn backend() -> IpAddr {
+        [10, 1, 0, 77].into()
+    }
+
+    // Promise: V2
+    #[test]
+    fn what_an_agent_counted_is_known_as_long_as_the_drain() {
+        let (state, _) = State::new(7).change(&add(web(&[])), 0).expect("a service");
+        let launched = Happened::Launched {
+            weight: Weight::default(),
+            agent: Some("http://10.1.0.1:9110".to_owned()),
+            instance: None,
+        };
+        let deadline_unix_ms = DEADLINE;
+        let state = after(
+            &after(&state, launched),
+            Happened::Terminating { deadline_unix_ms },
+        );
+        let mut board = Board::new(state.clone(), DEADLINE - 500, true);
+        let [running] = &board.running()[..] else {
+            panic!("one drain runs");
+        };
+        assert_eq!(running.sockets, None);
+        let id = running.id.clone();
+        assert!(board.note_sockets(&id, Some(3)));
+        assert!(!board.note_sockets(&id, Some(3)));
+        // While the data plane has not got it, nobody is asked, and nothing forgotten.
+        board.post(&state, DEADLINE - 400, false);
+        assert!(board.running().is_empty());
+        board.post(&state, DEADLINE, true);
+        board.forget_sockets();
+        let over = board.newest(&id).expect("it is remembered");
+        assert_eq!(
+            (over.reason, over.sockets),
+            (Some(DoneReason::Deadline), Some(3))
+        );
+        assert!(board.running().is_empty());
+        let later = OperationId {
+            incarnation: 2,
+            ..id.clone()
+        };
+        board.note_sockets(&later, Some(1));
+        board.forget_sockets();
+        assert_eq!(board.sockets.len(), 1, "another life is no drain");
+    }
+}
