@@ -224,7 +224,10 @@ pub(crate) fn one_city_stops(stage: &mut Stage) -> Result<()> {
     wait_for("Seattle's backends to be up", PATIENCE, || {
         let backends = stage.fleet.sea.edge.backends()?;
         let settled = |each: &BackendView| {
-            each.is_up() && each.state == BackendState::Active && each.slots > 0
+            let takes_packets =
+                each.is_up() && each.state == BackendState::Active && each.slots > 0;
+            // One that has failed twice is still up, and may be down when its probe under way is over.
+            takes_packets && each.last_check.is_none()
         };
         ensure!(backends.iter().all(settled), "{backends:?}");
         Ok(())
