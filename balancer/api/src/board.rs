@@ -12,7 +12,7 @@ pub struct Board {
     state: State,
     unix_ms: u64,
     published: bool,
-    /// How many sockets the backends of running drains had when their agents were last asked.
+    /// How many sockets the backend of a drain had when its agent was last asked.
     sockets: BTreeMap<OperationId, u64>,
 }
 

@@ -240,6 +240,7 @@ impl ControlLoop {
                     let mut entry = self.records.entry(entries.len(), change);
                     let mut result = self.state.change(&entry.change, entry.unix_ms);
                     if let Ok((state, outcome)) = &result
+                        && !dry_run
                         && given_back.are_taken(&self.state, state, outcome)
                     {
                         // Packets and probes have to forget what a number meant before it means something else.
