@@ -13,9 +13,6 @@ pub struct ChangeOptions {
     pub now: bool,
 }
 
-/// The former name, for callers that have yet to take the new one.
-pub type How = ChangeOptions;
-
 /// As the query of a path that has none yet: nothing, or `?force=true&dry_run=true`.
 impl fmt::Display for ChangeOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

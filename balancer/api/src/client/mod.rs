@@ -13,10 +13,7 @@ use balancer_core::{
 use hyper::Method;
 
 pub(crate) use self::exchange::{Lines, NO_BODY};
-pub use self::{
-    change_options::{ChangeOptions, How},
-    error::ClientError,
-};
+pub use self::{change_options::ChangeOptions, error::ClientError};
 use super::{
     agent::AgentInstance,
     replies::{ChangeReply, EventReply, ListReply},

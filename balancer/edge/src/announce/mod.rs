@@ -45,9 +45,6 @@ pub struct SpeakerStatus {
     pub error: Option<String>,
 }
 
-/// The former name, for the control loop, which has yet to take the new one.
-pub type Told = SpeakerStatus;
-
 impl SpeakerStatus {
     /// Whether the speaker has confirmed that none of our VIPs is announced, as wanted.
     pub fn all_withdrawn(&self) -> bool {

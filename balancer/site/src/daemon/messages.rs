@@ -1,6 +1,6 @@
 //! What edges are told, in the words of their API.
 
-use balancer_api::client::{Client, ClientError, How};
+use balancer_api::client::{ChangeOptions, Client, ClientError};
 use balancer_core::model::{City, DeclarationSpec};
 use serde_json::{Value, json};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
@@ -43,12 +43,12 @@ async fn tell(client: &Client, speaker: &Speaker, action: &EdgeAction) -> Result
             client.declare_service(&service.name, &spec).await.map(drop)
         }
         EdgeAction::Withdraw(service) => {
-            let how = How {
+            let options = ChangeOptions {
                 now: true,
                 force: true,
-                ..How::default()
+                ..ChangeOptions::default()
             };
-            client.remove_service(service, how).await.map(drop)
+            client.remove_service(service, options).await.map(drop)
         }
         EdgeAction::Tell(event) => {
             let event = cloud_event(speaker, event);

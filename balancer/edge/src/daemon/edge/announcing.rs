@@ -17,7 +17,7 @@ use tokio::{sync::watch, time::sleep};
 use tracing::{info, warn};
 
 use crate::{
-    announce::{self, Announcer, Told},
+    announce::{self, Announcer, SpeakerStatus},
     daemon::Failure,
 };
 
@@ -28,7 +28,7 @@ const CONFIRMATION: Duration = Duration::from_secs(4);
 pub(super) struct Announcing {
     config: AnnounceConfig,
     wanted: watch::Sender<Option<BTreeSet<IpAddr>>>,
-    told: watch::Receiver<Told>,
+    told: watch::Receiver<SpeakerStatus>,
     /// The VIP of each service, and whether it has a usable backend.
     services: BTreeMap<ServiceName, (IpAddr, Usable)>,
     /// Every VIP: announced, or why not, as decided last.
@@ -61,7 +61,7 @@ impl Announcing {
             state_dir: config.state_dir.clone(),
         };
         let (wanted, wishes) = watch::channel(None);
-        let (tell, told) = watch::channel(Told::default());
+        let (tell, told) = watch::channel(SpeakerStatus::default());
         announce::spawn(announcer, wishes, tell)?;
         Ok(Some(Announcing {
             config: announce,
@@ -167,7 +167,7 @@ impl Announcing {
 pub(super) struct Announced {
     speaker: String,
     decided: Arc<BTreeMap<IpAddr, Result<(), Withheld>>>,
-    told: watch::Receiver<Told>,
+    told: watch::Receiver<SpeakerStatus>,
 }
 
 impl Announced {
