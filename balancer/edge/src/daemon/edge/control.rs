@@ -15,7 +15,7 @@ use balancer_api::{
     command::{ChangeError, Command},
 };
 use balancer_core::{
-    model::{BackendId, Health, ServiceName},
+    model::{BackendId, ServiceName},
     reconcile::{NextHop, Usable, differing_next_hops},
     state::{Change, Numbers, Outcome, State},
 };
@@ -36,6 +36,7 @@ use super::{
     attachments::Attachments,
     monitor::Monitor,
     overview::{EdgeOverview, Overview, Seen, ServiceOverview},
+    pace::{Pace, Urgency},
     publication::Publication,
     records::Records,
 };
@@ -46,17 +47,6 @@ const BATCH: usize = 512;
 
 /// How often drains, attachments and the packet log are looked after.
 const TICK_INTERVAL: Duration = Duration::from_secs(1);
-
-/// How many times longer than changes, or a publication, took it takes until the next ones: those that come meanwhile are taken
-/// together. So they need a bounded part of a processor however many come, and probes have the rest.
-const REST: u32 = 4;
-
-/// The longest rest after changes.
-const LONGEST_REST: Duration = Duration::from_millis(25);
-
-/// The shortest rest between two publications for reports and next hops: backends of one host go down one by one, as their probes
-/// end.
-const SHORTEST_REST: Duration = Duration::from_millis(20);
 
 /// The next hop of each address that has one.
 pub(super) type NextHops = Arc<BTreeMap<IpAddr, NextHop>>;
@@ -100,13 +90,7 @@ pub(super) struct ControlLoop {
     stale: BTreeSet<ServiceName>,
     /// Whether health is known that was not saved.
     unsaved: bool,
-    /// When what reports and next hops have touched is published.
-    due: Option<Instant>,
-    published_at: Instant,
-    /// How long the last publication took.
-    took: Duration,
-    /// When commands are taken again.
-    rested: Instant,
+    pace: Pace,
     /// Why the maps are not what they should be; tried again on each tick.
     unpublished: Option<String>,
     /// Why next hops are no longer followed.
@@ -135,10 +119,7 @@ impl ControlLoop {
             announcing: None,
             stale: BTreeSet::new(),
             unsaved: false,
-            due: None,
-            published_at: Instant::now(),
-            took: Duration::ZERO,
-            rested: Instant::now(),
+            pace: Pace::new(Instant::now()),
             unpublished: None,
             unfollowed: None,
             overview: Overview::default(),
@@ -188,7 +169,7 @@ impl ControlLoop {
         // Before the first question: `status` says how the kernel has the program.
         self.look_after().await;
         loop {
-            let rested = self.rested;
+            let rested = self.pace.rested();
             tokio::select! {
                 () = &mut shutdown => break,
                 count = async {
@@ -209,7 +190,7 @@ impl ControlLoop {
                     }
                     Err(_) => self.stop_following(),
                 },
-                () = until(self.due) => self.publish(),
+                () = until(self.pace.due()) => self.publish(),
                 _ = tick.tick() => {
                     self.look_after().await;
                     if let Some(log) = &mut log {
@@ -269,7 +250,7 @@ impl ControlLoop {
         }
         let began = Instant::now();
         self.settle(before, &entries, pending);
-        self.rested = Instant::now() + LONGEST_REST.min(REST * began.elapsed());
+        self.pace.changed(began, Instant::now());
         for other in others {
             match other {
                 Command::Detach { reply } => drop(reply.send(self.detach().await)),
@@ -353,13 +334,8 @@ impl ControlLoop {
 
     /// Publishes what is touched, unless the last publication was just now: then after a rest, with what follows close behind.
     fn publish_after(&mut self, urgency: Urgency) {
-        if self.touched.is_empty() {
-            return;
-        }
-        let due = self.published_at + urgency.rest(self.took);
-        match due <= Instant::now() {
-            true => self.publish(),
-            false => self.due = Some(self.due.map_or(due, |known| known.min(due))),
+        if !self.touched.is_empty() && self.pace.wants(urgency, Instant::now()) {
+            self.publish();
         }
     }
 
@@ -426,7 +402,6 @@ impl ControlLoop {
     fn publish(&mut self) {
         let touched = std::mem::take(&mut self.touched);
         let began = Instant::now();
-        self.due = None;
         for service in touched
             .iter()
             .filter_map(|name| self.state.services.get(name))
@@ -451,8 +426,7 @@ impl ControlLoop {
         }
         self.show();
         self.save_health();
-        self.published_at = Instant::now();
-        self.took = self.published_at - began;
+        self.pace.published(began, Instant::now());
     }
 
     /// Saves what reports brought, after it is in the maps: an edge's own view survives its restart, and losing this write costs one
@@ -575,37 +549,6 @@ impl ControlLoop {
     }
 }
 
-/// How soon what reports say is to be in the maps.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Urgency {
-    /// A backend was asked for the first time.
-    FirstReport,
-    /// A backend is up again.
-    Up,
-    /// A backend is down: until then packets go to it.
-    Down,
-}
-
-impl Urgency {
-    fn of(before: Health, health: Health) -> Self {
-        match (before, health) {
-            (_, Health::Down) => Self::Down,
-            (Health::Unknown, _) => Self::FirstReport,
-            _ => Self::Up,
-        }
-    }
-
-    /// How long to rest after a publication that took so long.
-    fn rest(self, took: Duration) -> Duration {
-        let (times, longest) = match self {
-            Self::FirstReport => (REST, Duration::from_secs(2)),
-            Self::Up => (REST, Duration::from_millis(100)),
-            Self::Down => (1, Duration::from_millis(500)),
-        };
-        (times * took).clamp(SHORTEST_REST, longest)
-    }
-}
-
 fn not_saved(error: &impl std::fmt::Display) -> ChangeError {
     error!("the change was not saved: {error}");
     ChangeError::Failed(format!(
@@ -618,33 +561,5 @@ async fn until(time: Option<Instant>) {
     match time {
         Some(time) => sleep_until(time).await,
         None => std::future::pending().await,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const fn ms(ms: u64) -> Duration {
-        Duration::from_millis(ms)
-    }
-
-    // Promise: H3
-    #[test]
-    fn who_is_down_is_taken_out_first_and_a_long_publication_leaves_time_for_probes() {
-        for urgency in [Urgency::FirstReport, Urgency::Up, Urgency::Down] {
-            assert_eq!(urgency.rest(ms(1)), SHORTEST_REST, "{urgency:?}");
-        }
-        assert_eq!(Urgency::Down.rest(ms(40)), ms(40));
-        assert_eq!(Urgency::Up.rest(ms(20)), ms(80));
-        assert_eq!(Urgency::Up.rest(ms(400)), ms(100));
-        assert_eq!(Urgency::FirstReport.rest(ms(400)), ms(1_600));
-        let of = |before| Urgency::of(before, Health::Up);
-        let urgencies = [
-            of(Health::Unknown),
-            of(Health::Down),
-            Urgency::of(Health::Up, Health::Down),
-        ];
-        assert!(urgencies.is_sorted());
     }
 }

@@ -7,6 +7,7 @@ mod drains;
 mod local;
 mod monitor;
 mod overview;
+mod pace;
 mod publication;
 mod records;
 mod rows;
