@@ -12,6 +12,13 @@ pub const ONE_FLOW: u32 = 1;
 /// In place of a number of flows: a new flow for each packet.
 pub const NEW_FLOWS: u32 = 0;
 
+/// Packets between two stamps of a driver's clock: few enough that most are driven without an interruption.
+pub const STRIDE: u32 = 1_024;
+/// Stamps that a driver keeps: of one run of at most [`MOST_PACKETS`].
+pub const STAMPS: u32 = 1_024;
+/// The most packets of a run.
+pub const MOST_PACKETS: u32 = STRIDE * STAMPS;
+
 /// Chooses the next flow.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,6 +93,14 @@ const _: () = assert!(size_of::<Drive>() == 136);
 const CLIENTS: u64 = u64::from_ne_bytes([0x20, 0x01, 0x0d, 0xb8, 0, 0, 0, 0x0c]);
 
 impl Drive {
+    /// Which stamp of the clock is due with the packet that was counted last: the first is that of packet [`STRIDE`].
+    #[inline(always)]
+    pub fn stamp(&self) -> Option<u32> {
+        let stride = u64::from(STRIDE);
+        let due = self.packets.is_multiple_of(stride);
+        due.then(|| (self.packets / stride) as u32 - 1)
+    }
+
     /// The index of the next flow.
     #[inline(always)]
     pub fn next_flow(&mut self) -> u32 {
@@ -193,6 +208,20 @@ mod tests {
         let mut other = drive(1_000, 1);
         other.generator = Generator::new(2);
         assert_ne!(first, frames(other, 500));
+    }
+
+    #[test]
+    fn the_clock_is_stamped_each_stride_and_every_stamp_of_a_run_has_a_place() {
+        let mut drive = drive(1, 1);
+        let mut stamp = |packets: u32| {
+            drive.packets = packets.into();
+            drive.stamp()
+        };
+        assert_eq!(stamp(1), None);
+        assert_eq!(stamp(STRIDE - 1), None);
+        assert_eq!(stamp(STRIDE), Some(0));
+        assert_eq!(stamp(2 * STRIDE), Some(1));
+        assert_eq!(stamp(MOST_PACKETS), Some(STAMPS - 1));
     }
 
     #[test]

@@ -29,8 +29,8 @@ fn every_packet_of_a_case_is_verified_and_the_line_tells_it() -> Result<()> {
     assert_eq!(
         keys,
         [
-            "backends", "case", "floor_ns", "flows", "ns", "packets", "ratio", "services",
-            "verified"
+            "backends", "case", "floor_ns", "flows", "net_ns", "ns", "packets", "ratio",
+            "services", "verified"
         ]
     );
     assert_eq!(line["case"], "v4_tcp_1m");

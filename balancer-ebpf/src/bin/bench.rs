@@ -13,19 +13,22 @@ use core::arch::asm;
 
 use aya_ebpf::{
     bindings::xdp_action,
-    helpers::generated::bpf_xdp_adjust_head,
+    helpers::generated::{bpf_ktime_get_ns, bpf_xdp_adjust_head},
     macros::{map, xdp},
     maps::{Array, ProgramArray},
     programs::XdpContext,
 };
 use balancer_common::{
     Frame as _, FrameMut as _,
-    bench::{Drive, REACH},
+    bench::{Drive, REACH, STAMPS as MOST_STAMPS},
 };
 use balancer_ebpf::packet::{Head, Packet};
 
 #[map]
 static DRIVE: Array<Drive> = Array::with_max_entries(1, 0);
+/// The clock at every stride of a run, nanoseconds.
+#[map]
+static STAMPS: Array<u64> = Array::with_max_entries(MOST_STAMPS, 0);
 /// The program under test.
 #[map]
 static DRIVEN: ProgramArray = ProgramArray::with_max_entries(1, 0);
@@ -74,12 +77,6 @@ pub fn drive_gue(ctx: XdpContext) -> u32 {
 #[xdp(frags)]
 pub fn drive_carried(ctx: XdpContext) -> u32 {
     drive(&ctx, |drive, head| drive.write_outer::<12>(head))
-}
-
-/// Does nothing: shows how quiet the machine is.
-#[xdp(frags)]
-pub fn empty(_: XdpContext) -> u32 {
-    xdp_action::XDP_DROP
 }
 
 /// The floor for live frames: transmits every frame on its ingress interface.
@@ -174,6 +171,10 @@ fn prepare(ctx: &XdpContext, write: impl FnOnce(&mut Drive, &mut Head)) -> Optio
         drive.violations += 1;
     }
     drive.packets += 1;
+    if let Some(stamp) = drive.stamp().and_then(|stamp| STAMPS.get_ptr_mut(stamp)) {
+        // SAFETY: as above; the helper only reads the clock.
+        unsafe { *stamp = bpf_ktime_get_ns() };
+    }
     if growth != 0 && !adjust(ctx, growth) {
         return None;
     }

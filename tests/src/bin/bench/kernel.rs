@@ -1,31 +1,26 @@
 //! The drivers and floors in the kernel.
 
-use std::time::Instant;
-
 use anyhow::{Context, Result};
 use aya::maps::{Array, MapData, ProgramArray};
 use aya::programs::{ProgramFd, Xdp, XdpMode};
 use aya::{Ebpf, TestRun, TestRunAttrs, TestRunOptions};
-use balancer_common::bench::Drive;
-use nix::time::{ClockId, clock_gettime};
-
-/// Runs of the empty program each time.
-const EMPTY_RUNS: u32 = 100_000;
+use balancer_common::bench::{Drive, STRIDE};
 
 /// The object of drivers and floors, and the index of the interface that frames come in by.
 pub(crate) struct Kernel {
     ebpf: Ebpf,
     drive: Array<MapData, Drive>,
     driven: ProgramArray<MapData>,
+    stamps: Array<MapData, u64>,
     arrived: Array<MapData, u64>,
     ingress: u32,
 }
 
 /// What came of driving a program.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Ran {
-    /// Nanoseconds of the CPU for each packet.
-    pub(crate) ns: f64,
+    /// Nanoseconds a packet, of each stride.
+    pub(crate) ns: Vec<f64>,
     /// The last packet's verdict, and its frame's length.
     pub(crate) verdict: u32,
     pub(crate) length: usize,
@@ -34,10 +29,10 @@ pub(crate) struct Ran {
 }
 
 /// What came of sending live frames.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Sent {
-    /// Nanoseconds of the clock for each packet.
-    pub(crate) ns: f64,
+    /// Nanoseconds a packet, of each stride, there and back.
+    pub(crate) ns: Vec<f64>,
     /// Packets that came back, as long as they should be and otherwise.
     pub(crate) right: u64,
     pub(crate) wrong: u64,
@@ -58,11 +53,13 @@ impl Kernel {
         }
         let drive = ebpf.take_map("DRIVE").context("no map DRIVE")?;
         let driven = ebpf.take_map("DRIVEN").context("no map DRIVEN")?;
+        let stamps = ebpf.take_map("STAMPS").context("no map STAMPS")?;
         let arrived = ebpf.take_map("ARRIVED").context("no map ARRIVED")?;
         Ok(Kernel {
             arrived: arrived.try_into()?,
             drive: drive.try_into()?,
             driven: driven.try_into()?,
+            stamps: stamps.try_into()?,
             ebpf,
             ingress,
         })
@@ -81,7 +78,7 @@ impl Kernel {
         self.driven.set(0, floor, 0).context("cannot drive a floor")
     }
 
-    /// Drives so many packets.
+    /// Drives so many packets, at least two strides.
     pub(crate) fn run(
         &mut self,
         driver: &str,
@@ -91,11 +88,18 @@ impl Kernel {
     ) -> Result<Ran> {
         self.drive.set(0, drive, 0)?;
         let driver = program(&self.ebpf, driver)?;
-        let (ns, verdict, length) = self.repeat(driver, frame, packets)?;
+        let mut out = [0; 512];
+        let result = driver.test_run(TestRunOptions {
+            data_in: Some(frame),
+            data_out: Some(&mut out),
+            ctx_in: Some(&context(self.ingress, frame.len())),
+            repeat: packets,
+            ..TestRunOptions::default()
+        })?;
         Ok(Ran {
-            ns,
-            verdict,
-            length,
+            ns: self.strides(packets)?,
+            verdict: result.return_value,
+            length: result.data_size_out as usize,
             drive: self.drive.get(&0, 0)?,
         })
     }
@@ -132,7 +136,6 @@ impl Kernel {
             self.arrived.set(index as u32, value, 0)?;
         }
         let driver = program(&self.ebpf, driver)?;
-        let started = Instant::now();
         driver.test_run(TestRunOptions {
             data_in: Some(frame),
             ctx_in: Some(&context(interface, frame.len())),
@@ -141,32 +144,21 @@ impl Kernel {
             ..TestRunOptions::default()
         })?;
         Ok(Sent {
-            ns: started.elapsed().as_secs_f64() * 1e9 / f64::from(packets),
+            ns: self.strides(packets)?,
             right: self.arrived.get(&1, 0)?,
             wrong: self.arrived.get(&2, 0)?,
             drive: self.drive.get(&0, 0)?,
         })
     }
 
-    /// Runs the empty program; nanoseconds a run.
-    pub(crate) fn empty(&self) -> Result<f64> {
-        let (ns, ..) = self.repeat(program(&self.ebpf, "empty")?, &[0; 64], EMPTY_RUNS)?;
-        Ok(ns)
-    }
-
-    fn repeat(&self, program: &Xdp, frame: &[u8], repeat: u32) -> Result<(f64, u32, usize)> {
-        let mut out = [0; 512];
-        let context = context(self.ingress, frame.len());
-        let before = cpu_ns()?;
-        let result = program.test_run(TestRunOptions {
-            data_in: Some(frame),
-            data_out: Some(&mut out),
-            ctx_in: Some(&context),
-            repeat,
-            ..TestRunOptions::default()
-        })?;
-        let ns = (cpu_ns()? - before) / f64::from(repeat);
-        Ok((ns, result.return_value, result.data_size_out as usize))
+    /// Nanoseconds a packet, of each stride of the run of so many packets that is over.
+    fn strides(&self, packets: u32) -> Result<Vec<f64>> {
+        let stamps = 0..packets / STRIDE;
+        let stamps: Vec<u64> = stamps
+            .map(|stamp| self.stamps.get(&stamp, 0))
+            .collect::<Result<_, _>>()?;
+        let ns = |pair: &[u64]| (pair[1] - pair[0]) as f64 / f64::from(STRIDE);
+        Ok(stamps.windows(2).map(ns).collect())
     }
 }
 
@@ -174,12 +166,6 @@ fn program<'a>(ebpf: &'a Ebpf, name: &str) -> Result<&'a Xdp> {
     let program = ebpf.program(name);
     let program = program.with_context(|| format!("the bench has no program `{name}`"))?;
     Ok(program.try_into()?)
-}
-
-/// What this thread has had of the CPU, nanoseconds: the kernel's own figure of a test run is whole nanoseconds a packet.
-fn cpu_ns() -> Result<f64> {
-    let time = clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID)?;
-    Ok(time.tv_sec() as f64 * 1e9 + time.tv_nsec() as f64)
 }
 
 /// `struct xdp_md` for a frame without metadata.

@@ -8,24 +8,17 @@ use balancer_common::bench::{Drive, Generator};
 
 use crate::cases::Case;
 use crate::counts;
-use crate::kernel::Kernel;
+use crate::kernel::{Kernel, Sent};
 use crate::measure::{Extent, Measured, SEED, pin_to};
-use crate::quiet::{Gate, Probe, Sample};
 use crate::site::{FLOOR, FLOOR_WIRE, Site, WIRE, index};
 use crate::verify;
 
 /// Measures a case of the edge.
-pub(crate) fn measure(
-    case: &Case,
-    site: &Site,
-    extent: Extent,
-    gate: &mut Gate,
-) -> Result<Measured> {
+pub(crate) fn measure(case: &Case, site: &Site, extent: Extent) -> Result<Measured> {
     let interfaces = [index(&site.wire, WIRE)?, index(&site.wire, FLOOR_WIRE)?];
     let mut floor = Kernel::load(site.ingress)?;
     site.namespace.enter(|| floor.attach(case.floor, FLOOR))??;
-    site.wire
-        .enter(|| inside(case, site, interfaces, extent, gate))?
+    site.wire.enter(|| inside(case, site, interfaces, extent))?
 }
 
 fn inside(
@@ -33,7 +26,6 @@ fn inside(
     site: &Site,
     [ours_by, floor_by]: [u32; 2],
     extent: Extent,
-    gate: &mut Gate,
 ) -> Result<Measured> {
     pin_to(extent.cpu)?;
     let mut kernel = Kernel::load(ours_by)?;
@@ -48,17 +40,16 @@ fn inside(
         case,
         drive: start,
         packets: extent.packets,
-        interface: ours_by,
         driven: 0,
-        measured: true,
         faults: Vec::new(),
     };
-    let (mut ours, mut floors) = (Vec::<Sample>::new(), Vec::new());
+    let (mut ours, mut floors) = (Vec::new(), Vec::new());
     for _ in 0..extent.rounds {
-        (stream.interface, stream.measured) = (floor_by, false);
-        floors.push(gate.sample(&mut stream)?);
-        (stream.interface, stream.measured) = (ours_by, true);
-        ours.push(gate.sample(&mut stream)?);
+        floors.extend(stream.send(floor_by, "the floor: ")?.ns);
+        let sent = stream.send(ours_by, "")?;
+        stream.driven += u64::from(extent.packets);
+        stream.drive.generator = sent.drive.generator;
+        ours.extend(sent.ns);
     }
     let counted = counts::since(&before, &counts::read(&site.pins, &backends)?);
     let mut faults = stream.faults;
@@ -80,38 +71,26 @@ struct Stream<'a> {
     case: &'a Case,
     drive: Drive,
     packets: u32,
-    interface: u32,
     /// Packets that were sent to the program.
     driven: u64,
-    /// Whether it is the case's program, rather than its floor.
-    measured: bool,
     faults: Vec<String>,
 }
 
-impl Probe for Stream<'_> {
-    fn empty(&mut self) -> Result<f64> {
-        self.kernel.empty()
-    }
-
-    fn sample(&mut self) -> Result<f64> {
+impl Stream<'_> {
+    fn send(&mut self, interface: u32, what: &str) -> Result<Sent> {
         let sent = self.kernel.send(
             self.case.driver,
             &self.drive,
             &self.case.frame,
             self.packets,
-            self.interface,
+            interface,
         )?;
-        let what = if self.measured { "" } else { "the floor: " };
         if sent.right != u64::from(self.packets) || sent.wrong != 0 {
             self.faults.push(format!(
                 "{what}of {} frames, {} came back as they should and {} otherwise",
                 self.packets, sent.right, sent.wrong
             ));
         }
-        if self.measured {
-            self.driven += u64::from(self.packets);
-            self.drive.generator = sent.drive.generator;
-        }
-        Ok(sent.ns)
+        Ok(sent)
     }
 }

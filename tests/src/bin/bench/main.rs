@@ -9,10 +9,10 @@ mod frame;
 mod kernel;
 mod live;
 mod loaded;
+mod low;
 mod many;
 mod measure;
 mod plot;
-mod quiet;
 mod reference;
 mod report;
 mod site;
@@ -23,14 +23,17 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, ensure};
+use balancer_common::bench::{MOST_PACKETS, STRIDE};
 use clap::Parser;
 use testbed::World;
 
 use cases::Case;
 use measure::{Extent, measure};
-use quiet::Gate;
 use report::Line;
 use site::Site;
+
+/// Two stamps of the clock.
+const LEAST_PACKETS: i64 = 2 * STRIDE as i64;
 
 /// Measures the packet path.
 #[derive(Parser)]
@@ -46,11 +49,11 @@ struct Arguments {
     /// Measure `v4_tcp_1m` end to end: live frames over a veth pair and back, all on one CPU
     #[arg(long, conflicts_with_all = ["cases", "plot"])]
     live: bool,
-    /// Samples of each case, and of its floor; the median counts
-    #[arg(long, default_value_t = 11, value_parser = clap::value_parser!(u16).range(1..))]
+    /// Rounds of each case: program and floor take turns
+    #[arg(long, default_value_t = 40, value_parser = clap::value_parser!(u16).range(1..))]
     rounds: u16,
-    /// Packets in each sample
-    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(1..))]
+    /// Packets in each turn; of every 1,024 the time is taken, and of all times a low one counts
+    #[arg(long, default_value_t = 262_144, value_parser = clap::value_parser!(u32).range(LEAST_PACKETS..=MOST_PACKETS.into()))]
     packets: u32,
     /// The CPU to measure on
     #[arg(long, default_value_t = 1)]
@@ -81,7 +84,6 @@ fn run(arguments: &Arguments) -> Result<()> {
     };
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../bench");
     let world = World::new()?;
-    let mut gate = Gate::new();
     let mut unverified = Vec::new();
     if !arguments.json {
         println!("{}", report::header());
@@ -94,8 +96,8 @@ fn run(arguments: &Arguments) -> Result<()> {
         eprintln!("{place:?}: {}: {}", site.program, site.loaded);
         for case in here {
             let measured = match arguments.live {
-                true => live::measure(&case, &site, extent, &mut gate)?,
-                false => measure(&case, &site, extent, &mut gate)?,
+                true => live::measure(&case, &site, extent)?,
+                false => measure(&case, &site, extent)?,
             };
             let line = Line::new(&case, site.reference.backends_of(&case), &measured);
             match arguments.json {
@@ -106,13 +108,6 @@ fn run(arguments: &Arguments) -> Result<()> {
             for fault in &measured.faults {
                 eprintln!("{}: {fault}", case.name);
             }
-            if measured.unquiet > 0 {
-                let samples = 2 * extent.rounds;
-                eprintln!(
-                    "{}: the machine was never quiet for {} of {samples} samples",
-                    case.name, measured.unquiet
-                );
-            }
             if !line.is_verified() {
                 unverified.push(case.name);
             }
@@ -122,12 +117,6 @@ fn run(arguments: &Arguments) -> Result<()> {
         let svg = plot::svg("v4_tcp: nanoseconds a packet by flows", &points);
         fs::write(file, svg).with_context(|| format!("cannot write {}", file.display()))?;
     }
-    eprintln!(
-        "An empty program takes {:.1} ns; {} of {} samples were taken again.",
-        gate.best(),
-        gate.again(),
-        gate.taken()
-    );
     ensure!(
         unverified.is_empty(),
         "not verified: {}",

@@ -10,7 +10,7 @@ use nix::unistd::Pid;
 use crate::cases::Case;
 use crate::counts;
 use crate::kernel::{Kernel, Ran};
-use crate::quiet::{Gate, Probe, Sample, median};
+use crate::low::low;
 use crate::site::Site;
 use crate::verify;
 
@@ -21,7 +21,7 @@ pub(crate) const SEED: u64 = 0x9e37_79b9_7f4a_7c15;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Extent {
     pub(crate) rounds: usize,
-    /// Packets in each sample.
+    /// Packets of the program, and of its floor, in each round: at least two strides.
     pub(crate) packets: u32,
     pub(crate) cpu: usize,
 }
@@ -33,31 +33,18 @@ pub(crate) struct Measured {
     pub(crate) floor_ns: f64,
     /// Packets that the case's program was given.
     pub(crate) packets: u64,
-    /// Samples that were kept though the machine was not quiet.
-    pub(crate) unquiet: usize,
     /// What is wrong with the packets, or with the counts; nothing for a verified case.
     pub(crate) faults: Vec<String>,
 }
 
 /// Measures a case.
-pub(crate) fn measure(
-    case: &Case,
-    site: &Site,
-    extent: Extent,
-    gate: &mut Gate,
-) -> Result<Measured> {
+pub(crate) fn measure(case: &Case, site: &Site, extent: Extent) -> Result<Measured> {
     let frame = site.frame(case)?;
     site.namespace
-        .enter(|| inside(case, site, &frame, extent, gate))?
+        .enter(|| inside(case, site, &frame, extent))?
 }
 
-fn inside(
-    case: &Case,
-    site: &Site,
-    frame: &[u8],
-    extent: Extent,
-    gate: &mut Gate,
-) -> Result<Measured> {
+fn inside(case: &Case, site: &Site, frame: &[u8], extent: Extent) -> Result<Measured> {
     pin_to(extent.cpu)?;
     let pin = site.pins.join(site.program);
     let program = Xdp::from_pin(&pin, XdpAttachType::Interface)
@@ -72,14 +59,13 @@ fn inside(
         frame,
         drive: start,
         packets: extent.packets,
-        measured: true,
         driven: 0,
         faults: Vec::new(),
     };
     let (mut ours, mut floors) = (Vec::new(), Vec::new());
     for _ in 0..extent.rounds {
-        floors.push(shot.floor(gate)?);
-        ours.push(shot.ours(program, gate)?);
+        floors.extend(shot.floor()?);
+        ours.extend(shot.ours(program)?);
     }
     let counted = counts::since(&before, &counts::read(&site.pins, &backends)?);
     let mut faults = shot.faults;
@@ -96,23 +82,12 @@ fn inside(
 }
 
 impl Measured {
-    /// From the samples of a program and of its floor.
-    pub(crate) fn new(
-        ours: &[Sample],
-        floors: &[Sample],
-        packets: u64,
-        faults: Vec<String>,
-    ) -> Measured {
-        let ns = |samples: &[Sample]| {
-            let ns: Vec<f64> = samples.iter().map(|sample| sample.ns).collect();
-            median(&ns)
-        };
-        let unquiet = |samples: &[Sample]| samples.iter().filter(|sample| !sample.quiet).count();
+    /// From the strides of a program and of its floor.
+    pub(crate) fn new(ours: &[f64], floors: &[f64], packets: u64, faults: Vec<String>) -> Measured {
         Measured {
-            ns: ns(ours),
-            floor_ns: ns(floors),
+            ns: low(ours),
+            floor_ns: low(floors),
             packets,
-            unquiet: unquiet(ours) + unquiet(floors),
             faults,
         }
     }
@@ -132,49 +107,37 @@ struct Shot<'a> {
     frame: &'a [u8],
     drive: Drive,
     packets: u32,
-    /// Whether it is the case's program, rather than its floor.
-    measured: bool,
     /// Packets that the case's program was given.
     driven: u64,
     faults: Vec<String>,
 }
 
 impl Shot<'_> {
-    fn floor(&mut self, gate: &mut Gate) -> Result<Sample> {
+    fn floor(&mut self) -> Result<Vec<f64>> {
         self.kernel.put_floor(self.case.floor)?;
-        self.measured = false;
-        gate.sample(self)
+        let ran = self.run()?;
+        self.judge(&ran, "the floor: ");
+        Ok(ran.ns)
     }
 
-    fn ours(&mut self, program: &ProgramFd, gate: &mut Gate) -> Result<Sample> {
+    fn ours(&mut self, program: &ProgramFd) -> Result<Vec<f64>> {
         self.kernel.put(program)?;
-        self.measured = true;
-        gate.sample(self)
+        let ran = self.run()?;
+        self.judge(&ran, "");
+        self.driven += u64::from(self.packets);
+        // The next floor gets the same flows again, and the next run of ours others.
+        self.drive.generator = ran.drive.generator;
+        Ok(ran.ns)
     }
 
-    fn judge(&mut self, ran: &Ran) {
-        let what = if self.measured { "" } else { "the floor: " };
+    fn run(&mut self) -> Result<Ran> {
+        self.kernel
+            .run(self.case.driver, &self.drive, self.frame, self.packets)
+    }
+
+    fn judge(&mut self, ran: &Ran, what: &str) {
         let faults = verify::ran(self.case, self.frame.len(), self.packets, ran);
         let faults = faults.iter().map(|fault| format!("{what}{fault}"));
         self.faults.extend(faults);
-    }
-}
-
-impl Probe for Shot<'_> {
-    fn empty(&mut self) -> Result<f64> {
-        self.kernel.empty()
-    }
-
-    fn sample(&mut self) -> Result<f64> {
-        let ran = self
-            .kernel
-            .run(self.case.driver, &self.drive, self.frame, self.packets)?;
-        self.judge(&ran);
-        if self.measured {
-            self.driven += u64::from(self.packets);
-            // The floor's next sample gets the same flows again, and the next one of ours others.
-            self.drive.generator = ran.drive.generator;
-        }
-        Ok(ran.ns)
     }
 }

@@ -243,18 +243,24 @@ mod tests {
             packets: 10,
             ..drive(&case, &[0; 150], Generator::new(1))
         };
-        let good = Ran {
-            ns: 1.0,
+        let good = || Ran {
+            ns: vec![1.0],
             verdict: case.verdict as u32,
             length: 102,
             drive,
         };
         let said = |run: Ran| ran(&case, 150, 10, &run).join("; ");
-        assert_eq!(said(good), "");
-        assert_eq!(said(Ran { verdict: 1, ..good }), "verdict 1, not 2");
+        assert_eq!(said(good()), "");
+        assert_eq!(
+            said(Ran {
+                verdict: 1,
+                ..good()
+            }),
+            "verdict 1, not 2"
+        );
         let whole = Ran {
             length: 150,
-            ..good
+            ..good()
         };
         assert_eq!(said(whole), "a frame grew by 0 bytes, not -48");
         let violated = Drive {
@@ -263,7 +269,7 @@ mod tests {
         };
         let violated = Ran {
             drive: violated,
-            ..good
+            ..good()
         };
         assert_eq!(said(violated), "3 of 10 frames did not grow by -48 bytes");
         let fewer = Drive {
@@ -272,7 +278,7 @@ mod tests {
         };
         let fewer = Ran {
             drive: fewer,
-            ..good
+            ..good()
         };
         assert_eq!(said(fewer), "9 packets were driven");
     }
