@@ -8,14 +8,17 @@ use crate::{
     outer::{GueIpv4, GueIpv6, Ipv4, Ipv6, Outer},
 };
 
-/// The version of everything in this file.
-pub const VERSION: u32 = 1;
+/// The version of what an edge's programs and its daemon share.
+pub const VERSION: u32 = 2;
+
+/// The version of what an agent's programs and its daemon share.
+pub const AGENT_VERSION: u32 = 1;
 
 /// Services that an edge holds.
 pub const MAX_SERVICES: u32 = 4_096;
 
-/// Tables that an edge holds: one a service, and as many again while they are replaced.
-pub const MAX_TABLES: u32 = 2 * MAX_SERVICES;
+/// Chunks that an edge holds, a table of the largest size each: one a service, and as many again while they are replaced.
+pub const MAX_CHUNKS: u32 = 2 * MAX_SERVICES;
 
 /// Backend records, and counter rows: ids 1 to 32,767, and row 0, which is nobody's.
 pub const MAX_BACKENDS: u32 = 32_768;
@@ -23,15 +26,52 @@ pub const MAX_BACKENDS: u32 = 32_768;
 /// Interfaces of the edge's that are members of bonds.
 pub const MAX_MEMBERS: u32 = 1_024;
 
-/// Slots in one element of a table's map: 64 bytes, a cache line.
+/// Slots in one element of a chunk: 64 bytes, a cache line.
 pub const LINE_SLOTS: usize = 32;
 
-/// One element of a table's map.
+/// One element of a chunk.
 pub type SlotLine = [u16; LINE_SLOTS];
 
 /// The earlier owners of a slot, newest first, 0 for none, and two bytes of padding: one element of
-/// the history map that stands beside a table's map.
+/// the chunk of histories that has the same number as the slot's chunk.
 pub type HistoryRow = [u16; 4];
+
+/// Lines in a chunk. All chunks are as long, because the kernel compiles a look-up into the program only then.
+pub const CHUNK_LINES: u32 = 2_048;
+
+/// Slots in a chunk, and rows of their histories: as many as the largest table has.
+pub const CHUNK_SLOTS: u32 = CHUNK_LINES * LINE_SLOTS as u32;
+
+/// Where an element of an array of chunks is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Element {
+    /// The chunk.
+    pub chunk: u32,
+    /// The element's index in it.
+    pub index: u32,
+}
+
+impl Element {
+    /// The line of a slot of the table that begins with the line `table`.
+    #[inline(always)]
+    pub fn line(table: u32, slot: u32) -> Self {
+        let line = table.wrapping_add(slot / LINE_SLOTS as u32);
+        Self {
+            chunk: line / CHUNK_LINES,
+            index: line % CHUNK_LINES,
+        }
+    }
+
+    /// The history of a slot of the table that begins with the line `table`.
+    #[inline(always)]
+    pub fn row(table: u32, slot: u32) -> Self {
+        let row = table.wrapping_mul(LINE_SLOTS as u32).wrapping_add(slot);
+        Self {
+            chunk: row / CHUNK_SLOTS,
+            index: row % CHUNK_SLOTS,
+        }
+    }
+}
 
 /// The programs that take over from `balance`: indexes of the map of programs.
 pub mod program {
@@ -98,7 +138,7 @@ impl ServiceKey {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Service {
-    /// The index of its table in the map of tables.
+    /// The first line of its table, counted from the first line of the first chunk.
     pub table: u32,
     /// 64 less the base-2 logarithm of its slots: a hash shifted right by its low six bits is a slot. And
     /// [`Service::BY_SOURCE`].

@@ -17,7 +17,7 @@ pub trait Tables {
     fn is_vip(&self, address: &Address) -> bool;
     /// The service of a VIP's port.
     fn service(&self, key: &ServiceKey) -> Option<Service>;
-    /// A slot of a table.
+    /// A slot of the table that begins with a line.
     fn slot(&self, table: u32, slot: u32) -> Option<Slot>;
     /// A backend's record.
     fn backend(&self, id: u16) -> Option<&Backend>;
@@ -41,7 +41,7 @@ pub struct Choice<'a> {
 /// A slot that has had other owners.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Moved {
-    /// The index of its table in the map of tables.
+    /// The first line of its table.
     pub table: u32,
     /// Its index in the table.
     pub slot: u32,

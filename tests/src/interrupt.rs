@@ -11,8 +11,11 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
+/// `bpf(BPF_OBJ_PIN, ...)`: a map, a link or a program is pinned (linux/bpf.h).
+pub const OBJECT_PIN: u64 = 6;
+
 /// `bpf(BPF_LINK_UPDATE, ...)`: an attached program is replaced (linux/bpf.h).
-pub(crate) const LINK_UPDATE: u64 = 29;
+pub const LINK_UPDATE: u64 = 29;
 
 /// Kills a process, which any thread may have started, before the `nth` call of `bpf` with this command; the first is 1.
 pub(crate) fn kill_before(process: u32, command: u64, nth: usize) -> Result<()> {

@@ -72,6 +72,11 @@ impl Edge {
 
     /// Starts it again, and kills it when it is about to replace the program of its `nth` interface; the first is 1.
     pub fn start_and_kill_before_update(&mut self, world: &World, nth: usize) -> Result<()> {
+        self.start_and_kill_before(world, LINK_UPDATE, nth)
+    }
+
+    /// The same before its `nth` call of `bpf` with a command.
+    pub fn start_and_kill_before(&mut self, world: &World, command: u64, nth: usize) -> Result<()> {
         let config = self.config();
         let config = config.to_str().context("a path of ours is text")?;
         self.process = world.start(
@@ -81,7 +86,7 @@ impl Edge {
             &["edge", "--config", config],
         )?;
         let pid = self.process.borrow().pid();
-        let killed = kill_before(pid, LINK_UPDATE, nth);
+        let killed = kill_before(pid, command, nth);
         self.process.borrow_mut().kill();
         killed.with_context(|| self.log())
     }

@@ -16,20 +16,37 @@ pub type MapContents = BTreeMap<String, Vec<u8>>;
 impl Edge {
     /// The bytes of VIPs, services, backends, tables and histories; counters are left out.
     pub fn map_contents(&self, world: &World) -> Result<MapContents> {
-        let directory = self.pins(world).join(format!("v{}", abi::VERSION));
-        let mut contents = MapContents::new();
-        let lines: Array<MapData, [u8; 64]> =
-            Map::Array(open(&directory, "DIRECTORY")?).try_into()?;
-        rows("DIRECTORY", &lines, &mut contents)?;
-        entries::<[u8; 16], [u8; 4]>(&directory, "VIPS", &mut contents)?;
-        entries::<[u8; 24], [u8; 8]>(&directory, "SERVICES", &mut contents)?;
-        let backends: Array<MapData, [u8; 64]> =
-            Map::Array(open(&directory, "BACKENDS")?).try_into()?;
-        rows("BACKENDS", &backends, &mut contents)?;
-        inner::<64>(&directory, "TABLES", &mut contents)?;
-        inner::<8>(&directory, "HISTORIES", &mut contents)?;
-        Ok(contents)
+        map_contents(&self.pins(world).join(format!("v{}", abi::VERSION)))
     }
+}
+
+/// The same of the edge whose pins are in a directory.
+pub fn map_contents(directory: &Path) -> Result<MapContents> {
+    let mut contents = MapContents::new();
+    let lines: Array<MapData, [u8; 64]> = Map::Array(open(directory, "DIRECTORY")?).try_into()?;
+    rows("DIRECTORY", &lines, &mut contents)?;
+    entries::<[u8; 16], [u8; 4]>(directory, "VIPS", &mut contents)?;
+    entries::<[u8; 24], [u8; 8]>(directory, "SERVICES", &mut contents)?;
+    let backends: Array<MapData, [u8; 64]> = Map::Array(open(directory, "BACKENDS")?).try_into()?;
+    rows("BACKENDS", &backends, &mut contents)?;
+    inner::<64>(directory, "TABLES", &mut contents)?;
+    inner::<8>(directory, "HISTORIES", &mut contents)?;
+    Ok(contents)
+}
+
+/// The maps in an array of maps, by their index.
+pub fn inner_maps(directory: &Path, name: &str) -> Result<BTreeMap<u32, MapData>> {
+    let outer: ArrayOfMaps<MapData> = Map::ArrayOfMaps(open(directory, name)?).try_into()?;
+    let mut found = BTreeMap::new();
+    for index in 0..outer.len() {
+        match outer.get(&index, 0) {
+            Ok(map) => drop(found.insert(index, map)),
+            // Most indices have none.
+            Err(MapError::KeyNotFound) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(found)
 }
 
 fn open(directory: &Path, name: &str) -> Result<MapData> {
@@ -75,15 +92,9 @@ fn inner<const N: usize>(directory: &Path, name: &str, contents: &mut MapContent
 where
     [u8; N]: Pod,
 {
-    let outer: ArrayOfMaps<MapData, Array<MapData, [u8; N]>> =
-        Map::ArrayOfMaps(open(directory, name)?).try_into()?;
-    for index in 0..outer.len() {
-        match outer.get(&index, 0) {
-            Ok(array) => rows(&format!("{name} {index}"), &array, contents)?,
-            // Most indices have no array.
-            Err(MapError::KeyNotFound) => {}
-            Err(error) => return Err(error.into()),
-        }
+    for (index, array) in inner_maps(directory, name)? {
+        let array: Array<MapData, [u8; N]> = Map::Array(array).try_into()?;
+        rows(&format!("{name} {index}"), &array, contents)?;
     }
     Ok(())
 }

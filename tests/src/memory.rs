@@ -6,11 +6,11 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use aya::maps::{ArrayOfMaps, Map, MapData, MapError};
+use aya::maps::MapData;
 use aya::programs::ProgramInfo;
 use balancer_common::abi;
 
-use crate::{Edge, World};
+use crate::{Edge, World, inner_maps};
 
 /// Bytes of an edge's maps, as the kernel accounts them.
 #[derive(Clone, Copy, Debug, Default)]
@@ -60,17 +60,8 @@ fn open(directory: &Path, name: &str) -> Result<MapData> {
 }
 
 fn of_inner(directory: &Path, name: &str) -> Result<u64> {
-    let outer: ArrayOfMaps<MapData> = Map::ArrayOfMaps(open(directory, name)?).try_into()?;
-    let mut bytes = 0;
-    for index in 0..outer.len() {
-        match outer.get(&index, 0) {
-            Ok(array) => bytes += bytes_of(&array)?,
-            // Most indices have no array.
-            Err(MapError::KeyNotFound) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Ok(bytes)
+    let arrays = inner_maps(directory, name)?;
+    arrays.values().map(bytes_of).sum()
 }
 
 /// `memlock` of a map's descriptor: since Linux 6.4 what the map really takes.

@@ -124,7 +124,7 @@ impl<'w> Bed<'w> {
 
     fn pinned(&self, prefix: &str) -> Result<Vec<String>> {
         let mut pins = Vec::new();
-        for entry in self.edge.pins(self.world).join("v1").read_dir()? {
+        for entry in self.edge.pins(self.world).join("v2").read_dir()? {
             let name = entry?.file_name().into_string().ok().context("text")?;
             if name.starts_with(prefix) {
                 pins.push(name);
@@ -360,7 +360,7 @@ fn one_that_must_not_be_used_keeps_the_program_off_all_of_them() -> Result<()> {
             ensure!(first.contains("no XDP program is attached"), "{first}");
             Ok(())
         })?;
-        ensure!(!world.bpffs().join("edge/v1").exists(), "pins are left");
+        ensure!(!world.bpffs().join("edge/v2").exists(), "pins are left");
         anyhow::Ok((refused.code, refused.stderr))
     };
     for (second, code, said) in [

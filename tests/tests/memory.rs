@@ -39,6 +39,15 @@ fn with(
         ensure!(edge.services()?.len() == services, "not all are there");
         Ok(())
     })?;
+    if services == 1 {
+        // Slots that moved have a history; the table before is given back once no packet reads it.
+        edge.lbctl_ok(&["backends", "drain", "web0", "10.9.0.10"])?;
+        wait_for("the table before to be given back", PATIENCE, || {
+            let tables = edge.map_bytes(world)?.tables;
+            ensure!(tables <= 800_000, "{tables} bytes");
+            Ok(())
+        })?;
+    }
     let bytes = edge.map_bytes(world)?;
     println!("{services} services of {backends} backends: {bytes:?}");
     edge.lbctl_ok(&["detach"])?;

@@ -25,6 +25,21 @@ fn a_service_keeps_its_policy_beside_its_shift() {
     }
 }
 
+/// Tables of 256 slots at the end of a chunk and at the beginning of the next, and one that fills a chunk.
+#[test]
+fn a_slot_is_found_by_its_tables_first_line() {
+    let at = |chunk, index| Element { chunk, index };
+    assert_eq!(Element::line(2_040, 255), at(0, 2_047));
+    assert_eq!(Element::row(2_040, 255), at(0, 65_535));
+    assert_eq!(Element::line(2_048, 31), at(1, 0));
+    assert_eq!(Element::row(2_048, 31), at(1, 31));
+    assert_eq!(Element::line(4_096, 65_535), at(2, 2_047));
+    assert_eq!(Element::row(4_096, 65_535), at(2, 65_535));
+    let last = (MAX_CHUNKS - 1) * CHUNK_LINES;
+    assert_eq!(Element::line(last, 65_535), at(MAX_CHUNKS - 1, 2_047));
+    assert_eq!(Element::row(last, 65_535), at(MAX_CHUNKS - 1, 65_535));
+}
+
 #[test]
 fn a_vip_has_a_port_for_each_protocol_that_has_ports() {
     let vip = Vip {

@@ -4,5 +4,6 @@
 pub mod announce;
 pub mod daemon;
 pub mod dataplane;
+pub mod image;
 pub mod metrics;
 pub mod nexthop;

@@ -127,7 +127,7 @@ fn pins_on_no_bpf_file_system_are_refused() -> Result<()> {
     let config = bench.config(&format!("{GOOD}\npin_dir = \"{}\"", pins.display()), "")?;
     let reply = bench.refused(&config)?;
     let words = [
-        "/pins/v1 is not on a BPF file system",
+        "/pins/v2 is not on a BPF file system",
         "mount -t bpf bpf /sys/fs/bpf",
     ];
     assert_said(&reply, 1, &words);

@@ -53,7 +53,7 @@ const MTU: u32 = 1_600;
 const BY_SOURCE: &str = "source";
 
 /// Where the edge pins its maps and its program, below the world's bpffs.
-const PINS: &str = "edge/v1";
+const PINS: &str = "edge/v2";
 /// The program.
 const PROGRAM: &str = "balance";
 

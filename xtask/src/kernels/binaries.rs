@@ -9,8 +9,9 @@ use serde_json::Value;
 use crate::workspace;
 
 /// What depends on the kernel: what the verifier lets in and what programs do with packets, and what attaches them.
-const TESTS: [&str; 7] = [
+const TESTS: [&str; 8] = [
     "packets",
+    "plane",
     "balancing",
     "agent",
     "devices",

@@ -89,6 +89,12 @@ pub(super) const FAULTS: &[Fault] = &[
         "line[(slot as usize + 1) % LINE_SLOTS]",
     ),
     fault(
+        "history-of-the-first-table",
+        "balancer-common/src/abi.rs",
+        "table.wrapping_mul(LINE_SLOTS as u32).wrapping_add(slot)",
+        "slot",
+    ),
+    fault(
         "ipv6-service-of-any-port",
         "balancer-common/src/directory.rs",
         "if words[0] == port && words[1] == high && words[2] == low {",

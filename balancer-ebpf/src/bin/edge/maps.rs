@@ -9,8 +9,9 @@ use aya_ebpf::{
 use balancer_common::{
     Address,
     abi::{
-        Backend, HistoryRow, LINE_SLOTS, MAX_BACKENDS, MAX_MEMBERS, MAX_SERVICES, MAX_TABLES,
-        Service, ServiceKey, Slot, SlotLine, Traffic, Vip, program,
+        Backend, CHUNK_LINES, CHUNK_SLOTS, Element, HistoryRow, LINE_SLOTS, MAX_BACKENDS,
+        MAX_CHUNKS, MAX_MEMBERS, MAX_SERVICES, Service, ServiceKey, Slot, SlotLine, Traffic, Vip,
+        program,
     },
     directory::{self, ALL_LINES, Known, Line},
     edge::Tables,
@@ -19,31 +20,34 @@ use balancer_common::{
     reason,
 };
 
-/// Inner arrays of one outer map differ in length (Linux 5.10).
-const INNER: usize = aya_ebpf::bindings::BPF_F_INNER_MAP as usize;
+/// The daemon writes into such arrays as into its own memory.
+const MMAPABLE: u32 = aya_ebpf::bindings::BPF_F_MMAPABLE;
 
 /// What the two maps below say, in lines that cost less to look up.
 #[map]
-pub(crate) static DIRECTORY: Array<Line> = Array::with_max_entries(ALL_LINES, 0);
+pub(crate) static DIRECTORY: Array<Line> = Array::with_max_entries(ALL_LINES, MMAPABLE);
 #[map]
 pub(crate) static VIPS: HashMap<Address, Vip> = HashMap::with_max_entries(MAX_SERVICES, 0);
 #[map]
 pub(crate) static SERVICES: HashMap<ServiceKey, Service> =
     HashMap::with_max_entries(MAX_SERVICES, 0);
 #[map]
-pub(crate) static BACKENDS: Array<Backend> = Array::with_max_entries(MAX_BACKENDS, 0);
+pub(crate) static BACKENDS: Array<Backend> = Array::with_max_entries(MAX_BACKENDS, MMAPABLE);
 #[map]
 pub(crate) static TRAFFIC: PerCpuArray<Traffic> = PerCpuArray::with_max_entries(MAX_BACKENDS, 0);
 #[map]
 pub(crate) static REASONS: PerCpuArray<Traffic> = PerCpuArray::with_max_entries(reason::ROWS, 0);
+/// Chunks of tables. They are all as long, so that both look-ups are instructions of the program, not calls.
 #[btf_map]
-pub(crate) static TABLES: ArrayOfMaps<InnerArray<SlotLine, 1, INNER>, { MAX_TABLES as usize }> =
-    ArrayOfMaps::new();
-/// The earlier owners of moved slots, one row a slot; the daemon keeps it beside each table.
+pub(crate) static TABLES: ArrayOfMaps<
+    InnerArray<SlotLine, { CHUNK_LINES as usize }, { MMAPABLE as usize }>,
+    { MAX_CHUNKS as usize },
+> = ArrayOfMaps::new();
+/// Of each chunk of tables that has moved slots, the earlier owners, one row a slot.
 #[btf_map]
 pub(crate) static HISTORIES: ArrayOfMaps<
-    InnerArray<HistoryRow, 1, INNER>,
-    { MAX_TABLES as usize },
+    InnerArray<HistoryRow, { CHUNK_SLOTS as usize }, { MMAPABLE as usize }>,
+    { MAX_CHUNKS as usize },
 > = ArrayOfMaps::new();
 
 /// First fragments that came by lately.
@@ -110,7 +114,8 @@ impl Tables for Maps {
 
     #[inline(always)]
     fn slot(&self, table: u32, slot: u32) -> Option<Slot> {
-        let line = TABLES.get_value(table, &(slot / LINE_SLOTS as u32))?;
+        let at = Element::line(table, slot);
+        let line = TABLES.get_value(at.chunk, &at.index)?;
         Some(Slot(line[slot as usize % LINE_SLOTS]))
     }
 
@@ -121,7 +126,8 @@ impl Tables for Maps {
 
     #[inline(always)]
     fn history(&self, table: u32, slot: u32) -> Option<HistoryRow> {
-        HISTORIES.get_value(table, &slot).copied()
+        let at = Element::row(table, slot);
+        HISTORIES.get_value(at.chunk, &at.index).copied()
     }
 }
 

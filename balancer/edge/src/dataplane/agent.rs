@@ -20,9 +20,8 @@ use ipnet::IpNet;
 use super::{
     attachment::{self, Attached, Place, Present},
     classifier::Classifier,
-    edge::{map, total},
     error::{DataplaneError, kernel},
-    object,
+    object::{self, map},
     pins::{Layout, PinDir},
     programs::Programs,
     request_sock,
@@ -50,6 +49,9 @@ const CLASSIFIERS: [(Classifier, &str); 2] = [
     ),
 ];
 
+/// `BPF_F_NO_PREALLOC`: the kernel makes tries with it only.
+const NO_PREALLOC: u32 = 1;
+
 const LAYOUTS: &[Layout] = &[
     Layout {
         name: "EDGES",
@@ -57,6 +59,7 @@ const LAYOUTS: &[Layout] = &[
         key_size: 20,
         value_size: 4,
         max_entries: 1_024,
+        flags: NO_PREALLOC,
     },
     Layout {
         name: "PEERS",
@@ -64,6 +67,7 @@ const LAYOUTS: &[Layout] = &[
         key_size: 20,
         value_size: 4,
         max_entries: 1_024,
+        flags: NO_PREALLOC,
     },
     Layout {
         name: "VIPS",
@@ -71,6 +75,7 @@ const LAYOUTS: &[Layout] = &[
         key_size: 16,
         value_size: 4,
         max_entries: 1_024,
+        flags: 0,
     },
     Layout {
         name: "REASONS",
@@ -78,6 +83,7 @@ const LAYOUTS: &[Layout] = &[
         key_size: 4,
         value_size: 16,
         max_entries: reason::ROWS,
+        flags: 0,
     },
 ];
 
@@ -219,6 +225,15 @@ impl AgentPlane {
             .map(|&reason| Ok((reason, total(&self.reasons, reason as u32)?)))
             .collect()
     }
+}
+
+/// The sum of a per-CPU row.
+fn total(rows: &PerCpuArray<MapData, Traffic>, index: u32) -> Result<Traffic, DataplaneError> {
+    let values = rows.get(&index, 0).map_err(kernel("read a counter"))?;
+    Ok(values.iter().fold(Traffic::default(), |sum, row| Traffic {
+        packets: sum.packets + row.packets,
+        bytes: sum.bytes + row.bytes,
+    }))
 }
 
 /// Writes edges, peers and VIPs, new ones first, and removes what the settings no longer name.

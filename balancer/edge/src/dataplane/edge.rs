@@ -1,112 +1,46 @@
 //! The edge's program and maps.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::BTreeSet,
+    os::fd::AsFd,
+    sync::{Arc, Mutex, MutexGuard},
+};
 
 use aya::{
     Ebpf, EbpfLoader,
-    maps::{Array, HashMap, MapData, MapType, PerCpuArray},
-    programs::Xdp,
+    maps::{HashMap, MapData},
 };
 use aya_log::EbpfLogger;
 use balancer_common::{
     Address,
     abi::{self, Traffic},
-    directory::ALL_LINES,
     flow::HashKey,
-    fragments, reason,
 };
 use balancer_core::{
-    model::{BackendId, ServiceId, ServiceKey},
-    reconcile::{ServiceRecord, Step},
+    model::{BackendId, ServiceId},
+    reconcile::{Plan, Step},
+    table::Table,
 };
 
 use super::{
+    backends::Backends,
     counters::Counters,
     directory::Directory,
     error::{DataplaneError, kernel},
-    object,
-    pins::{Layout, PinDir},
+    former::Former,
+    layouts::EDGE,
+    object::{self, fd, map, program},
+    pins::PinDir,
     programs::Programs,
-    record,
-    services::Filled,
+    publication::Publication,
+    reclaimer::{Freed, Memory, Reclaimer, locked},
+    services::{Filled, FilledTables, Services},
     tables::Tables,
 };
+use crate::image::{Region, record};
 
 /// The program's pin, for `bpftool` and for tests that run it on frames of their own.
 pub(super) const PROGRAM: &str = "balance";
-
-const LAYOUTS: &[Layout] = &[
-    Layout {
-        name: "DIRECTORY",
-        map_type: MapType::Array,
-        key_size: 4,
-        value_size: 64,
-        max_entries: ALL_LINES,
-    },
-    Layout {
-        name: "VIPS",
-        map_type: MapType::Hash,
-        key_size: 16,
-        value_size: 4,
-        max_entries: abi::MAX_SERVICES,
-    },
-    Layout {
-        name: "SERVICES",
-        map_type: MapType::Hash,
-        key_size: 24,
-        value_size: 8,
-        max_entries: abi::MAX_SERVICES,
-    },
-    Layout {
-        name: "BACKENDS",
-        map_type: MapType::Array,
-        key_size: 4,
-        value_size: 64,
-        max_entries: abi::MAX_BACKENDS,
-    },
-    Layout {
-        name: "TRAFFIC",
-        map_type: MapType::PerCpuArray,
-        key_size: 4,
-        value_size: 16,
-        max_entries: abi::MAX_BACKENDS,
-    },
-    Layout {
-        name: "REASONS",
-        map_type: MapType::PerCpuArray,
-        key_size: 4,
-        value_size: 16,
-        max_entries: reason::ROWS,
-    },
-    Layout {
-        name: "FRAGMENTS",
-        map_type: MapType::LruHash,
-        key_size: 40,
-        value_size: 16,
-        max_entries: fragments::MAX_DATAGRAMS,
-    },
-    Layout {
-        name: "MEMBERS",
-        map_type: MapType::Hash,
-        key_size: 4,
-        value_size: 4,
-        max_entries: abi::MAX_MEMBERS,
-    },
-    Layout {
-        name: "TABLES",
-        map_type: MapType::ArrayOfMaps,
-        key_size: 4,
-        value_size: 4,
-        max_entries: abi::MAX_TABLES,
-    },
-    Layout {
-        name: "HISTORIES",
-        map_type: MapType::ArrayOfMaps,
-        key_size: 4,
-        value_size: 4,
-        max_entries: abi::MAX_TABLES,
-    },
-];
 
 /// What the program is loaded with.
 #[derive(Clone, Copy, Debug)]
@@ -122,22 +56,19 @@ pub type PacketLog = EbpfLogger<&'static dyn log::Log>;
 
 /// The program `balance` with its maps: what one task owns.
 pub struct EdgePlane {
+    /// Before the memory that it gives back.
+    reclaimer: Reclaimer,
+    memory: Arc<Mutex<Memory>>,
+    services: Services,
+    /// Tables that are filled.
+    filled: FilledTables,
+    counters: Counters,
+    pub(super) members: HashMap<MapData, u32, u32>,
+    pub(super) programs: Programs,
     pub(super) ebpf: Ebpf,
     pub(super) pins: PinDir,
-    pub(super) directory: Directory,
-    pub(super) vips: HashMap<MapData, Address, abi::Vip>,
-    pub(super) services: HashMap<MapData, abi::ServiceKey, abi::Service>,
-    pub(super) backends: Array<MapData, abi::Backend>,
-    traffic: PerCpuArray<MapData, Traffic>,
-    pub(super) members: HashMap<MapData, u32, u32>,
-    pub(super) tables: Tables,
-    pub(super) programs: Programs,
-    /// Tables that are filled.
-    pub(super) filled: BTreeMap<ServiceId, Filled>,
-    /// Services that packets see.
-    pub(super) live: BTreeMap<ServiceKey, ServiceRecord>,
-    /// The keys of each service among them.
-    pub(super) keys: BTreeMap<ServiceId, BTreeSet<ServiceKey>>,
+    /// What packets meet until the program is attached in the place of one of the version before.
+    former: Option<Former>,
     logger: Option<PacketLog>,
 }
 
@@ -146,14 +77,18 @@ impl EdgePlane {
     /// Nothing is attached yet.
     pub fn load(pins: PinDir, settings: EdgeSettings) -> Result<Self, DataplaneError> {
         pins.create()?;
-        pins.check(LAYOUTS)?;
+        let former = Former::open(&pins)?;
+        if let Some(former) = &former {
+            former.hand_over(&pins)?;
+        }
+        pins.check(EDGE)?;
         let hash_key = HashKey::expand(settings.hash_key);
         let debug_packets = u32::from(settings.debug_packets);
         let mut loader = EbpfLoader::new();
         loader
             .override_global("HASH_KEY", &hash_key, true)
             .override_global("DEBUG_PACKETS", &debug_packets, true);
-        for layout in LAYOUTS {
+        for layout in EDGE {
             loader.map_pin_path(layout.name, pins.path(layout.name));
         }
         let mut ebpf = loader
@@ -168,31 +103,30 @@ impl EdgePlane {
             .map_err(kernel("load the program `balance`"))?;
         let programs = Programs::load(&mut ebpf, abi::program::NAMES)?;
 
-        let services: HashMap<MapData, abi::ServiceKey, abi::Service> = map(&mut ebpf, "SERVICES")?;
-        let used = services
-            .iter()
-            .flatten()
-            .map(|(_, service)| service.table)
-            .collect();
+        let services = Services::new(map(&mut ebpf, "VIPS")?, map(&mut ebpf, "SERVICES")?);
+        let in_use = services.all().map(|(_, service)| Region::of(service));
+        let tables = Tables::open(
+            fd(&mut ebpf, "TABLES")?,
+            fd(&mut ebpf, "HISTORIES")?,
+            in_use,
+        )?;
+        let counters = Counters::open(fd(&mut ebpf, "TRAFFIC")?, fd(&mut ebpf, "REASONS")?)?;
+        let memory = Arc::new(Mutex::new(Memory {
+            tables,
+            backends: Backends::open(fd(&mut ebpf, "BACKENDS")?.as_fd())?,
+            directory: Directory::open(fd(&mut ebpf, "DIRECTORY")?.as_fd())?,
+        }));
         Ok(Self {
-            directory: Directory::new(map(&mut ebpf, "DIRECTORY")?),
-            vips: map(&mut ebpf, "VIPS")?,
-            backends: map(&mut ebpf, "BACKENDS")?,
-            traffic: map(&mut ebpf, "TRAFFIC")?,
-            members: map(&mut ebpf, "MEMBERS")?,
-            tables: Tables::new(
-                map(&mut ebpf, "TABLES")?,
-                map(&mut ebpf, "HISTORIES")?,
-                used,
-                &pins,
-            )?,
-            programs,
+            reclaimer: Reclaimer::start(Arc::clone(&memory))?,
+            memory,
             services,
-            filled: BTreeMap::new(),
-            live: BTreeMap::new(),
-            keys: BTreeMap::new(),
+            filled: FilledTables::new(),
+            counters,
+            members: map(&mut ebpf, "MEMBERS")?,
+            programs,
             ebpf,
             pins,
+            former,
             logger,
         })
     }
@@ -210,115 +144,218 @@ impl EdgePlane {
         Ok(info.id())
     }
 
-    /// Carries out the steps of a plan, which are in their order: backends, tables, services, then removals in reverse. However many
-    /// there are, the tables take two waits for packets side by side, or none, and the removal of services one; former tables and
-    /// backends wait beside this.
-    pub fn publish(&mut self, steps: &[Step]) -> Result<(), DataplaneError> {
-        let mut tables = Vec::new();
-        for step in steps {
-            match step {
-                Step::PutBackend(id, backend) => {
-                    self.tables.wait_for_backend(*id);
-                    self.put_backend(*id, record::backend(backend))?;
-                }
-                Step::PutTable(id, table) => tables.push((*id, table)),
-                _ => {}
-            }
+    /// The program is in the place of those of the version before: what these have is let go.
+    pub(super) fn let_former_go(&mut self) -> Result<(), DataplaneError> {
+        self.former = None;
+        match self.pins.former() {
+            Some(former) => former.remove_all().map(drop),
+            None => Ok(()),
         }
-        self.put_tables(&tables)?;
-        let (mut left, mut backends, mut indices) = (Vec::new(), Vec::new(), Vec::new());
-        for step in steps {
-            match step {
-                Step::PutService(key, record) => self.put_service(*key, *record)?,
-                Step::RemoveService(key) => {
-                    if self.remove_service(key)? {
-                        left.push(Address::from(key.vip));
-                    }
-                }
-                Step::RemoveTable(id) => {
-                    indices.extend(self.filled.remove(id).map(|filled| filled.table));
-                }
-                Step::RemoveBackend(id) => backends.push(*id),
-                Step::PutBackend(..) | Step::PutTable(..) => {}
-            }
-        }
-        self.tables.release(indices, backends)?;
-        self.clear(&left)
     }
 
-    /// Makes room of what removed services left in the directory, after every packet that met them is through.
-    pub(super) fn clear(&mut self, vips: &[Address]) -> Result<(), DataplaneError> {
-        if vips.is_empty() {
-            return Ok(());
-        }
-        self.tables.wait_for_packets()?;
-        (vips.iter()).try_for_each(|vip| self.directory.clear(vip))
-    }
-
-    /// A way to read the counters beside this.
-    pub fn counters(&self) -> Result<Counters, DataplaneError> {
-        Counters::open(&self.pins)
-    }
-
-    pub(super) fn put_backend(
-        &mut self,
-        id: BackendId,
-        record: abi::Backend,
-    ) -> Result<(), DataplaneError> {
-        self.backends
-            .set(u32::from(id.0), record, 0)
-            .map_err(kernel("write a backend"))
+    /// What the programs have counted, to be read beside whatever else is done here.
+    pub fn counters(&self) -> Counters {
+        self.counters.clone()
     }
 
     /// Has the next backend of this id begin at zero; gives what the one before was sent.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel does not let the row be read or written.
     pub fn clear_traffic(&mut self, id: BackendId) -> Result<Traffic, DataplaneError> {
-        let sent = total(&self.traffic, u32::from(id.0))?;
-        if sent == Traffic::default() {
-            return Ok(sent);
+        let sent = self.counters.traffic(id)?;
+        if sent != Traffic::default() {
+            self.counters.clear(id)?;
         }
-        let rows = self
-            .traffic
-            .get(&u32::from(id.0), 0)
-            .map_err(kernel("read a counter"))?;
-        let zero = aya::maps::PerCpuValues::try_from(vec![Traffic::default(); rows.len()])
-            .map_err(|source| kernel("clear a counter")(source))?;
-        self.traffic
-            .set(u32::from(id.0), zero, 0)
-            .map_err(kernel("clear a counter"))?;
         Ok(sent)
     }
-}
 
-/// The sum of a per-CPU row.
-pub(super) fn total(
-    rows: &PerCpuArray<MapData, Traffic>,
-    index: u32,
-) -> Result<Traffic, DataplaneError> {
-    let values = rows.get(&index, 0).map_err(kernel("read a counter"))?;
-    Ok(values.iter().fold(Traffic::default(), |sum, row| Traffic {
-        packets: sum.packets + row.packets,
-        bytes: sum.bytes + row.bytes,
-    }))
-}
+    /// Carries out the steps of a plan. When it returns, packets meet all of them. What they met before is used again after
+    /// one grace period, for which nobody waits here.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses a write, or when there is no room. Some of the steps may have been done then:
+    /// [`EdgePlane::adopt`] makes the maps true again.
+    pub fn publish(&mut self, steps: &[Step]) -> Result<(), DataplaneError> {
+        let mut freed = Freed::default();
+        let done = self.carry_out(steps, &mut freed);
+        if done.is_err() {
+            // Packets may still use what was not switched yet.
+            freed.regions.clear();
+        }
+        self.reclaimer.reclaim(freed);
+        done
+    }
 
-/// A program of the object. A prebuilt object of another version may lack it.
-pub(super) fn program<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut Xdp, DataplaneError> {
-    let program = ebpf
-        .program_mut(name)
-        .ok_or_else(|| DataplaneError::Kernel {
-            doing: "use a program",
-            message: format!(
-                "the kernel object that lbd was built with has no `{name}`: build both from the same version"
-            ),
-        })?;
-    program.try_into().map_err(kernel("use a program"))
-}
+    fn carry_out(&mut self, steps: &[Step], freed: &mut Freed) -> Result<(), DataplaneError> {
+        let steps = Publication::of(steps);
+        self.put_backends(&steps.backends)?;
+        let filled = self.fill(&steps.tables)?;
+        let changed = self.name(filled, freed);
+        let mut memory = locked(&self.memory);
+        let directory = &mut memory.directory;
+        self.services.switch(&changed, &self.filled, directory)?;
+        self.services
+            .put(&steps.services, &self.filled, directory)?;
+        let lines = self.services.remove(&steps.gone_services, directory)?;
+        freed.lines.extend(lines);
+        for id in &steps.gone_tables {
+            freed
+                .regions
+                .extend(self.filled.remove(id).map(|gone| gone.region));
+        }
+        for &id in &steps.gone_backends {
+            memory.backends.leave(id);
+            freed.backends.push(id);
+        }
+        Ok(())
+    }
 
-/// Takes a map out of the object.
-pub(super) fn map<M>(ebpf: &mut Ebpf, name: &'static str) -> Result<M, DataplaneError>
-where
-    M: TryFrom<aya::maps::Map, Error = aya::maps::MapError>,
-{
-    let map = ebpf.take_map(name).expect("the object has its maps");
-    M::try_from(map).map_err(kernel("use a map"))
+    /// What packets meet now of the services and backends that `plan` has: what an earlier daemon published last.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel does not let the maps be read.
+    pub fn met(&self, plan: &Plan) -> Result<Plan, DataplaneError> {
+        if let Some(former) = &self.former {
+            return former.met(plan);
+        }
+        let memory = locked(&self.memory);
+        let mut met = Plan::default();
+        for (key, record) in &plan.services {
+            let Some(service) = self.services.met(key) else {
+                continue;
+            };
+            let table = memory.tables.read(Region::of(service), service.slots());
+            if let Some(table) = table {
+                met.tables.insert(record.id, table.into());
+            }
+        }
+        for (&id, backend) in &plan.backends {
+            // Of another daemon's state, the id may have meant somebody else.
+            if memory.backends.get(id).destination == Address::from(backend.address) {
+                met.backends.insert(id, *backend);
+            }
+        }
+        Ok(met)
+    }
+
+    /// Makes the maps equal to `plan`, whatever is in them, and without a moment in which a service that is in both would be
+    /// missing. What is equal already is not written.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses a write, or when there is no room.
+    pub fn adopt(&mut self, plan: &Plan) -> Result<(), DataplaneError> {
+        self.reclaimer.settle();
+        let mut freed = Freed::default();
+        let done = self.make_equal(plan, &mut freed);
+        self.reclaimer.reclaim(freed);
+        done
+    }
+
+    fn make_equal(&mut self, plan: &Plan, freed: &mut Freed) -> Result<(), DataplaneError> {
+        self.filled.clear();
+        self.services.clear();
+        self.keep_equal(plan);
+        let backends: Vec<_> = (plan.backends.iter())
+            .map(|(&id, record)| (id, record::backend(record)))
+            .collect();
+        self.put_backends(&backends)?;
+        let mut missing: Vec<(ServiceId, &Table)> = Vec::new();
+        for (&id, table) in &plan.tables {
+            if !self.filled.contains_key(&id) {
+                missing.push((id, table));
+            }
+        }
+        let filled = self.fill(&missing)?;
+        self.name(filled, freed);
+        let services: Vec<_> = plan.services.iter().map(|(&k, &r)| (k, r)).collect();
+
+        let mut memory = locked(&self.memory);
+        let directory = &mut memory.directory;
+        self.services.put(&services, &self.filled, directory)?;
+        freed.lines.extend(self.services.remove_others(directory)?);
+        freed.lines.extend(directory.left());
+        let full = directory.needlessly_full(self.services.all());
+        if !full.is_empty() {
+            memory.empty(full)?;
+        }
+        let used: BTreeSet<Region> = self.filled.values().map(|filled| filled.region).collect();
+        freed
+            .regions
+            .extend(memory.tables.taken().difference(&used));
+        let gone = memory
+            .backends
+            .ids()
+            .filter(|id| !plan.backends.contains_key(id));
+        freed.backends.extend(gone.collect::<Vec<_>>());
+        for &id in &freed.backends {
+            memory.backends.leave(id);
+        }
+        Ok(())
+    }
+
+    /// Leaves the tables where they are that packets meet already as they are planned.
+    fn keep_equal(&mut self, plan: &Plan) {
+        let memory = locked(&self.memory);
+        for (key, record) in &plan.services {
+            let (Some(service), Some(table)) =
+                (self.services.met(key), plan.tables.get(&record.id))
+            else {
+                continue;
+            };
+            let region = Region::of(service);
+            if memory.tables.holds(region, table) {
+                let slots = table.slots();
+                self.filled.insert(record.id, Filled { region, slots });
+            }
+        }
+    }
+
+    fn put_backends(&self, records: &[(BackendId, abi::Backend)]) -> Result<(), DataplaneError> {
+        let ids = || records.iter().map(|(id, _)| *id);
+        let mut memory = locked(&self.memory);
+        if memory.backends.is_leaving(ids()) {
+            drop(memory);
+            self.reclaimer.settle();
+            memory = locked(&self.memory);
+        }
+        memory.backends.put(records);
+        Ok(())
+    }
+
+    /// Fills tables where no packet reads. If all room is taken, some of it may be about to come free.
+    fn fill(
+        &self,
+        tables: &[(ServiceId, &Table)],
+    ) -> Result<Vec<(ServiceId, Filled)>, DataplaneError> {
+        let mut filled = self.memory().tables.fill(tables);
+        if let Err(DataplaneError::NoTableLeft(_)) = filled {
+            self.reclaimer.settle();
+            filled = self.memory().tables.fill(tables);
+        }
+        let slots = tables.iter().map(|(_, table)| table.slots());
+        let filled = filled?.into_iter().zip(slots);
+        Ok(filled
+            .map(|((id, region), slots)| (id, Filled { region, slots }))
+            .collect())
+    }
+
+    /// These are the services' tables from now on. Gives whose.
+    fn name(&mut self, filled: Vec<(ServiceId, Filled)>, freed: &mut Freed) -> Vec<ServiceId> {
+        let mut changed = Vec::new();
+        for (id, filled) in filled {
+            let before = self.filled.insert(id, filled);
+            freed.regions.extend(before.map(|before| before.region));
+            changed.push(id);
+        }
+        changed
+    }
+
+    fn memory(&self) -> MutexGuard<'_, Memory> {
+        locked(&self.memory)
+    }
 }

@@ -84,8 +84,8 @@ pub enum DataplaneError {
         /// The program's id.
         id: u32,
     },
-    /// No table index is free.
-    #[error("all {0} tables are in use: remove services first")]
+    /// There is no room for another table.
+    #[error("all {0} chunks of tables are in use: remove services first")]
     NoTableLeft(u32),
     /// Whatever else aya or the kernel said.
     #[error("{doing}: {message}")]

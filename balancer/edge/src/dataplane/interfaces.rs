@@ -4,8 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     attachment::{self, Attached, Place, Present},
-    edge::{EdgePlane, PROGRAM, program},
+    edge::{EdgePlane, PROGRAM},
     error::{DataplaneError, kernel},
+    former,
+    object::program,
     pins::PinDir,
 };
 
@@ -28,9 +30,10 @@ impl Interface {
         format!("{LINK}{}", self.index)
     }
 
-    /// Whether the pinned link holds what is there now.
+    /// Whether a pinned link holds what is there now, of this version or of the one before.
     fn is_held(&self, pins: &PinDir) -> Result<bool, DataplaneError> {
-        attachment::holds(&pins.path(&self.pin()), self.present)
+        let ours = attachment::holds(&pins.path(&self.pin()), self.present)?;
+        Ok(ours || former::holds(pins, &self.pin(), self.present)?)
     }
 }
 
@@ -84,6 +87,7 @@ impl EdgePlane {
             self.pins.remove(pin)?;
         }
         self.programs.take_over(&self.pins)?;
+        self.let_former_go()?;
         self.pins.remove(PROGRAM)?;
         program(&mut self.ebpf, PROGRAM)?
             .pin(self.pins.path(PROGRAM))
@@ -128,6 +132,7 @@ impl EdgePlane {
         interface: &Interface,
         native: bool,
     ) -> Result<Attached, DataplaneError> {
+        former::take_link(&self.pins, &interface.pin(), interface.present)?;
         let place = Place {
             interface: &interface.name,
             native,
@@ -140,17 +145,21 @@ impl EdgePlane {
     /// Detaches the program from every interface and removes every pin below the directory: packets pass untouched
     /// from now on. Gives whether there was anything.
     pub fn detach(pins: &PinDir) -> Result<bool, DataplaneError> {
-        if pins.exists() {
-            for link in links(pins)? {
-                pins.remove(link)?;
+        let mut any = false;
+        for pins in [Some(pins.clone()), pins.former()].into_iter().flatten() {
+            if pins.is_there() {
+                for link in links(&pins)? {
+                    pins.remove(link)?;
+                }
             }
+            any |= pins.remove_all()?;
         }
-        pins.remove_all()
+        Ok(any)
     }
 
     /// Removes every pin below the directory, unless there is a link among them.
     pub fn clear_unless_attached(pins: &PinDir) -> Result<(), DataplaneError> {
-        if pins.exists() && links(pins)?.is_empty() {
+        if pins.is_there() && links(pins)?.is_empty() {
             pins.remove_all()?;
         }
         Ok(())
@@ -158,7 +167,7 @@ impl EdgePlane {
 }
 
 /// The pins of links.
-fn links(pins: &PinDir) -> Result<BTreeSet<String>, DataplaneError> {
+pub(super) fn links(pins: &PinDir) -> Result<BTreeSet<String>, DataplaneError> {
     let mut links = pins.files()?;
     links.retain(|name| name.starts_with(LINK));
     Ok(links)

@@ -2,26 +2,27 @@
 //!
 //! The only module that knows aya, and the only one that opens a map.
 
-mod adoption;
 mod agent;
 mod attachment;
+mod backends;
+mod chunks;
 mod classifier;
-mod contents;
 mod counters;
 mod directory;
 mod edge;
 mod error;
+mod former;
 mod ids;
 mod interfaces;
+mod layouts;
 mod object;
 mod pins;
 mod programs;
+mod publication;
 mod reclaimer;
-mod record;
 mod release;
 mod request_sock;
 mod services;
-mod spares;
 mod sys;
 mod tables;
 

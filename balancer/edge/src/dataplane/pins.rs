@@ -13,12 +13,17 @@ use aya::maps::{MapInfo, MapType};
 use balancer_common::abi;
 use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 
-use super::error::{DataplaneError, kernel};
+use super::{
+    error::{DataplaneError, kernel},
+    former,
+};
 
 /// One versioned directory on a bpffs.
 #[derive(Clone, Debug)]
 pub struct PinDir {
     path: PathBuf,
+    /// Where daemons of the version before have their pins.
+    former: Option<PathBuf>,
 }
 
 /// A map's layout, as far as the kernel tells it.
@@ -28,13 +33,23 @@ pub(super) struct Layout {
     pub(super) key_size: u32,
     pub(super) value_size: u32,
     pub(super) max_entries: u32,
+    pub(super) flags: u32,
 }
 
 impl PinDir {
-    /// The directory of this ABI version below `pin_dir`; nothing is made yet.
+    /// The directory of an edge of this ABI version below `pin_dir`; nothing is made yet.
     pub fn new(pin_dir: &Path) -> Self {
         Self {
             path: pin_dir.join(format!("v{}", abi::VERSION)),
+            former: Some(pin_dir.join(format!("v{}", former::VERSION))),
+        }
+    }
+
+    /// The same of an agent.
+    pub fn of_agent(pin_dir: &Path) -> Self {
+        Self {
+            path: pin_dir.join(format!("v{}", abi::AGENT_VERSION)),
+            former: None,
         }
     }
 
@@ -42,7 +57,18 @@ impl PinDir {
     pub fn within(&self, name: &str) -> Self {
         Self {
             path: self.path.join(name),
+            former: None,
         }
+    }
+
+    /// The directory of the version before, if an edge left it: the one of an agent holds directories.
+    pub(super) fn former(&self) -> Option<Self> {
+        let path = self.former.clone().filter(|path| path.is_dir())?;
+        let former = Self { path, former: None };
+        former
+            .names()
+            .is_ok_and(|of| of.is_empty())
+            .then_some(former)
     }
 
     /// The names of the directories within it.
@@ -95,13 +121,30 @@ impl PinDir {
         })
     }
 
-    /// Whether the directory exists.
-    pub fn exists(&self) -> bool {
+    /// Whether the directory itself exists.
+    pub(super) fn is_there(&self) -> bool {
         self.path.is_dir()
     }
 
-    /// Takes the directory, which exists, for one daemon, until what is given is dropped.
-    pub fn lock(&self) -> Result<File, DataplaneError> {
+    /// Whether the directory exists, or that of the version before.
+    pub fn exists(&self) -> bool {
+        self.path.is_dir() || self.former().is_some()
+    }
+
+    /// Takes the directory for one daemon, until what is given is dropped; and that of the version before, whose daemon may
+    /// run.
+    pub fn lock(&self) -> Result<Vec<File>, DataplaneError> {
+        let mut locks = Vec::new();
+        if self.path.is_dir() {
+            locks.push(self.lock_one()?);
+        }
+        if let Some(former) = self.former() {
+            locks.push(former.lock_one()?);
+        }
+        Ok(locks)
+    }
+
+    fn lock_one(&self) -> Result<File, DataplaneError> {
         let directory = File::open(&self.path).map_err(|source| self.error(&self.path, source))?;
         match directory.try_lock() {
             Ok(()) => Ok(directory),
@@ -131,12 +174,14 @@ impl PinDir {
                 info.key_size(),
                 info.value_size(),
                 info.max_entries(),
+                info.map_flags(),
             );
             let expected = (
                 layout.map_type,
                 layout.key_size,
                 layout.value_size,
                 layout.max_entries,
+                layout.flags,
             );
             if found != expected {
                 return Err(DataplaneError::Layout {
@@ -194,6 +239,29 @@ fn remove_tree(path: &Path) -> io::Result<bool> {
     Ok(true)
 }
 
-fn describe((map_type, key, value, entries): (MapType, u32, u32, u32)) -> String {
-    format!("{map_type:?}, {key}-byte keys, {value}-byte values, {entries} entries")
+fn describe((map_type, key, value, entries, flags): (MapType, u32, u32, u32, u32)) -> String {
+    format!(
+        "{map_type:?}, {key}-byte keys, {value}-byte values, {entries} entries, flags {flags:#x}"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Nothing of an agent is taken over, and nothing of it is removed.
+    #[test]
+    fn what_an_agent_left_is_no_former_edge() {
+        let pin_dir = tempfile::tempdir().unwrap();
+        let pins = PinDir::new(pin_dir.path());
+        assert!(pins.former().is_none());
+        let former = pin_dir.path().join("v1");
+        fs::create_dir(&former).unwrap();
+        fs::write(former.join("link-7"), "").unwrap();
+        assert_eq!(pins.former().map(|of| of.path), Some(former.clone()));
+        fs::create_dir(former.join("an-instance")).unwrap();
+        assert!(pins.former().is_none());
+        assert!(!pins.exists());
+        assert!(PinDir::of_agent(pin_dir.path()).former().is_none());
+    }
 }

@@ -11,8 +11,8 @@ use aya::{
 };
 
 use super::{
-    edge::program,
     error::{DataplaneError, kernel},
+    object::program,
     pins::PinDir,
 };
 

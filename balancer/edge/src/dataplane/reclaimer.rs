@@ -1,117 +1,173 @@
-//! Waiting until no packet reads former tables and backends any more, beside the task that owns the maps.
+//! What publications took away from packets, used again once no packet is left that may read it.
+//!
+//! The wait is the kernel's grace period, 10 to 20 ms in which a caller would do nothing. So a thread waits, once for
+//! everything that was taken away before it began.
 
 use std::{
-    collections::BTreeSet,
-    sync::{
-        Arc,
-        mpsc::{Receiver, Sender, channel},
-    },
-    thread,
+    io,
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc},
+    thread::{self, JoinHandle},
+    time::Duration,
 };
 
+use balancer_common::directory::Line;
 use balancer_core::model::BackendId;
-use tracing::warn;
+use tracing::error;
 
-use super::tables::Outer;
+use super::{
+    backends::Backends,
+    directory::Directory,
+    error::{DataplaneError, kernel},
+    tables::Tables,
+};
+use crate::image::Region;
 
-/// Indices of former tables, and former backends.
-#[derive(Debug, Default)]
-pub(super) struct Former {
-    /// Those whose memory is to be given back: two waits for packets.
-    pub(super) emptied: Vec<u32>,
-    /// Those that are to stay as they are, once no packet reads them: one wait.
-    pub(super) kept: Vec<u32>,
-    /// Those whose records are to be emptied: one wait.
-    pub(super) backends: Vec<BackendId>,
+/// How long after the kernel refused to wait it is asked again. Nothing is used again meanwhile.
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The memory that packets read and publications write.
+pub(super) struct Memory {
+    pub(super) tables: Tables,
+    pub(super) backends: Backends,
+    pub(super) directory: Directory,
 }
 
-impl Former {
-    fn append(&mut self, mut more: Former) {
-        self.emptied.append(&mut more.emptied);
-        self.kept.append(&mut more.kept);
-        self.backends.append(&mut more.backends);
+/// What a publication took away.
+#[derive(Debug, Default)]
+pub(super) struct Freed {
+    /// Where tables were.
+    pub(super) regions: Vec<Region>,
+    /// Whose records are to be cleared.
+    pub(super) backends: Vec<BackendId>,
+    /// The lines of the directory that services were taken out of.
+    pub(super) lines: Vec<u32>,
+}
+
+impl Freed {
+    fn is_empty(&self) -> bool {
+        self.regions.is_empty() && self.backends.is_empty() && self.lines.is_empty()
     }
 }
 
-/// The thread that waits, and what it has been given.
+/// Memory that may be locked: a thread that failed while it held it left it whole.
+pub(super) fn locked<T>(memory: &Mutex<T>) -> MutexGuard<'_, T> {
+    memory.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The thread that waits, and what it has not done yet.
 pub(super) struct Reclaimer {
-    given: Sender<Former>,
-    done: Receiver<Former>,
-    /// How often it has been given something and has not said to be done.
-    under_way: usize,
-    /// Backends of which it has not said that their records are empty.
-    leaving: BTreeSet<BackendId>,
+    to: Option<mpsc::Sender<Freed>>,
+    pending: Arc<Pending>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// How many publications have memory that packets may still read.
+#[derive(Default)]
+struct Pending {
+    count: Mutex<usize>,
+    less: Condvar,
 }
 
 impl Reclaimer {
-    pub(super) fn start(outer: Arc<Outer>) -> Self {
-        let (given, formers) = channel::<Former>();
-        let (finished, done) = channel();
-        thread::spawn(move || {
-            while let Ok(mut former) = formers.recv() {
-                // A wait is one for all that came before it.
-                for more in formers.try_iter() {
-                    former.append(more);
-                    if finished.send(Former::default()).is_err() {
-                        return;
-                    }
-                }
-                // Their memory stays until they are used again; what they hold, nobody reads.
-                if let Err(error) = outer.retire(&former) {
-                    warn!("former tables and backends stay in the kernel's memory: {error}");
-                    // Packets may still read them: only another array in their place is safe.
-                    former.emptied.append(&mut former.kept);
-                }
-                if finished.send(former).is_err() {
-                    return;
-                }
+    /// Starts the thread.
+    pub(super) fn start(memory: Arc<Mutex<Memory>>) -> Result<Self, DataplaneError> {
+        let (to, from) = mpsc::channel();
+        let pending = Arc::new(Pending::default());
+        let theirs = Arc::clone(&pending);
+        let thread = thread::Builder::new()
+            .name("reclaimer".to_owned())
+            .spawn(move || reclaim(&memory, &from, &theirs))
+            .map_err(kernel("start a thread"))?;
+        Ok(Self {
+            to: Some(to),
+            pending,
+            thread: Some(thread),
+        })
+    }
+
+    /// Hands over what was taken away; returns at once.
+    pub(super) fn reclaim(&self, freed: Freed) {
+        let Some(to) = self.to.as_ref().filter(|_| !freed.is_empty()) else {
+            return;
+        };
+        *locked(&self.pending.count) += 1;
+        // The thread ends after the sender.
+        let _ = to.send(freed);
+    }
+
+    /// Returns when everything that was handed over may be used again.
+    pub(super) fn settle(&self) {
+        let mut count = locked(&self.pending.count);
+        while *count > 0 {
+            count = (self.pending.less.wait(count)).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+impl Drop for Reclaimer {
+    /// So that whoever starts next finds nothing half done.
+    fn drop(&mut self) {
+        self.to = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn reclaim(memory: &Mutex<Memory>, from: &mpsc::Receiver<Freed>, pending: &Pending) {
+    while let Ok(first) = from.recv() {
+        // Whatever was handed over by now was taken away before the wait.
+        let all: Vec<Freed> = std::iter::once(first).chain(from.try_iter()).collect();
+        let wait = locked(memory).tables.wait();
+        insist("wait for packets", || wait.run());
+        let leaving = {
+            let mut memory = locked(memory);
+            for freed in &all {
+                memory.release(freed);
             }
-        });
-        Self {
-            given,
-            done,
-            under_way: 0,
-            leaving: BTreeSet::new(),
+            memory.tables.leave()
+        };
+        insist("give memory back", || leaving.remove());
+        locked(memory).tables.forget(&leaving);
+        *locked(&pending.count) -= all.len();
+        pending.less.notify_all();
+    }
+}
+
+/// Until it is done: memory that packets may read must not be used again.
+fn insist(doing: &str, act: impl Fn() -> io::Result<()>) {
+    while let Err(source) = act() {
+        error!("cannot {doing}, and will try again in a second: {source}");
+        thread::sleep(RETRY_INTERVAL);
+    }
+}
+
+impl Memory {
+    /// Writes lines of the directory anew that more services filled than there are now. They stay marked full, so that no
+    /// packet reads them, until they are whole.
+    pub(super) fn empty(&mut self, lines: Vec<(u32, Line)>) -> Result<(), DataplaneError> {
+        let wait = self.tables.wait();
+        let waited = || wait.run().map_err(kernel("wait for packets"));
+        waited()?;
+        for &(at, line) in &lines {
+            self.directory.write(at, line.full());
         }
-    }
-
-    /// Has it wait for packets that read these, which no service names any more.
-    pub(super) fn reclaim(&mut self, former: Former) {
-        self.leaving.extend(&former.backends);
-        if self.given.send(former).is_ok() {
-            self.under_way += 1;
+        waited()?;
+        for (at, line) in lines {
+            self.directory.write(at, line);
         }
+        Ok(())
     }
 
-    /// Whether packets may still read the record of this former backend.
-    pub(super) fn has(&self, id: BackendId) -> bool {
-        self.leaving.contains(&id)
-    }
-
-    /// What is done since the last time.
-    pub(super) fn take_done(&mut self) -> Former {
-        let mut all = Former::default();
-        while let Ok(done) = self.done.try_recv() {
-            self.note(&done);
-            all.append(done);
+    fn release(&mut self, freed: &Freed) {
+        for &region in &freed.regions {
+            self.tables.give_back(region);
         }
-        all
-    }
-
-    /// Waits for something to be done; `None` when nothing is under way.
-    pub(super) fn wait(&mut self) -> Option<Former> {
-        if self.under_way == 0 {
-            return None;
+        for &id in &freed.backends {
+            self.backends.clear(id);
         }
-        let done = self.done.recv().ok()?;
-        self.note(&done);
-        Some(done)
-    }
-
-    fn note(&mut self, done: &Former) {
-        self.under_way -= 1;
-        for id in &done.backends {
-            self.leaving.remove(id);
+        for &at in &freed.lines {
+            self.directory.clear(at);
         }
     }
 }

@@ -1,141 +1,235 @@
 //! Services in the kernel: which table packets use and how, and which addresses are VIPs.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
+use aya::maps::{HashMap, MapData};
 use balancer_common::{Address, abi};
+
+use super::{
+    directory::Directory,
+    error::{DataplaneError, kernel},
+};
+use crate::image::{Region, record};
 use balancer_core::{
     model::{HashPolicy, Protocol, ServiceId, ServiceKey},
     reconcile::ServiceRecord,
-    table::Table,
-};
-
-use super::{
-    edge::EdgePlane,
-    error::{DataplaneError, kernel},
-    record,
 };
 
 /// A table that is filled.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Filled {
-    /// Its index in the map of tables.
-    pub(super) table: u32,
-    slots: usize,
+    /// Where it is.
+    pub(super) region: Region,
+    /// How many slots it has.
+    pub(super) slots: usize,
 }
 
 impl Filled {
     fn of(self, record: ServiceRecord) -> abi::Service {
-        abi::Service::new(self.table, self.slots, record.hash == HashPolicy::Source)
+        let by_source = record.hash == HashPolicy::Source;
+        abi::Service::new(self.region.first, self.slots, by_source)
     }
 }
 
-impl EdgePlane {
-    /// Fills tables, then points the services' keys at them in one update each. What they used before is given back.
-    pub(super) fn put_tables(
+/// The tables that are filled, by service.
+pub(super) type FilledTables = BTreeMap<ServiceId, Filled>;
+
+/// The maps of services and VIPs, and what the daemon has in them.
+pub(super) struct Services {
+    vips: HashMap<MapData, Address, abi::Vip>,
+    services: HashMap<MapData, abi::ServiceKey, abi::Service>,
+    /// Services that packets see.
+    live: BTreeMap<ServiceKey, ServiceRecord>,
+    /// Their keys, by the tables that they use.
+    keys: BTreeMap<ServiceId, BTreeSet<ServiceKey>>,
+}
+
+impl Services {
+    pub(super) fn new(
+        vips: HashMap<MapData, Address, abi::Vip>,
+        services: HashMap<MapData, abi::ServiceKey, abi::Service>,
+    ) -> Self {
+        Self {
+            vips,
+            services,
+            live: BTreeMap::new(),
+            keys: BTreeMap::new(),
+        }
+    }
+
+    /// What packets that ask for this key use.
+    pub(super) fn met(&self, key: &ServiceKey) -> Option<abi::Service> {
+        self.services.get(&record::service_key(key), 0).ok()
+    }
+
+    /// Every service in the kernel.
+    pub(super) fn all(&self) -> impl Iterator<Item = (abi::ServiceKey, abi::Service)> {
+        self.services.iter().flatten()
+    }
+
+    /// Has packets use the tables that these services have now: one word of each is changed.
+    pub(super) fn switch(
         &mut self,
-        tables: &[(ServiceId, &Arc<Table>)],
+        tables: &[ServiceId],
+        filled: &FilledTables,
+        directory: &mut Directory,
     ) -> Result<(), DataplaneError> {
-        let indices = self
-            .tables
-            .fill(&Vec::from_iter(tables.iter().map(|(_, table)| *table)))?;
-        let mut before = Vec::new();
-        for (&(id, table), index) in tables.iter().zip(indices) {
-            let filled = Filled {
-                table: index,
-                slots: table.slots(),
+        for id in tables {
+            let Some(&filled) = filled.get(id) else {
+                continue;
             };
-            before.extend(self.filled.insert(id, filled).map(|before| before.table));
-            for key in self.keys.get(&id).into_iter().flatten() {
-                let Some(&live) = self.live.get(key) else {
-                    continue;
-                };
-                let key = record::service_key(key);
-                let service = filled.of(live);
+            for key in self.keys.get(id).into_iter().flatten() {
+                let packets_key = record::service_key(key);
+                let service = filled.of(self.live[key]);
                 self.services
-                    .insert(key, service, 0)
+                    .insert(packets_key, service, 0)
                     .map_err(kernel("publish a table"))?;
-                self.directory.put(&key, service)?;
+                directory.put(&packets_key, service);
             }
         }
-        self.tables.release(before, Vec::new())
+        Ok(())
     }
 
-    /// Takes over a table that packets meet already, as the one of a service that is to be live with this record.
-    pub(super) fn keep_table(&mut self, id: ServiceId, service: abi::Service, table: &Arc<Table>) {
-        self.tables.keep(service.table, table);
-        let filled = Filled {
-            table: service.table,
-            slots: service.slots(),
-        };
-        self.filled.insert(id, filled);
-    }
-
-    /// The service before its VIP: until the VIP is known, its packets pass rather than meet an undeclared port.
-    pub(super) fn put_service(
+    /// Has packets find these services. Each before its VIP: until the VIP is known, its packets pass rather than meet an
+    /// undeclared port.
+    pub(super) fn put(
         &mut self,
-        key: ServiceKey,
-        record: ServiceRecord,
+        services: &[(ServiceKey, ServiceRecord)],
+        filled: &FilledTables,
+        directory: &mut Directory,
     ) -> Result<(), DataplaneError> {
-        let Some(&filled) = self.filled.get(&record.id) else {
-            return Err(DataplaneError::Kernel {
-                doing: "publish a service",
-                message: format!("service {} has no table yet", record.id.0),
-            });
-        };
-        let (packets_key, service) = (record::service_key(&key), filled.of(record));
-        self.services
-            .insert(packets_key, service, 0)
-            .map_err(kernel("publish a service"))?;
-        if let Some(before) = self.live.insert(key, record) {
-            self.forget_key(before.id, &key);
+        let mut words = Vec::new();
+        for &(key, record) in services {
+            let Some(filled) = filled.get(&record.id) else {
+                return Err(DataplaneError::Kernel {
+                    doing: "publish a service",
+                    message: format!("service {} has no table yet", record.id.0),
+                });
+            };
+            let (packets_key, service) = (record::service_key(&key), filled.of(record));
+            if self.services.get(&packets_key, 0).ok() != Some(service) {
+                self.services
+                    .insert(packets_key, service, 0)
+                    .map_err(kernel("publish a service"))?;
+            }
+            self.remember(key, record);
+            words.push((packets_key, service));
         }
-        self.keys.entry(record.id).or_default().insert(key);
-        self.put_vip(key.vip)?;
-        self.directory.put(&packets_key, service)
+        self.put_vips(services.iter().map(|(key, _)| key.vip))?;
+        for (key, service) in words {
+            if !directory.has(&key, service) {
+                directory.put(&key, service);
+            }
+        }
+        Ok(())
     }
 
-    /// Gives whether the directory's line of the VIP is to be [cleared](EdgePlane::clear) once packets that met it are through.
-    pub(super) fn remove_service(&mut self, key: &ServiceKey) -> Result<bool, DataplaneError> {
-        if let Some(before) = self.live.remove(key) {
-            self.forget_key(before.id, key);
+    /// Has packets find these services no more. Gives the lines of the directory to clear once no packet reads them.
+    pub(super) fn remove(
+        &mut self,
+        services: &[ServiceKey],
+        directory: &mut Directory,
+    ) -> Result<Vec<u32>, DataplaneError> {
+        let mut lines = Vec::new();
+        for key in services {
+            self.forget(key);
+            lines.extend(directory.remove(&record::service_key(key)));
         }
-        let packets_key = record::service_key(key);
-        let left = self.directory.remove(&packets_key)?;
-        if self.live.range(of_vip(key.vip)).next().is_none() {
+        let vips: BTreeSet<IpAddr> = services.iter().map(|key| key.vip).collect();
+        let (served, gone): (Vec<_>, Vec<_>) = vips
+            .into_iter()
+            .partition(|&vip| self.of_vip(vip).next().is_some());
+        self.put_vips(served.into_iter())?;
+        for vip in gone {
             self.vips
-                .remove(&Address::from(key.vip))
+                .remove(&vip.into())
                 .map_err(kernel("remove a VIP"))?;
-        } else {
-            self.put_vip(key.vip)?;
         }
-        self.services
-            .remove(&packets_key)
-            .map_err(kernel("remove a service"))?;
-        Ok(left)
+        for key in services {
+            self.services
+                .remove(&record::service_key(key))
+                .map_err(kernel("remove a service"))?;
+        }
+        Ok(lines)
     }
 
-    fn forget_key(&mut self, id: ServiceId, key: &ServiceKey) {
-        if let Some(keys) = self.keys.get_mut(&id) {
+    /// Begins anew: nothing is known to be in the maps.
+    pub(super) fn clear(&mut self) {
+        self.live.clear();
+        self.keys.clear();
+    }
+
+    /// Removes what is in the maps and was not put since [`Services::clear`]. Gives the lines of the directory to clear once no
+    /// packet reads them.
+    pub(super) fn remove_others(
+        &mut self,
+        directory: &mut Directory,
+    ) -> Result<Vec<u32>, DataplaneError> {
+        let (mut lines, mut vips) = (Vec::new(), BTreeSet::<Address>::new());
+        let mut live = BTreeSet::new();
+        for key in self.live.keys() {
+            live.insert(record::service_key(key));
+            vips.insert(key.vip.into());
+        }
+        let keys = self.services.keys().flatten();
+        let stale: Vec<_> = keys.filter(|key| !live.contains(key)).collect();
+        for key in stale {
+            lines.extend(directory.remove(&key));
+            self.services
+                .remove(&key)
+                .map_err(kernel("remove a service"))?;
+        }
+        let keys = self.vips.keys().flatten();
+        let stale: Vec<_> = keys.filter(|vip| !vips.contains(vip)).collect();
+        for vip in stale {
+            self.vips.remove(&vip).map_err(kernel("remove a VIP"))?;
+        }
+        Ok(lines)
+    }
+
+    /// Writes those of these VIPs that differ.
+    fn put_vips(&mut self, vips: impl Iterator<Item = IpAddr>) -> Result<(), DataplaneError> {
+        for vip in vips.collect::<BTreeSet<IpAddr>>() {
+            let services: BTreeMap<_, _> = self.of_vip(vip).collect();
+            let wanted = record::vip(&services, vip);
+            if self.vips.get(&vip.into(), 0).ok() != Some(wanted) {
+                self.vips
+                    .insert(Address::from(vip), wanted, 0)
+                    .map_err(kernel("publish a VIP"))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The services of a VIP.
+    fn of_vip(&self, vip: IpAddr) -> impl Iterator<Item = (ServiceKey, ServiceRecord)> {
+        let first = ServiceKey {
+            vip,
+            port: 0,
+            protocol: Protocol::Tcp,
+        };
+        let of = self.live.range(first..);
+        of.take_while(move |(key, _)| key.vip == vip)
+            .map(|(&key, &record)| (key, record))
+    }
+
+    fn remember(&mut self, key: ServiceKey, record: ServiceRecord) {
+        self.forget(&key);
+        self.live.insert(key, record);
+        self.keys.entry(record.id).or_default().insert(key);
+    }
+
+    fn forget(&mut self, key: &ServiceKey) {
+        if let Some(record) = self.live.remove(key)
+            && let Some(keys) = self.keys.get_mut(&record.id)
+        {
             keys.remove(key);
             if keys.is_empty() {
-                self.keys.remove(&id);
+                self.keys.remove(&record.id);
             }
         }
     }
-
-    fn put_vip(&mut self, vip: IpAddr) -> Result<(), DataplaneError> {
-        self.vips
-            .insert(Address::from(vip), record::vip(&self.live, vip), 0)
-            .map_err(kernel("publish a VIP"))
-    }
-}
-
-/// Every key that a VIP's services can have.
-fn of_vip(vip: IpAddr) -> std::ops::RangeInclusive<ServiceKey> {
-    let key = |port, protocol| ServiceKey {
-        vip,
-        port,
-        protocol,
-    };
-    key(0, Protocol::Tcp)..=key(u16::MAX, Protocol::Udp)
 }

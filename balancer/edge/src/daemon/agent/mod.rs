@@ -30,7 +30,7 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 pub async fn run(file: &Path) -> Result<(), Failure> {
     let config = read(file)?;
     check_kernel()?;
-    let pins = PinDir::new(&config.pin_dir);
+    let pins = PinDir::of_agent(&config.pin_dir);
     pins.create()?;
     let _lock = pins.lock()?;
     let metrics_listener = match config.metrics_listen {
@@ -89,7 +89,7 @@ pub async fn run(file: &Path) -> Result<(), Failure> {
 /// Takes every instance's programs off and removes their pins, when no agent runs.
 pub fn detach(file: &Path) -> Result<bool, Failure> {
     let config = read(file)?;
-    let pins = PinDir::new(&config.pin_dir);
+    let pins = PinDir::of_agent(&config.pin_dir);
     if !pins.exists() {
         return Ok(false);
     }

@@ -13,7 +13,7 @@ use balancer_core::{
 };
 
 /// A service's key as packets have it.
-pub(super) fn service_key(key: &ServiceKey) -> abi::ServiceKey {
+pub(crate) fn service_key(key: &ServiceKey) -> abi::ServiceKey {
     abi::ServiceKey::new(
         key.vip.into(),
         key.port.to_be_bytes(),
@@ -22,7 +22,7 @@ pub(super) fn service_key(key: &ServiceKey) -> abi::ServiceKey {
 }
 
 /// A VIP's record, where these are all services.
-pub(super) fn vip(services: &BTreeMap<ServiceKey, ServiceRecord>, vip: IpAddr) -> abi::Vip {
+pub(crate) fn vip(services: &BTreeMap<ServiceKey, ServiceRecord>, vip: IpAddr) -> abi::Vip {
     let port = |protocol| {
         let port = reconcile::only_by_source(services, vip, protocol);
         port.unwrap_or_default().to_be_bytes()
@@ -34,7 +34,7 @@ pub(super) fn vip(services: &BTreeMap<ServiceKey, ServiceRecord>, vip: IpAddr) -
 }
 
 /// A backend's record; one without a next hop drops its packets as `no_next_hop`.
-pub(super) fn backend(record: &BackendRecord) -> abi::Backend {
+pub(crate) fn backend(record: &BackendRecord) -> abi::Backend {
     let outer = match (record.encapsulation, record.address) {
         (Encapsulation::Gue, IpAddr::V4(_)) => abi::outer::GUE_IPV4,
         (Encapsulation::Gue, IpAddr::V6(_)) => abi::outer::GUE_IPV6,

@@ -1,0 +1,173 @@
+//! From one version of the pins to the next while packets flow.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use aya::programs::links::{FdLink, PinnedLink};
+use testbed::{
+    Agent, Connection, Edge, EdgeOptions, LINK_UPDATE, Load, OBJECT_PIN, Protocol, Site, Topology,
+    Workload, World, assert_native_xdp, lbd, wait_for,
+};
+
+const NAMES: [&str; 3] = ["one", "two", "three"];
+const KEY: u64 = 0x0123_4567_89ab_cdef;
+const CONNECTIONS: usize = 30;
+
+fn site(world: &World) -> Result<Site<'_>> {
+    let workload = Workload::new(Topology::vip_v4(10), Protocol::Tcp);
+    let topology = Topology::build(world, &NAMES)?;
+    let agent = Agent::start(world, &topology, &[workload.target.ip()])?;
+    let options = EdgeOptions {
+        settings: format!("hash_key = \"{KEY:016x}\"\n"),
+        services: workload.declaration(&topology.instances),
+    };
+    let edge = Edge::start(world, "edge", &topology.edge, &options)?;
+    let site = Site {
+        world,
+        topology,
+        edge,
+        agent,
+        workload,
+    };
+    for instance in &site.topology.instances {
+        site.wait_until_up(site.workload.backend(instance))?;
+    }
+    Ok(site)
+}
+
+/// The edge as one of version 1 left it that sent all to one backend. Gives how many packets had been sent before.
+fn make_former(site: &Site<'_>) -> Result<u64> {
+    let before = site.answered(100)?;
+    before.ensure_balanced(&NAMES, 10)?;
+    let packets = packets(site)?;
+    site.edge.kill();
+    site.edge.make_former(site.world, KEY, |_| 2)?;
+    site.answered(30)?;
+    Ok(packets)
+}
+
+/// How many packets were sent to any backend.
+fn packets(site: &Site<'_>) -> Result<u64> {
+    Ok(site.edge.backends()?.iter().map(|of| of.packets).sum())
+}
+
+/// The id of the link that a pin holds.
+fn link(site: &Site<'_>, version: &str) -> Result<u32> {
+    let directory = site.edge.pins(site.world).join(version);
+    for entry in directory.read_dir()? {
+        let path = entry?.path();
+        let name = path.file_name().context("a pin has a name")?;
+        if name.to_string_lossy().starts_with("link-") {
+            return Ok(FdLink::from(PinnedLink::from_pin(&path)?).info()?.id());
+        }
+    }
+    anyhow::bail!("no link in {}", directory.display())
+}
+
+fn ensure_former_is_gone(site: &Site<'_>) -> Result<()> {
+    let former = site.edge.pins(site.world).join("v1");
+    ensure!(!former.exists(), "{} is left", former.display());
+    Ok(())
+}
+
+// Promise: S3
+#[test]
+fn a_running_edge_of_version_1_is_taken_over_without_a_failed_request() -> Result<()> {
+    let world = World::new()?;
+    let mut site = site(&world)?;
+    let before = make_former(&site)?;
+    let mut connections: Vec<Connection> = (0..CONNECTIONS)
+        .map(|_| Connection::open(&site.topology.client, site.workload.target))
+        .collect::<Result<_>>()?;
+    let link_before = link(&site, "v1")?;
+    let load = Load::start(
+        &site.topology.client,
+        site.workload.target,
+        Protocol::Tcp,
+        200,
+    )?;
+    load.wait_for_more(100)?;
+    site.edge.start_again(&world)?;
+    load.wait_for_more(200)?;
+    let load = load.stop()?;
+    ensure!(load.failed() == 0, "{:?}", load.failures());
+    ensure!(site.edge.status()?.taken_over, "{}", site.edge.log());
+    ensure!(link(&site, "v2")? == link_before, "another link");
+    ensure_former_is_gone(&site)?;
+    // What was sent before, too, is still counted.
+    let (after, least) = (packets(&site)?, before + 3 * load.ok() as u64);
+    ensure!(after >= least, "{after} packets of {least}");
+    // All of them went to one, which most of their slots belong to no more.
+    for connection in &mut connections {
+        connection.ensure_alive()?;
+    }
+    ensure!(Agent::counted(&site.topology.router, "second_chance")? > 0);
+    site.answered(300)?.ensure_balanced(&NAMES, 50)
+}
+
+// Promise: S3
+#[test]
+fn a_take_over_that_is_killed_at_any_step_is_finished_by_the_next_start() -> Result<()> {
+    let world = World::new()?;
+    let mut site = site(&world)?;
+    // The first map that goes on, the last, the first new one, the link; and the update of the link.
+    for (command, nth) in [
+        (OBJECT_PIN, 1),
+        (OBJECT_PIN, 4),
+        (OBJECT_PIN, 5),
+        (OBJECT_PIN, 12),
+        (LINK_UPDATE, 1),
+        (OBJECT_PIN, 13),
+    ] {
+        make_former(&site)?;
+        let load = Load::start(
+            &site.topology.client,
+            site.workload.target,
+            Protocol::Tcp,
+            200,
+        )?;
+        site.edge.start_and_kill_before(&world, command, nth)?;
+        load.wait_for_more(50)?;
+        site.edge.start_again(&world)?;
+        ensure!(site.edge.status()?.taken_over, "{}", site.edge.log());
+        load.wait_for_more(50)?;
+        let load = load.stop()?;
+        ensure!(load.failed() == 0, "{command} {nth}: {:?}", load.failures());
+        ensure_former_is_gone(&site)?;
+        link(&site, "v2")?;
+    }
+    site.answered(300)?.ensure_balanced(&NAMES, 50)
+}
+
+// Promise: S3, S4
+#[test]
+fn lbd_detaches_what_either_version_left() -> Result<()> {
+    let world = World::new()?;
+    let mut site = site(&world)?;
+    for half_way in [false, true] {
+        make_former(&site)?;
+        if half_way {
+            site.edge.start_and_kill_before(&world, LINK_UPDATE, 1)?;
+        }
+        let config = site.edge.config();
+        let config = config.to_str().context("a path of ours is text")?;
+        let reply = lbd(&site.topology.edge, &["detach", "edge", "--config", config])?;
+        ensure!(reply.code == 0, "{}", reply.stderr);
+        wait_for("the program to go", Duration::from_secs(5), || {
+            let attached = assert_native_xdp(&site.topology.edge, "eth0");
+            ensure!(attached.is_err(), "{attached:?}");
+            Ok(())
+        })?;
+        let pins = site.edge.pins(&world);
+        ensure!(is_empty(&pins)?, "pins are left");
+        site.edge.start_again(&world)?;
+        ensure!(!site.edge.status()?.taken_over, "{}", site.edge.log());
+        site.answered(30)?;
+    }
+    Ok(())
+}
+
+fn is_empty(directory: &Path) -> Result<bool> {
+    Ok(!directory.exists() || directory.read_dir()?.next().is_none())
+}
