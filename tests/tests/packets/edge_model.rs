@@ -1,7 +1,7 @@
 //! The edge's tables in user space, made from its configuration as the daemon makes its maps.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use anyhow::{Context, Result};
@@ -17,10 +17,10 @@ use balancer_common::tags::Tags;
 use balancer_common::too_large::{self, Notice, QUOTE};
 use balancer_common::{Address, Frame as _, FrameMut as _, Reason, alternates};
 use balancer_config::EdgeConfig;
-use balancer_core::model::{self, Encapsulation, HashPolicy, Health, ServiceId};
-use balancer_core::reconcile::{self, BackendRecord, NextHop, Plan};
+use balancer_core::model::{self, HashPolicy, Health, ServiceId};
+use balancer_core::reconcile::{self, NextHop, Plan};
 use balancer_core::state::{Change, State};
-use balancer_core::table::Table;
+use balancer_edge::image::Image;
 
 use crate::counts::Counts;
 use crate::run::{FirstBuffer, Ran, Verdict, with_frags};
@@ -64,10 +64,8 @@ pub(crate) struct EdgeModel {
     state: State,
     ingress: u32,
     pub(crate) first: Option<FirstBuffer>,
-    vips: BTreeSet<Address>,
-    services: BTreeMap<ServiceKey, Service>,
     plan: Plan,
-    backends: BTreeMap<u16, abi::Backend>,
+    image: Image,
     /// First fragments that came by.
     fragments: RefCell<BTreeMap<Datagram, First>>,
     /// Service and address of each backend, as counters name them, and the service's table.
@@ -93,10 +91,8 @@ impl EdgeModel {
             state: State::new(key),
             ingress,
             first: None,
-            vips: BTreeSet::new(),
-            services: BTreeMap::new(),
             plan: Plan::default(),
-            backends: BTreeMap::new(),
+            image: Image::default(),
             fragments: RefCell::default(),
             names: BTreeMap::new(),
         };
@@ -112,23 +108,7 @@ impl EdgeModel {
     ) -> Result<()> {
         self.state = self.state.change(change, 0)?.0;
         let plan = reconcile::plan(&self.state, &|_| Health::Unknown, next_hops).after(&self.plan);
-        self.vips = plan.services.keys().map(|key| key.vip.into()).collect();
-        let records = plan.backends.iter();
-        self.backends = records
-            .map(|(id, record)| (id.0, backend(record)))
-            .collect();
-        self.services.clear();
-        for (key, record) in &plan.services {
-            let table = &plan.tables[&record.id];
-            let key = ServiceKey::new(
-                key.vip.into(),
-                key.port.to_be_bytes(),
-                key.protocol.number(),
-            );
-            let by_source = record.hash == HashPolicy::Source;
-            let service = Service::new(u32::from(record.id.0), table.slots(), by_source);
-            self.services.insert(key, service);
-        }
+        self.image = Image::of(&plan);
         self.names.clear();
         for (name, service) in self.state.services.iter() {
             for (address, id) in &service.ids {
@@ -205,13 +185,6 @@ impl EdgeModel {
         assert_eq!(owner.0, choice.id, "{choice:?}");
     }
 
-    fn table(&self, index: u32) -> Option<&Table> {
-        self.plan
-            .tables
-            .get(&ServiceId(u16::try_from(index).ok()?))
-            .map(AsRef::as_ref)
-    }
-
     fn sent(
         &self,
         frame: &[u8],
@@ -281,31 +254,23 @@ fn encapsulate(head: &mut [u8], choice: &Choice<'_>, carried: &Alternates<'_>) {
 
 impl Tables for EdgeModel {
     fn is_vip(&self, address: &Address) -> bool {
-        self.vips.contains(address)
+        self.image.is_vip(address)
     }
 
     fn service(&self, key: &ServiceKey) -> Option<Service> {
-        self.services.get(key).copied()
+        self.image.service(key)
     }
 
     fn slot(&self, table: u32, slot: u32) -> Option<Slot> {
-        let table = self.table(table)?;
-        let moved = match table.history().get(slot as usize)?[0].0 {
-            0 => 0,
-            _ => Slot::MOVED,
-        };
-        let owner = table.owners().get(slot as usize)?;
-        Some(Slot(owner.0 | moved))
+        self.image.slot(table, slot)
     }
 
     fn backend(&self, id: u16) -> Option<&abi::Backend> {
-        self.backends.get(&id).or(Some(&abi::Backend::EMPTY))
+        self.image.backend(id)
     }
 
     fn history(&self, table: u32, slot: u32) -> Option<HistoryRow> {
-        let table = self.table(table)?;
-        let [newest, second, third] = *table.history().get(slot as usize)?;
-        Some([newest.0, second.0, third.0, 0])
+        self.image.history(table, slot)
     }
 }
 
@@ -358,29 +323,4 @@ fn answered(frame: &[u8], tags: &Tags, reply: &Reply) -> Vec<u8> {
     out[..].write(0, first);
     out[..].write(8, second);
     out
-}
-
-fn backend(record: &BackendRecord) -> abi::Backend {
-    let kind = match (record.encapsulation, record.address) {
-        (Encapsulation::Gue, IpAddr::V4(_)) => outer::GUE_IPV4,
-        (Encapsulation::Gue, IpAddr::V6(_)) => outer::GUE_IPV6,
-        (Encapsulation::Ipip, _) => outer::IPV4,
-        (Encapsulation::Ip6ip6 | Encapsulation::Ip4in6, _) => outer::IPV6,
-    };
-    let Some(hop) = record.next_hop else {
-        return abi::Backend::new(kind, Address::default(), record.address.into());
-    };
-    let NextHop {
-        interface,
-        source_mac,
-        destination_mac,
-        source,
-        source_bits,
-        mtu,
-        tags,
-    } = hop;
-    abi::Backend::new(kind, source.into(), record.address.into())
-        .varying(source_bits)
-        .via(interface, destination_mac, source_mac, mtu)
-        .tagged(tags)
 }

@@ -1,20 +1,22 @@
 //! What has to become of a frame, by the pure functions over tables in user space.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::net::IpAddr;
 
 use anyhow::{Context, Result};
-use balancer_common::abi::{self, HistoryRow, Service, ServiceKey, Slot, outer};
+use balancer_common::abi::outer;
 use balancer_common::agent::{self, Evidence, Fate as Opened, Instance, Segment};
-use balancer_common::edge::{self, Tables};
+use balancer_common::edge;
 use balancer_common::flow::HashKey;
 use balancer_common::icmp_error::Quote;
 use balancer_common::reason::Verdict as Fate;
 use balancer_common::{Address, Reason, alternates};
 use balancer_config::EdgeConfig;
-use balancer_core::model::{BackendId, Encapsulation, HashPolicy, Health};
+use balancer_core::model::{BackendId, Health};
 use balancer_core::reconcile::{self, NextHop, Plan};
 use balancer_core::state::{Change, State};
+use balancer_core::table::Table;
+use balancer_edge::image::Image;
 
 use crate::cases::{Case, Verdict};
 use crate::counts::Row;
@@ -52,15 +54,12 @@ impl Reference {
         let count = u128::from(case.services);
         let number = |address: Address| u128::from_be_bytes(address.octets());
         let first = number(vip.into());
-        let mut owners = HashSet::new();
-        for (key, service) in &tables.services {
+        let mut owners: HashSet<&BackendId> = HashSet::new();
+        for (key, service) in tables.image.services() {
             let here = (first..first + count).contains(&number(key.vip));
             if here && (key.port_and_protocol as u16).to_ne_bytes() == case.port.to_be_bytes() {
-                owners.extend(
-                    tables.tables[&service.table]
-                        .iter()
-                        .map(|row| row.0.owner()),
-                );
+                let table = tables.image.table(service.table);
+                owners.extend(table.map(Table::owners).unwrap_or_default());
             }
         }
         owners.len()
@@ -69,7 +68,7 @@ impl Reference {
     /// The ids of every backend.
     pub(crate) fn backends(&self) -> Vec<u16> {
         match self {
-            Reference::Edge(tables) => tables.backends.keys().copied().collect(),
+            Reference::Edge(tables) => tables.image.ids().collect(),
             Reference::Agent(_) => Vec::new(),
         }
     }
@@ -87,13 +86,10 @@ fn met(reason: Reason) -> Expected {
     }
 }
 
-/// The edge's tables, made from its configuration as the daemon makes its maps.
+/// What the edge's maps have to hold, made from its configuration as the daemon makes them.
 pub(crate) struct EdgeTables {
     key: HashKey,
-    vips: HashSet<Address>,
-    services: HashMap<ServiceKey, Service>,
-    tables: HashMap<u32, Vec<(Slot, HistoryRow)>>,
-    backends: BTreeMap<u16, abi::Backend>,
+    image: Image,
 }
 
 /// Every backend's next hop: the edge's only interface.
@@ -117,43 +113,20 @@ impl EdgeTables {
             let next_hops = next_hops(&state, way);
             plan = reconcile::plan(&state, &|_| Health::Unknown, &next_hops).after(&plan);
         }
-        let mut tables = EdgeTables {
+        Ok(EdgeTables {
             key: HashKey::expand(key),
-            vips: plan.services.keys().map(|key| key.vip.into()).collect(),
-            services: HashMap::new(),
-            tables: HashMap::new(),
-            backends: BTreeMap::new(),
-        };
-        for (id, record) in &plan.backends {
-            let kind = match (record.encapsulation, record.address) {
-                (Encapsulation::Gue, IpAddr::V4(_)) => outer::GUE_IPV4,
-                (Encapsulation::Gue, IpAddr::V6(_)) => outer::GUE_IPV6,
-                (Encapsulation::Ipip, _) => outer::IPV4,
-                (Encapsulation::Ip6ip6 | Encapsulation::Ip4in6, _) => outer::IPV6,
-            };
-            let backend = abi::Backend::new(kind, Address::default(), record.address.into());
-            let backend = backend.via(way.interface, [0; 6], [0; 6], way.mtu);
-            tables.backends.insert(id.0, backend);
-        }
-        for (key, record) in &plan.services {
-            let table = &plan.tables[&record.id];
-            let by_source = record.hash == HashPolicy::Source;
-            let service = Service::new(u32::from(record.id.0), table.slots(), by_source);
-            tables.services.insert(service_key(key), service);
-            let rows = table.owners().iter().zip(table.history()).map(slot);
-            tables.tables.insert(service.table, rows.collect());
-        }
-        Ok(tables)
+            image: Image::of(&plan),
+        })
     }
 
     fn of(&self, frame: &[u8]) -> Expected {
-        let choice = match edge::choose(frame, self, &self.key) {
+        let choice = match edge::choose(frame, &self.image, &self.key) {
             Ok(choice) => choice,
             Err(reason) => return met(reason),
         };
         let carried = match choice
             .moved
-            .map(|moved| edge::alternates(self, &choice, moved))
+            .map(|moved| edge::alternates(&self.image, &choice, moved))
         {
             Some(Ok(carried)) => carried.iter().flatten().count(),
             Some(Err(reason)) => return met(reason),
@@ -194,42 +167,6 @@ fn next_hops(state: &State, way: &Way) -> BTreeMap<IpAddr, NextHop> {
             (address, hop)
         })
         .collect()
-}
-
-fn service_key(key: &balancer_core::model::ServiceKey) -> ServiceKey {
-    ServiceKey::new(
-        key.vip.into(),
-        key.port.to_be_bytes(),
-        key.protocol.number(),
-    )
-}
-
-fn slot((owner, history): (&BackendId, &[BackendId; 3])) -> (Slot, HistoryRow) {
-    let [first, second, third] = history.map(|id| id.0);
-    let moved = if first == 0 { 0 } else { Slot::MOVED };
-    (Slot(owner.0 | moved), [first, second, third, 0])
-}
-
-impl Tables for EdgeTables {
-    fn is_vip(&self, address: &Address) -> bool {
-        self.vips.contains(address)
-    }
-
-    fn service(&self, key: &ServiceKey) -> Option<Service> {
-        self.services.get(key).copied()
-    }
-
-    fn slot(&self, table: u32, slot: u32) -> Option<Slot> {
-        Some(self.tables.get(&table)?.get(slot as usize)?.0)
-    }
-
-    fn backend(&self, id: u16) -> Option<&abi::Backend> {
-        self.backends.get(&id).or(Some(&abi::Backend::EMPTY))
-    }
-
-    fn history(&self, table: u32, slot: u32) -> Option<HistoryRow> {
-        Some(self.tables.get(&table)?.get(slot as usize)?.1)
-    }
 }
 
 /// What an instance is told: its VIP, and whose packets it takes. Its sockets know every flow.
