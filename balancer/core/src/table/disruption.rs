@@ -8,11 +8,15 @@ use crate::model::BackendId;
 /// How many slots have another owner in `after` than in `before`. The smaller table is grown to the
 /// other's size first, for growing moves nothing.
 pub fn moved(before: &Table, after: &Table) -> usize {
-    let slots = before.slots().max(after.slots());
-    let owner = |table: &Table, slot: usize| table.owners[slot / (slots / table.slots())];
-    (0..slots)
-        .filter(|&slot| owner(before, slot) != owner(after, slot))
-        .count()
+    let (small, large) = match before.slots() <= after.slots() {
+        true => (before, after),
+        false => (after, before),
+    };
+    let children = large.owners.chunks_exact(large.slots() / small.slots());
+    let differing = children
+        .zip(&small.owners)
+        .map(|(children, parent)| children.iter().filter(|&child| child != parent).count());
+    differing.sum()
 }
 
 /// The fewest slots that any change of `before` to exact shares for `weights` has to move, counted in a table of

@@ -18,13 +18,11 @@ impl Table {
         if before.slots() > self.slots() {
             return self;
         }
-        let children = self.slots() / before.slots();
+        // Both are powers of two: the parent of a slot is a shift away, not a division.
+        let shift = (self.slots() / before.slots()).trailing_zeros();
         for (slot, history) in self.history.iter_mut().enumerate() {
             let owner = self.owners[slot];
-            let (met, earlier) = (
-                before.owners[slot / children],
-                before.history[slot / children],
-            );
+            let (met, earlier) = (before.owners[slot >> shift], before.history[slot >> shift]);
             // Most slots of most changes.
             let mut known = earlier.iter().filter(|&&id| id != NOBODY);
             if met == owner && earlier == *history && known.all(|&id| is_known(id)) {

@@ -103,6 +103,9 @@ impl Table {
             "a table of {} slots cannot become one of {slots}",
             self.slots()
         );
+        if slots == self.slots() {
+            return self.clone();
+        }
         let children = slots / self.slots();
         Table {
             owners: (0..slots)

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{NOBODY, Table, quota::quotas};
+use super::{HISTORY, NOBODY, Table, quota::quotas};
 use crate::model::BackendId;
 
 impl Table {
@@ -25,22 +25,17 @@ impl Table {
             return table;
         }
 
-        // The order in which slots are offered.
-        let mut offers: Vec<usize> = (0..self.slots())
-            .filter(|&slot| balance.surplus(self.owners[slot]) > 0)
-            .collect();
-        offers.sort_by_cached_key(|&slot| {
-            let owner = self.owners[slot];
-            let remembered = self.history[slot]
-                .iter()
-                .filter(|&&id| id != NOBODY)
-                .count();
-            (remembered, mix(slot as u64, owner.0.into()))
-        });
-
         // First, slots return to an earlier owner that has too few.
-        for &slot in &offers {
-            let giver = self.owners[slot];
+        let mut returning: Vec<Offer> = self
+            .offers(&balance)
+            .filter(|offer| {
+                let mut earlier = self.history[offer.slot()].iter();
+                earlier.any(|&id| id != NOBODY && balance.shortfall(id) > 0)
+            })
+            .collect();
+        returning.sort_unstable();
+        for offer in returning {
+            let (slot, giver) = (offer.slot(), self.owners[offer.slot()]);
             let earlier = self.history[slot]
                 .into_iter()
                 .find(|&id| id != NOBODY && balance.shortfall(id) > 0);
@@ -52,13 +47,11 @@ impl Table {
             }
         }
 
-        // Then the rest is dealt out.
+        // Then the rest is dealt out. Whoever received a slot above gives none here.
         let mut receivers = Receivers::of(&balance);
-        for &slot in &offers {
-            let giver = self.owners[slot];
-            if table.owners[slot] != giver || balance.surplus(giver) <= 0 {
-                continue;
-            }
+        let left = table.offers(&balance);
+        for offer in first_of_each_giver(left, &table, &balance) {
+            let (slot, giver) = (offer.slot(), table.owners[offer.slot()]);
             let Some(receiver) = receivers.best(slot) else {
                 break;
             };
@@ -70,6 +63,63 @@ impl Table {
         }
         table
     }
+
+    /// The slots of owners that have too many, in the order of their numbers.
+    fn offers(&self, balance: &Balance) -> impl Iterator<Item = Offer> {
+        let slots = self.owners.iter().zip(&self.history).enumerate();
+        slots
+            .filter(|&(_, (&owner, _))| balance.surplus(owner) > 0)
+            .map(|(slot, (&owner, history))| Offer::new(slot, owner, history))
+    }
+}
+
+/// A slot that its owner may give away. Slots are offered in this order: those that few are remembered of first, among them
+/// by a mix of slot and owner, and by the slot's number at last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Offer(u128);
+
+impl Offer {
+    fn new(slot: usize, owner: BackendId, history: &[BackendId; HISTORY]) -> Self {
+        let remembered = history.iter().filter(|&&id| id != NOBODY).count();
+        let mixed = mix(slot as u64, owner.0.into());
+        // One number, because comparing is most of the work.
+        Self((remembered as u128) << 96 | u128::from(mixed) << 32 | slot as u128)
+    }
+
+    fn slot(self) -> usize {
+        self.0 as u32 as usize
+    }
+}
+
+/// Of each giver in `table` as many offers as it has too many slots, the first ones, in their order: the others are never
+/// taken, and so are not sorted.
+fn first_of_each_giver(
+    offers: impl Iterator<Item = Offer>,
+    table: &Table,
+    balance: &Balance,
+) -> Vec<Offer> {
+    let mut groups: Vec<(BackendId, Vec<Offer>)> = Vec::new();
+    let mut group_of = vec![usize::MAX; balance.0.len()];
+    for offer in offers {
+        let giver = table.owners[offer.slot()];
+        let group = &mut group_of[usize::from(giver.0)];
+        if *group == usize::MAX {
+            *group = groups.len();
+            groups.push((giver, Vec::new()));
+        }
+        groups[*group].1.push(offer);
+    }
+    let mut first = Vec::new();
+    for (giver, mut offers) in groups {
+        let surplus = balance.surplus(giver) as usize;
+        if surplus < offers.len() {
+            offers.select_nth_unstable(surplus);
+            offers.truncate(surplus);
+        }
+        first.append(&mut offers);
+    }
+    first.sort_unstable();
+    first
 }
 
 /// What each owner has above (positive) or below (negative) its quota, by id; those behind the last one have and are due nothing.
@@ -151,4 +201,81 @@ fn finalise(mut x: u64) -> u64 {
     x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     x ^ (x >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// [`Table::step`] as it is defined: every slot that can be given is sorted and offered.
+    fn sorted_step(before: &Table, weights: &BTreeMap<BackendId, u16>) -> Table {
+        let quotas = quotas(before.slots(), weights);
+        let mut table = before.clone();
+        let mut balance = Balance::of(before, &quotas);
+        if quotas.is_empty() || balance.is_even() {
+            return table;
+        }
+        let mut offers: Vec<usize> = (0..before.slots())
+            .filter(|&slot| balance.surplus(before.owners[slot]) > 0)
+            .collect();
+        offers.sort_by_cached_key(|&slot| {
+            let owner = before.owners[slot];
+            let history = before.history[slot].iter();
+            let remembered = history.filter(|&&id| id != NOBODY).count();
+            (remembered, mix(slot as u64, owner.0.into()))
+        });
+        for &slot in &offers {
+            let giver = before.owners[slot];
+            let mut earlier = before.history[slot].into_iter();
+            let earlier = earlier.find(|&id| id != NOBODY && balance.shortfall(id) > 0);
+            if let Some(receiver) = earlier
+                && balance.surplus(giver) > 0
+            {
+                balance.transfer(giver, receiver);
+                table.hand_over(slot, receiver);
+            }
+        }
+        let mut receivers = Receivers::of(&balance);
+        for &slot in &offers {
+            let giver = before.owners[slot];
+            if table.owners[slot] != giver || balance.surplus(giver) <= 0 {
+                continue;
+            }
+            let Some(receiver) = receivers.best(slot) else {
+                break;
+            };
+            balance.transfer(giver, receiver);
+            table.hand_over(slot, receiver);
+            if balance.shortfall(receiver) == 0 {
+                receivers.remove(receiver);
+            }
+        }
+        table
+    }
+
+    fn some_weights() -> impl Strategy<Value = BTreeMap<BackendId, u16>> {
+        prop::collection::btree_map((1..24_u16).prop_map(BackendId), 0..4_u16, 0..20)
+    }
+
+    proptest! {
+        #[test]
+        fn a_step_takes_the_slots_that_sorting_all_of_them_would_give(
+            steps in prop::collection::vec((some_weights(), 1..24_u16, any::<bool>()), 1..12),
+        ) {
+            let mut table = Table::empty(64);
+            for (weights, id, leaves) in steps {
+                if leaves {
+                    table = table.without(BackendId(id));
+                }
+                if table.slots() < 1_024 && id % 4 == 0 {
+                    table = table.grown(2 * table.slots());
+                }
+                let next = table.step(&weights);
+                prop_assert_eq!(&next, &sorted_step(&table, &weights));
+                table = next;
+            }
+        }
+    }
 }
