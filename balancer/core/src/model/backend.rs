@@ -123,3 +123,9 @@ pub enum BackendState {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct BackendId(pub u16);
+
+impl From<BackendId> for u16 {
+    fn from(id: BackendId) -> u16 {
+        id.0
+    }
+}

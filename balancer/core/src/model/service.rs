@@ -234,3 +234,9 @@ impl HashPolicy {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ServiceId(pub u16);
+
+impl From<ServiceId> for u16 {
+    fn from(id: ServiceId) -> u16 {
+        id.0
+    }
+}

@@ -1,7 +1,7 @@
 //! Numbers for services and backends.
 
 use super::State;
-use crate::model::{BackendId, ServiceId};
+use crate::model::{BackendId, IdSet, ServiceId};
 
 /// The numbers that are free in a state, handed out in turn.
 ///
@@ -18,8 +18,8 @@ struct Turn {
     first: u16,
     last: u16,
     next: u16,
-    /// Which are taken, by number; looked up when the first one is asked for, because most changes need none.
-    taken: Option<Vec<bool>>,
+    /// Those that this change has handed out.
+    given: IdSet,
 }
 
 impl<'a> Ids<'a> {
@@ -36,29 +36,27 @@ impl<'a> Ids<'a> {
                 first: 0,
                 last: Self::MAX_SERVICES as u16 - 1,
                 next: state.next_service_id,
-                taken: None,
+                given: IdSet::default(),
             },
             backends: Turn {
                 first: 1,
                 last: Self::MAX_BACKENDS as u16,
                 next: state.next_backend_id,
-                taken: None,
+                given: IdSet::default(),
             },
         }
     }
 
     /// A number for a service, or `None` when all are taken.
     pub(super) fn service(&mut self) -> Option<ServiceId> {
-        let services = self.state.services.values();
-        let taken = services.map(|service| service.id.0);
-        self.services.take(taken).map(ServiceId)
+        let taken = self.state.services.taken();
+        self.services.take(taken.service_ids()).map(ServiceId)
     }
 
     /// A number for a backend, or `None` when all are taken.
     pub(super) fn backend(&mut self) -> Option<BackendId> {
-        let services = self.state.services.values();
-        let taken = services.flat_map(|service| service.ids.values().map(|id| id.0));
-        self.backends.take(taken).map(BackendId)
+        let taken = self.state.services.taken();
+        self.backends.take(taken.backend_ids()).map(BackendId)
     }
 
     /// Where the next searches begin: for a service, and for a backend.
@@ -68,17 +66,12 @@ impl<'a> Ids<'a> {
 }
 
 impl Turn {
-    fn take(&mut self, taken_before: impl Iterator<Item = u16>) -> Option<u16> {
-        let taken = self.taken.get_or_insert_with(|| {
-            let mut taken = vec![false; usize::from(self.last) + 1];
-            taken_before.for_each(|number| taken[usize::from(number)] = true);
-            taken
-        });
+    fn take(&mut self, taken_before: &IdSet) -> Option<u16> {
         let next = self.next.clamp(self.first, self.last);
         let free = (next..=self.last)
             .chain(self.first..next)
-            .find(|&number| !taken[usize::from(number)])?;
-        taken[usize::from(free)] = true;
+            .find(|&number| !taken_before.contains(number) && !self.given.contains(number))?;
+        self.given.insert(free);
         self.next = if free == self.last {
             self.first
         } else {

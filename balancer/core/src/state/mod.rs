@@ -14,6 +14,7 @@ mod refusal;
 pub mod rules;
 mod services;
 mod settle;
+mod taken;
 mod transition;
 
 #[cfg(test)]

@@ -48,13 +48,9 @@ pub fn check<'a>(services: impl IntoIterator<Item = &'a Service>) -> Result<(), 
 
 /// Checks services that were edited beside others that are as they were, and fulfil the rules among themselves; returns the
 /// first rule that is broken. What was edited comes last, so that a broken rule is told of it and not of what it clashes with.
-///
-/// `moved`: whether one of them is new or has another key. Otherwise nobody else's backend can be at its VIP, and others are not
-/// looked through for one.
 pub(super) fn check_edited<'a>(
     unchanged: impl Iterator<Item = &'a Service>,
     edited: impl Iterator<Item = &'a Service>,
-    moved: bool,
 ) -> Result<(), Violation> {
     let edited: Vec<&Service> = edited.collect();
     let keys: BTreeSet<ServiceKey> = edited.iter().map(|service| service.key).collect();
@@ -71,7 +67,7 @@ pub(super) fn check_edited<'a>(
         };
         let clashes = keys.contains(&service.key)
             || addresses.contains(&service.key.vip)
-            || moved && has_backend_at_vip();
+            || has_backend_at_vip();
         match clashes {
             true => services.push(service),
             false => totals.add(service),
@@ -93,9 +89,9 @@ pub(super) fn check_values<'a>(
 
 /// How many services and backends there are.
 #[derive(Clone, Copy, Debug, Default)]
-struct Totals {
-    services: usize,
-    backends: usize,
+pub(super) struct Totals {
+    pub(super) services: usize,
+    pub(super) backends: usize,
 }
 
 impl Totals {
@@ -106,7 +102,7 @@ impl Totals {
 }
 
 /// Checks services beside so many others that clash with none of them.
-fn check_beside(others: Totals, services: Vec<&Service>) -> Result<(), Violation> {
+pub(super) fn check_beside(others: Totals, services: Vec<&Service>) -> Result<(), Violation> {
     let mut names = BTreeSet::new();
     let mut keys = BTreeMap::new();
     let mut backends = others.backends;

@@ -5,48 +5,80 @@ use std::{collections::BTreeSet, ops::Index, sync::Arc};
 use rpds::RedBlackTreeMapSync;
 use serde::{Deserialize, Serialize};
 
-use super::ServiceState;
+use super::{ServiceState, taken::Taken};
 use crate::model::ServiceName;
 
 /// Services by name. A copy costs nothing: it shares every service, and what is edited afterwards is no longer shared.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Services(RedBlackTreeMapSync<ServiceName, Arc<ServiceState>>);
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(from = "ByName", into = "ByName")]
+pub struct Services {
+    by_name: ByName,
+    /// It follows from the services, and is neither stored nor compared.
+    taken: Taken,
+}
+
+type ByName = RedBlackTreeMapSync<ServiceName, Arc<ServiceState>>;
+
+impl From<ByName> for Services {
+    fn from(by_name: ByName) -> Self {
+        let taken = Taken::by(by_name.values().map(Arc::as_ref));
+        Self { by_name, taken }
+    }
+}
+
+impl From<Services> for ByName {
+    fn from(services: Services) -> Self {
+        services.by_name
+    }
+}
+
+impl PartialEq for Services {
+    fn eq(&self, other: &Self) -> bool {
+        self.by_name == other.by_name
+    }
+}
+
+impl Eq for Services {}
 
 impl Services {
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.0.size()
+        self.by_name.size()
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.by_name.is_empty()
     }
 
     /// The service of this name.
     pub fn get(&self, name: &ServiceName) -> Option<&Arc<ServiceState>> {
-        self.0.get(name)
+        self.by_name.get(name)
     }
 
     /// Whether there is a service of this name.
     pub fn contains(&self, name: &ServiceName) -> bool {
-        self.0.contains_key(name)
+        self.by_name.contains_key(name)
     }
 
     /// Names and services, in the order of the names.
     pub fn iter(&self) -> impl Iterator<Item = (&ServiceName, &Arc<ServiceState>)> {
-        self.0.iter()
+        self.by_name.iter()
     }
 
     /// The names, in their order.
     pub fn names(&self) -> impl Iterator<Item = &ServiceName> {
-        self.0.keys()
+        self.by_name.keys()
     }
 
     /// The services, in the order of their names.
     pub fn values(&self) -> impl Iterator<Item = &Arc<ServiceState>> {
-        self.0.values()
+        self.by_name.values()
+    }
+
+    /// What they have that no other may have.
+    pub(super) fn taken(&self) -> &Taken {
+        &self.taken
     }
 }
 
@@ -91,7 +123,7 @@ impl<'a> Edits<'a> {
 
     /// A service to be edited.
     pub(super) fn get_mut(&mut self, name: &ServiceName) -> Option<&mut ServiceState> {
-        let service = self.services.0.get_mut(name)?;
+        let service = self.services.by_name.get_mut(name)?;
         self.touched.insert(name.clone());
         Some(Arc::make_mut(service))
     }
@@ -100,12 +132,12 @@ impl<'a> Edits<'a> {
     pub(super) fn insert(&mut self, service: ServiceState) {
         let name = &service.service.name;
         self.touched.insert(name.clone());
-        (self.services.0).insert_mut(name.clone(), Arc::new(service));
+        (self.services.by_name).insert_mut(name.clone(), Arc::new(service));
     }
 
     /// Takes a service out.
     pub(super) fn remove(&mut self, name: &ServiceName) {
-        if self.services.0.remove_mut(name) {
+        if self.services.by_name.remove_mut(name) {
             self.touched.insert(name.clone());
         }
     }
@@ -116,7 +148,9 @@ impl<'a> Edits<'a> {
         differing.retain(
             |name| match (self.before.get(name), self.services.get(name)) {
                 (Some(was), Some(is)) if was == is => {
-                    self.services.0.insert_mut(name.clone(), Arc::clone(was));
+                    self.services
+                        .by_name
+                        .insert_mut(name.clone(), Arc::clone(was));
                     false
                 }
                 (None, None) => false,
@@ -128,7 +162,16 @@ impl<'a> Edits<'a> {
     }
 
     /// The services, when all is edited.
-    pub(super) fn done(self) -> Services {
+    pub(super) fn done(mut self) -> Services {
+        let Self {
+            before,
+            services: Services { by_name, taken },
+            touched,
+        } = &mut self;
+        taken.follow(touched.iter().map(|name| {
+            let (was, is) = (before.get(name), by_name.get(name));
+            (was.map(Arc::as_ref), is.map(Arc::as_ref))
+        }));
         self.services
     }
 }

@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     Outcome, Refusal, ServiceState, State,
-    rules::{self, Violation},
+    rules::{self, Totals, Violation},
     services::Edits,
     transition::{Draft, Force},
 };
@@ -95,9 +95,29 @@ fn check(services: &Edits<'_>, differing: &BTreeSet<ServiceName>) -> Result<(), 
     if !moved && differing.iter().all(gets_no_backend) {
         return rules::check_values(changed);
     }
-    let unchanged = now.iter().filter(|(name, _)| !differing.contains(*name));
-    let unchanged = unchanged.map(|(_, state)| &state.service);
-    rules::check_edited(unchanged, changed, moved)
+    if moved {
+        let unchanged = now.iter().filter(|(name, _)| !differing.contains(*name));
+        let unchanged = unchanged.map(|(_, state)| &state.service);
+        return rules::check_edited(unchanged, changed);
+    }
+    // Keys are as they were: of all that is unchanged, only a service with its VIP at a backend's address can clash.
+    let addresses = differing.iter().filter_map(|name| now.get(name));
+    let addresses = addresses.flat_map(|state| state.service.backends.keys());
+    let clashing: BTreeSet<&ServiceName> = addresses
+        .flat_map(|&address| before.taken().at(address))
+        .filter(|name| !differing.contains(*name))
+        .collect();
+    let apart = differing.iter().chain(clashing.iter().copied());
+    let mut others = Totals {
+        services: before.len(),
+        backends: before.taken().backends(),
+    };
+    for state in apart.filter_map(|name| before.get(name)) {
+        others.services -= 1;
+        others.backends -= state.service.backends.len();
+    }
+    let clashing = clashing.into_iter().map(|name| &before[name].service);
+    rules::check_beside(others, clashing.chain(changed).collect())
 }
 
 /// Brings ids and table to the declared backends, and adds what moved to `outcome`.

@@ -112,5 +112,27 @@ fn hold(state: &State) -> Result<(), TestCaseError> {
             prop_assert_eq!(service.backends[address].admin, AdminState::Draining);
         }
     }
+    let taken = state.services.taken();
+    let backends = state
+        .services
+        .values()
+        .map(|state| state.service.backends.len());
+    prop_assert_eq!(taken.backends(), backends.sum::<usize>());
+    for number in 0..256 {
+        let (service, backend) = (ServiceId(number), BackendId(number));
+        prop_assert_eq!(
+            taken.service_ids().contains(service),
+            service_ids.contains(&service)
+        );
+        prop_assert_eq!(
+            taken.backend_ids().contains(backend),
+            all_ids.contains(&backend)
+        );
+    }
+    for vip in [10, 11].map(|last| IpAddr::from([198, 51, 100, last])) {
+        let services = state.services.iter();
+        let there = services.filter(|(_, state)| state.service.key.vip == vip);
+        prop_assert!(taken.at(vip).eq(there.map(|(name, _)| name)));
+    }
     Ok(())
 }

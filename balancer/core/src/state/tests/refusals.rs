@@ -1,7 +1,10 @@
 //! What is refused, and with which words.
 
 use super::*;
-use crate::model::{Check, CheckKind, Encapsulation, Http, Service};
+use crate::{
+    model::{Check, CheckKind, Encapsulation, Http, Service, Weight},
+    state::{Event, Happened},
+};
 
 #[track_caller]
 fn assert_refused(state: &State, change: &Change, exit_code: u8, words: &str) {
@@ -153,6 +156,37 @@ fn a_vip_is_no_backend_and_a_backend_no_vip() {
         1,
         "service `web`: backend 10.1.0.1: it is the VIP of service `late`; expected a backend's own address",
     );
+}
+
+// Promise: C6
+#[test]
+fn a_backend_that_is_added_is_no_vip_of_a_service_that_nothing_else_changes() {
+    let state = edge(&[
+        service("web", 10, &[1]),
+        service("other", 11, &[2]),
+        service("third", 12, &[]),
+    ]);
+    let vip = "198.51.100.11".parse().unwrap();
+    let launched = Change::Hear(Event {
+        service: name("web"),
+        address: vip,
+        incarnation: 1,
+        happened: Happened::Launched {
+            weight: Weight::default(),
+            agent: None,
+            instance: None,
+        },
+    });
+    let mut added = backend(3);
+    added.address = vip;
+    let added = Change::AddBackend {
+        service: name("web"),
+        backend: added,
+    };
+    let words = "service `web`: backend 198.51.100.11: it is the VIP of service `other`; expected a backend's own address";
+    for change in [launched, added] {
+        assert_refused(&state, &change, 1, words);
+    }
 }
 
 /// What is wrong with a `web` that `spoil` has changed.
