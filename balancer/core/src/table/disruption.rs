@@ -23,11 +23,11 @@ pub fn moved(before: &Table, after: &Table) -> usize {
 /// `slots` slots (at least as many as `before` has).
 pub fn minimum_moved(before: &Table, slots: usize, weights: &BTreeMap<BackendId, u16>) -> usize {
     let children = slots / before.slots();
-    let shares = before.shares();
+    let counts = before.counts();
     quotas(slots, weights)
         .into_iter()
         .map(|(id, quota)| {
-            let has = shares.get(&id).map_or(0, |share| share * children);
+            let has = counts.get(usize::from(id.0)).unwrap_or(&0) * children;
             quota.saturating_sub(has)
         })
         .sum()

@@ -81,15 +81,20 @@ impl Table {
 
     /// How many slots each owner has; slots of nobody are left out.
     pub fn shares(&self) -> BTreeMap<BackendId, usize> {
+        let shares = (0..=u16::MAX).map(BackendId).zip(self.counts());
+        shares
+            .filter(|&(id, count)| id != NOBODY && count > 0)
+            .collect()
+    }
+
+    /// How many slots each id has, up to the largest that has any; also nobody's.
+    fn counts(&self) -> Vec<usize> {
         let largest = self.owners.iter().max().copied().unwrap_or(NOBODY);
         let mut counts = vec![0; usize::from(largest.0) + 1];
         for owner in &self.owners {
             counts[usize::from(owner.0)] += 1;
         }
-        let shares = (0..=u16::MAX).map(BackendId).zip(counts);
-        shares
-            .filter(|&(id, count)| id != NOBODY && count > 0)
-            .collect()
+        counts
     }
 
     /// The same table with more slots: each slot becomes several, which inherit its owner and its history.
