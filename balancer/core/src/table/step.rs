@@ -98,25 +98,33 @@ fn first_of_each_giver(
     table: &Table,
     balance: &Balance,
 ) -> Vec<Offer> {
-    let mut groups: Vec<(BackendId, Vec<Offer>)> = Vec::new();
-    let mut group_of = vec![usize::MAX; balance.0.len()];
-    for offer in offers {
-        let giver = table.owners[offer.slot()];
-        let group = &mut group_of[usize::from(giver.0)];
-        if *group == usize::MAX {
-            *group = groups.len();
-            groups.push((giver, Vec::new()));
-        }
-        groups[*group].1.push(offer);
+    let giver = |offer: &Offer| usize::from(table.owners[offer.slot()].0);
+    let offers: Vec<Offer> = offers.collect();
+    // Each giver's offers side by side: where they end, counted and then summed.
+    let mut ends = vec![0; balance.0.len()];
+    offers.iter().for_each(|offer| ends[giver(offer)] += 1);
+    let mut sum = 0;
+    for end in &mut ends {
+        sum += std::mem::replace(end, sum);
     }
-    let mut first = Vec::new();
-    for (giver, mut offers) in groups {
-        let surplus = balance.surplus(giver) as usize;
+    let mut grouped = vec![Offer(0); offers.len()];
+    for offer in offers {
+        let end = &mut ends[giver(&offer)];
+        grouped[*end] = offer;
+        *end += 1;
+    }
+    let (mut first, mut start) = (Vec::new(), 0);
+    for (end, &surplus) in ends.into_iter().zip(&balance.0) {
+        let offers = &mut grouped[start..end];
+        start = end;
+        if offers.is_empty() {
+            continue;
+        }
+        let surplus = offers.len().min(surplus as usize);
         if surplus < offers.len() {
             offers.select_nth_unstable(surplus);
-            offers.truncate(surplus);
         }
-        first.append(&mut offers);
+        first.extend_from_slice(&offers[..surplus]);
     }
     first.sort_unstable();
     first
