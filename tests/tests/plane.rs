@@ -1,6 +1,5 @@
 //! What the data plane writes into the maps, and what it leaves alone.
 
-use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -11,7 +10,7 @@ use aya::maps::{Array, ArrayOfMaps, Map, MapData, MapError, PerCpuArray, PerCpuV
 use balancer_common::abi::{self, Traffic};
 use balancer_config::EdgeConfig;
 use balancer_core::model::{BackendId, Health};
-use balancer_core::reconcile::{self, NextHop, Plan};
+use balancer_core::reconcile::{self, NextHop, NextHops, Plan};
 use balancer_core::state::{Change, State};
 use balancer_edge::dataplane::{EdgePlane, EdgeSettings, PinDir};
 use testbed::{World, inner_maps, map_contents};
@@ -80,7 +79,7 @@ impl Bed {
         };
         let backends = self.state.services.values().flat_map(|of| &of.ids);
         let found = backends.filter(|&(_, &id)| !lost(id));
-        let hops: BTreeMap<IpAddr, NextHop> = found.map(|(&at, _)| (at, hop(at))).collect();
+        let hops: NextHops = found.map(|(&at, _)| (at, hop(at))).collect();
         reconcile::plan(&self.state, &|_| Health::Up, &hops).after(met)
     }
 

@@ -1,13 +1,12 @@
 //! An edge alone: its interfaces lead to nobody, so that it counts only what it is given.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 use aya::programs::ProgramInfo;
-use balancer_core::reconcile::NextHop;
+use balancer_core::reconcile::{NextHop, NextHops};
 use ipnet::IpNet;
 use testbed::{Edge, EdgeOptions, Namespace, World, assert_native_xdp};
 
@@ -190,7 +189,7 @@ impl Site {
     }
 
     /// What `lbd` should find out about the ways to the backends.
-    pub(crate) fn next_hops(&self) -> Result<BTreeMap<IpAddr, NextHop>> {
+    pub(crate) fn next_hops(&self) -> Result<NextHops> {
         let eth1 = index(&self.namespace, "eth1")?;
         let hop = |interface, source_mac, host, source: &str| {
             let source: IpAddr = source.parse()?;
@@ -209,7 +208,7 @@ impl Site {
                 tags: [None; 2],
             })
         };
-        let mut hops = BTreeMap::new();
+        let mut hops = NextHops::default();
         for backend in backends(&self.services).chain(self.joined.iter().copied()) {
             let by_eth0 = |host, source| hop(self.ingress, [2, 0, 0, 0, 0, 2], host, source);
             let found = match backend {

@@ -2,7 +2,6 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 
 use anyhow::{Context, Result};
 use balancer_common::abi::{self, HistoryRow, Service, ServiceKey, Slot, outer};
@@ -18,7 +17,7 @@ use balancer_common::too_large::{self, Notice, QUOTE};
 use balancer_common::{Address, Frame as _, FrameMut as _, Reason, alternates};
 use balancer_config::EdgeConfig;
 use balancer_core::model::{self, HashPolicy, Health, ServiceId};
-use balancer_core::reconcile::{self, NextHop, Plan};
+use balancer_core::reconcile::{self, NextHops, Plan};
 use balancer_core::state::{Change, State};
 use balancer_edge::image::Image;
 
@@ -75,11 +74,7 @@ pub(crate) struct EdgeModel {
 impl EdgeModel {
     /// `config` is the edge's configuration, `ingress` the index of its interface, and `next_hops`
     /// what it should find out.
-    pub(crate) fn new(
-        config: &str,
-        ingress: u32,
-        next_hops: &BTreeMap<IpAddr, NextHop>,
-    ) -> Result<EdgeModel> {
+    pub(crate) fn new(config: &str, ingress: u32, next_hops: &NextHops) -> Result<EdgeModel> {
         let config = EdgeConfig::parse(config, "edge.toml")?;
         let key = config.hash_key.context("the site has a key")?;
         let apply = Change::Apply {
@@ -101,11 +96,7 @@ impl EdgeModel {
     }
 
     /// Makes a change, as the daemon makes it.
-    pub(crate) fn follow(
-        &mut self,
-        change: &Change,
-        next_hops: &BTreeMap<IpAddr, NextHop>,
-    ) -> Result<()> {
+    pub(crate) fn follow(&mut self, change: &Change, next_hops: &NextHops) -> Result<()> {
         self.state = self.state.change(change, 0)?.0;
         let plan = reconcile::plan(&self.state, &|_| Health::Unknown, next_hops).after(&self.plan);
         self.image = Image::of(&plan);

@@ -1,5 +1,6 @@
 //! What a service is made of, as people and the fleet agree on it. No clock, no I/O.
 
+mod address_map;
 mod announce;
 mod backend;
 mod broken;
@@ -11,6 +12,7 @@ mod label;
 mod service;
 mod service_spec;
 
+pub use address_map::AddressMap;
 pub use announce::{Community, Gobgp, OnStop, Speaker, WhenUnhealthy};
 pub use backend::{AdminState, Backend, BackendId, BackendSpec, BackendState, Weight};
 pub use broken::{Broken, Field, PORT};

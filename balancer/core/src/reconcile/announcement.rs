@@ -6,7 +6,7 @@ use std::{
     net::IpAddr,
 };
 
-use super::{NextHop, overlay::has_usable};
+use super::{NextHops, overlay::has_usable};
 use crate::{
     model::{BackendId, Health, WhenUnhealthy},
     state::ServiceState,
@@ -71,7 +71,7 @@ impl Usable {
         service: &ServiceState,
         known: &dyn Fn(BackendId) -> Health,
         trusted: &dyn Fn(BackendId) -> Health,
-        next_hops: &BTreeMap<IpAddr, NextHop>,
+        next_hops: &NextHops,
     ) -> Self {
         Self {
             known: has_usable(service, known, next_hops),

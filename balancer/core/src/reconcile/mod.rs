@@ -1,7 +1,6 @@
 //! From what an edge is to do to what its data plane holds, and the steps from one to the other.
 
 mod announcement;
-mod next_hops;
 mod overlay;
 mod plan;
 mod steps;
@@ -11,8 +10,7 @@ mod warming;
 mod tests;
 
 pub use announcement::{Circumstances, Usable, Withheld, announcement};
-pub use next_hops::differing_next_hops;
 pub use overlay::{backend_state, fails_open, overlay};
-pub use plan::{BackendRecord, NextHop, Plan, ServiceRecord, only_by_source, plan};
+pub use plan::{BackendRecord, NextHop, NextHops, Plan, ServiceRecord, only_by_source, plan};
 pub use steps::{Step, steps};
 pub use warming::Warming;

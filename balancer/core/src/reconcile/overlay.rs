@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
-use super::NextHop;
+use super::NextHops;
 use crate::{
     model::{AdminState, Backend, BackendId, BackendState, Health},
     state::ServiceState,
@@ -16,7 +16,7 @@ use crate::{
 pub fn overlay(
     service: &ServiceState,
     health: &dyn Fn(BackendId) -> Health,
-    next_hops: &BTreeMap<IpAddr, NextHop>,
+    next_hops: &NextHops,
 ) -> Arc<Table> {
     let usable = usable(service, health, next_hops);
     // Everybody is: the base table is for these weights already.
@@ -31,7 +31,7 @@ pub fn overlay(
 pub fn fails_open(
     service: &ServiceState,
     health: &dyn Fn(BackendId) -> Health,
-    next_hops: &BTreeMap<IpAddr, NextHop>,
+    next_hops: &NextHops,
 ) -> bool {
     service.weights().values().any(|&weight| weight > 0) && !has_usable(service, health, next_hops)
 }
@@ -40,7 +40,7 @@ pub fn fails_open(
 pub(super) fn has_usable(
     service: &ServiceState,
     health: &dyn Fn(BackendId) -> Health,
-    next_hops: &BTreeMap<IpAddr, NextHop>,
+    next_hops: &NextHops,
 ) -> bool {
     let weights = usable(service, health, next_hops);
     weights.values().any(|&weight| weight > 0)
@@ -66,7 +66,7 @@ pub fn backend_state(
 fn usable(
     service: &ServiceState,
     health: &dyn Fn(BackendId) -> Health,
-    next_hops: &BTreeMap<IpAddr, NextHop>,
+    next_hops: &NextHops,
 ) -> BTreeMap<BackendId, u16> {
     let mut weights = service.weights();
     for (address, id) in &service.ids {

@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
 use super::{Step, overlay, steps};
 use crate::{
-    model::{BackendId, Encapsulation, HashPolicy, Health, IdSet, Protocol, ServiceId, ServiceKey},
+    model::{
+        AddressMap, BackendId, Encapsulation, HashPolicy, Health, IdSet, Protocol, ServiceId,
+        ServiceKey,
+    },
     state::{ServiceState, State},
     table::Table,
 };
@@ -28,6 +31,9 @@ pub struct NextHop {
     /// in wire order. None: those that a frame came with stay on the wire that they came by.
     pub tags: [Option<[u8; 4]>; 2],
 }
+
+/// The next hop of each address that has one.
+pub type NextHops = AddressMap<NextHop>;
 
 /// What the data plane knows of one backend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,7 +75,7 @@ impl Plan {
         &mut self,
         services: impl IntoIterator<Item = (Option<&'a ServiceState>, Option<&'a ServiceState>)>,
         health: &dyn Fn(BackendId) -> Health,
-        next_hops: &BTreeMap<IpAddr, NextHop>,
+        next_hops: &NextHops,
     ) -> Vec<Step> {
         let (mut before, mut after) = (Plan::default(), Plan::default());
         for (was, is) in services {
@@ -105,7 +111,7 @@ impl Plan {
         &mut self,
         service: &ServiceState,
         health: &dyn Fn(BackendId) -> Health,
-        next_hops: &BTreeMap<IpAddr, NextHop>,
+        next_hops: &NextHops,
     ) {
         for (&address, &id) in &service.ids {
             let record = BackendRecord {
@@ -170,11 +176,7 @@ pub fn only_by_source(
 }
 
 /// The plan for a state, the health of its backends and the next hops that are known.
-pub fn plan(
-    state: &State,
-    health: &dyn Fn(BackendId) -> Health,
-    next_hops: &BTreeMap<IpAddr, NextHop>,
-) -> Plan {
+pub fn plan(state: &State, health: &dyn Fn(BackendId) -> Health, next_hops: &NextHops) -> Plan {
     let mut plan = Plan::default();
     for service in state.services.values() {
         plan.put(service, health, next_hops);

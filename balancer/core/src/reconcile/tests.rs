@@ -84,7 +84,7 @@ fn hop(n: u8) -> NextHop {
     }
 }
 
-fn hops(reached: &[u8]) -> BTreeMap<IpAddr, NextHop> {
+fn hops(reached: &[u8]) -> NextHops {
     reached.iter().map(|&n| (address(n), hop(n))).collect()
 }
 
@@ -263,7 +263,9 @@ fn another_next_hop_is_one_step() {
     let state = edge(&[service("web", 10, false, &[1, 2])]);
     let before = plan(&state, &up(&[]), &hops(&[1, 2]));
     let mut found = hops(&[1, 2]);
-    found.get_mut(&address(2)).unwrap().destination_mac[5] = 99;
+    let mut other = hop(2);
+    other.destination_mac[5] = 99;
+    found.insert(address(2), other);
     let after = plan(&state, &up(&[]), &found);
     let expected = Step::PutBackend(BackendId(2), after.backends[&BackendId(2)]);
     assert_eq!(steps(&before, &after), [expected]);

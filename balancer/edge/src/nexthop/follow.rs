@@ -5,10 +5,10 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
-    sync::Arc,
     time::{Duration, Instant},
 };
 
+use balancer_core::{model::AddressMap, reconcile::NextHops};
 use futures::{StreamExt, stream};
 use rtnetlink::Handle;
 use tokio::{
@@ -18,7 +18,7 @@ use tokio::{
 };
 
 use super::{
-    NextHop, NextHopError, Sources,
+    NextHopError, Sources,
     events::{Doubt, Events},
     grace::Grace,
     kernel,
@@ -26,7 +26,7 @@ use super::{
     neighbour::{self, Neighbour, Place},
     route,
     routes::Routes,
-    survey::{MAX_CONCURRENT_QUESTIONS, Survey, Way, ask_each, next_hops},
+    survey::{MAX_CONCURRENT_QUESTIONS, Survey, Way, ask_each, differing_ways, next_hop},
 };
 
 /// Neighbours and links are looked at this often, events or not; no neighbour is asked for more often.
@@ -51,9 +51,9 @@ const PATIENCE: (Duration, Duration) = (Duration::from_secs(5), Duration::from_m
 /// asked, `found` stays as it is. The task ends with `Ok` when `wanted` has no sender or `found` no receiver, with an error
 /// when netlink sockets cannot be opened at all.
 pub fn spawn(
-    wanted: watch::Receiver<Arc<BTreeSet<IpAddr>>>,
+    wanted: watch::Receiver<AddressMap<()>>,
     sources: Sources,
-    found: watch::Sender<Arc<BTreeMap<IpAddr, NextHop>>>,
+    found: watch::Sender<NextHops>,
 ) -> JoinHandle<Result<(), NextHopError>> {
     tokio::spawn(async move {
         let mut follower = Follower::open(sources)?;
@@ -91,8 +91,8 @@ impl Follower {
 
     async fn run(
         &mut self,
-        mut wanted: watch::Receiver<Arc<BTreeSet<IpAddr>>>,
-        found: watch::Sender<Arc<BTreeMap<IpAddr, NextHop>>>,
+        mut wanted: watch::Receiver<AddressMap<()>>,
+        found: watch::Sender<NextHops>,
     ) {
         wanted.mark_changed();
         let mut swept = Instant::now();
@@ -100,7 +100,8 @@ impl Follower {
             let mut broken = false;
             let started = Instant::now();
             if wanted.has_changed().unwrap_or(false) {
-                self.routes.want(Arc::clone(&wanted.borrow_and_update()));
+                let wanted = wanted.borrow_and_update().clone();
+                self.routes.want(wanted);
             }
             self.routes.doubt(&self.events.take());
             if started.duration_since(swept) >= EVERY {
@@ -145,9 +146,7 @@ impl Follower {
         }
     }
 
-    async fn look_in_time(
-        &mut self,
-    ) -> Result<Option<Arc<BTreeMap<IpAddr, NextHop>>>, NextHopError> {
+    async fn look_in_time(&mut self) -> Result<Option<NextHops>, NextHopError> {
         let questions = self.routes.doubted().len() + self.routes.places().len();
         let patience = PATIENCE.0 + PATIENCE.1 * questions as u32;
         timeout(patience, self.look()).await.unwrap_or_else(|_| {
@@ -159,7 +158,7 @@ impl Follower {
     }
 
     /// The next hops of all wanted addresses; `None` if they are those of the last look.
-    async fn look(&mut self) -> Result<Option<Arc<BTreeMap<IpAddr, NextHop>>>, NextHopError> {
+    async fn look(&mut self) -> Result<Option<NextHops>, NextHopError> {
         let kernel = &self.kernel;
         let answers = ask_each(self.routes.doubted(), |address| {
             route::look_up(kernel, address)
@@ -171,10 +170,15 @@ impl Follower {
         self.memory.take_in(&survey.neighbours, now);
         self.ask(&survey.neighbours, now).await;
         let ways = survey.ways(&self.memory);
-        if ways == self.ways && !self.routes.have_changed() && !self.grace.any() {
+        if ways == self.ways && self.routes.changed().is_empty() && !self.grace.any() {
             self.grace.found_the_same(now);
             return Ok(None);
         }
+        let differing = differing_ways(&self.ways, &ways).into_iter();
+        let mut changed: BTreeSet<IpAddr> = differing
+            .flat_map(|place| self.routes.behind(place))
+            .collect();
+        changed.extend(self.routes.changed());
         self.ways = ways;
         self.routes.settle();
         let routes = self.routes.known();
@@ -182,7 +186,10 @@ impl Follower {
             let route = routes.get(&address);
             route.is_some_and(|route| survey.is_resolving((route.interface, route.neighbour)))
         };
-        let found = next_hops(routes, &self.ways, self.sources);
+        let (ways, sources) = (&self.ways, self.sources);
+        let found = changed
+            .into_iter()
+            .map(|address| (address, next_hop(address, routes, ways, sources)));
         Ok(Some(self.grace.add(found, is_resolving, now)))
     }
 

@@ -3,9 +3,10 @@
 use std::{
     collections::BTreeMap,
     net::IpAddr,
-    sync::Arc,
     time::{Duration, Instant},
 };
+
+use balancer_core::reconcile::NextHops;
 
 use super::NextHop;
 
@@ -18,7 +19,7 @@ const GRACE_TIME: Duration = Duration::from_secs(5);
 /// packets go on by the former next hop until then, rather than nowhere, or to another backend and back.
 #[derive(Debug, Default)]
 pub(crate) struct Grace {
-    used: Arc<BTreeMap<IpAddr, NextHop>>,
+    used: NextHops,
     /// When those of `used` that stand in were last found.
     standing: BTreeMap<IpAddr, Instant>,
     /// When all others of `used` were last found.
@@ -26,33 +27,36 @@ pub(crate) struct Grace {
 }
 
 impl Grace {
-    /// The next hops to use at `now`: those that were `found`, and the former ones of addresses whose neighbour is being
-    /// `resolved`.
+    /// The next hops to use at `now`: those that were found last, with those that are `found` otherwise now, and the former ones of
+    /// addresses whose neighbour is being `resolved`.
     pub(crate) fn add(
         &mut self,
-        mut found: BTreeMap<IpAddr, NextHop>,
+        found: impl IntoIterator<Item = (IpAddr, Option<NextHop>)>,
         resolved: impl Fn(IpAddr) -> bool,
         now: Instant,
-    ) -> Arc<BTreeMap<IpAddr, NextHop>> {
-        let mut standing = BTreeMap::new();
-        for (&address, &hop) in &*self.used {
-            if found.contains_key(&address) {
-                continue;
-            }
-            let seen = (self.standing.get(&address).copied()).or(self.looked);
-            let seen = seen.filter(|seen| now.duration_since(*seen) < GRACE_TIME);
-            if let Some(seen) = seen.filter(|_| resolved(address)) {
-                standing.insert(address, (seen, hop));
+    ) -> NextHops {
+        for (address, hop) in found {
+            if let Some(hop) = hop {
+                self.standing.remove(&address);
+                if self.used.get(&address) != Some(&hop) {
+                    self.used.insert(address, hop);
+                }
+            } else if let Some(looked) = self.looked
+                && self.used.contains_key(&address)
+            {
+                self.standing.entry(address).or_insert(looked);
             }
         }
-        found.extend(standing.iter().map(|(&address, &(_, hop))| (address, hop)));
-        self.standing = standing
-            .into_iter()
-            .map(|(address, (seen, _))| (address, seen))
-            .collect();
+        let used = &mut self.used;
+        self.standing.retain(|address, seen| {
+            let stands = now.duration_since(*seen) < GRACE_TIME && resolved(*address);
+            if !stands {
+                used.remove(address);
+            }
+            stands
+        });
         self.looked = Some(now);
-        self.used = Arc::new(found);
-        Arc::clone(&self.used)
+        self.used.clone()
     }
 
     /// A look at `now` found the same as the last one, by which nobody stood in.
@@ -68,6 +72,8 @@ impl Grace {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn hop(interface: u32) -> NextHop {
@@ -89,11 +95,11 @@ mod tests {
     /// What is in use after these looks: at this second, what was found, and whether its neighbour is being resolved.
     fn after(looks: &[(u64, Option<u32>, bool)]) -> Option<u32> {
         let (mut grace, start) = (Grace::default(), Instant::now());
-        let mut used = Arc::default();
+        let mut used = NextHops::default();
         for &(second, interface, resolved) in looks {
-            let found = interface.map(|interface| (backend(), hop(interface)));
+            let found = [(backend(), interface.map(hop))];
             let now = start + Duration::from_secs(second);
-            used = grace.add(found.into_iter().collect(), |_| resolved, now);
+            used = grace.add(found, |_| resolved, now);
             assert_eq!(grace.any(), interface.is_none() && !used.is_empty());
         }
         used.get(&backend()).map(|hop| hop.interface)
@@ -116,10 +122,10 @@ mod tests {
     fn the_five_seconds_begin_at_the_last_look_that_found_the_former_one() {
         let (mut grace, start) = (Grace::default(), Instant::now());
         let at = |second| start + Duration::from_secs(second);
-        grace.add([(backend(), hop(1))].into(), |_| true, at(0));
+        grace.add([(backend(), Some(hop(1)))], |_| true, at(0));
         grace.found_the_same(at(60));
         for (second, standing) in [(61, 1), (64, 1), (65, 0)] {
-            let used = grace.add(BTreeMap::new(), |_| true, at(second));
+            let used = grace.add([(backend(), None)], |_| true, at(second));
             assert_eq!(used.len(), standing, "at {second} s");
         }
     }
@@ -130,5 +136,61 @@ mod tests {
         let gone = [(0, Some(1), false), (1, None, false), (2, None, true)];
         assert_eq!(after(&gone), None);
         assert_eq!(after(&[(0, None, true)]), None);
+    }
+
+    /// What one look finds: the interface over which each of four backends is reached, and whose neighbours are being resolved.
+    type Look = (u64, [Option<u32>; 4], [bool; 4]);
+
+    fn of_four(host: usize) -> IpAddr {
+        [10, 9, 0, host as u8].into()
+    }
+
+    /// What is in use after each look, by what each found in full.
+    fn by_all_that_is_found(looks: &[Look]) -> Vec<BTreeMap<IpAddr, NextHop>> {
+        let mut used: BTreeMap<IpAddr, (u64, NextHop)> = BTreeMap::new();
+        let mut now = 0;
+        let mut all = Vec::new();
+        for (seconds, found, resolved) in looks {
+            now += seconds;
+            for host in 0..4 {
+                let address = of_four(host);
+                if let Some(interface) = found[host] {
+                    used.insert(address, (now, hop(interface)));
+                } else if let Some((seen, _)) = used.get(&address)
+                    && !(now - seen < GRACE_TIME.as_secs() && resolved[host])
+                {
+                    used.remove(&address);
+                }
+            }
+            let hops = used.iter().map(|(&address, &(_, hop))| (address, hop));
+            all.push(hops.collect());
+        }
+        all
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_found_otherwise_than_before_is_enough_to_know(
+            looks in prop::collection::vec(
+                (
+                    0..4_u64,
+                    prop::array::uniform4(prop::option::of(1..3_u32)),
+                    prop::array::uniform4(any::<bool>()),
+                ),
+                1..16,
+            ),
+        ) {
+            let (mut grace, mut now) = (Grace::default(), Instant::now());
+            let mut before = [None; 4];
+            for ((seconds, found, resolved), expected) in looks.iter().zip(by_all_that_is_found(&looks)) {
+                now += Duration::from_secs(*seconds);
+                let differing = (0..4).filter(|&host| found[host] != before[host]);
+                let differing = differing.map(|host| (of_four(host), found[host].map(hop)));
+                let is_resolving = |address| (0..4).any(|host| of_four(host) == address && resolved[host]);
+                let used = grace.add(differing.collect::<Vec<_>>(), is_resolving, now);
+                prop_assert_eq!(used, expected.into_iter().collect::<NextHops>());
+                before = *found;
+            }
+        }
     }
 }

@@ -4,8 +4,9 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
     ops::Bound,
-    sync::Arc,
 };
+
+use balancer_core::model::AddressMap;
 
 use super::{events::Doubt, neighbour::Place, route::Route};
 
@@ -16,33 +17,43 @@ pub(crate) const SWEEP: usize = 256;
 /// What the kernel last said of each wanted address, and what may have changed since.
 #[derive(Debug, Default)]
 pub(crate) struct Routes {
-    wanted: Arc<BTreeSet<IpAddr>>,
+    /// What was wanted last.
+    asked: AddressMap<()>,
+    /// The same, in the order of the addresses.
+    wanted: BTreeSet<IpAddr>,
     known: BTreeMap<IpAddr, Route>,
     /// Those to ask for.
     doubted: BTreeSet<IpAddr>,
     /// The last one that the sweep came to.
     swept: Option<IpAddr>,
-    /// Whether `known` is another than at the last [`Routes::settle`].
-    changed: bool,
+    /// The addresses whose routes are others than at the last [`Routes::settle`], or were for a while.
+    changed: BTreeSet<IpAddr>,
     /// Whom the known routes lead to.
     places: BTreeSet<Place>,
+    /// The addresses behind each of these.
+    behind: BTreeMap<Place, BTreeSet<IpAddr>>,
 }
 
 impl Routes {
     /// From now on these addresses count; new ones are doubted.
-    pub(crate) fn want(&mut self, wanted: Arc<BTreeSet<IpAddr>>) {
-        self.doubted.extend(wanted.difference(&self.wanted));
-        for address in self.wanted.difference(&wanted) {
-            self.doubted.remove(address);
-            self.changed |= self.known.remove(address).is_some();
+    pub(crate) fn want(&mut self, wanted: AddressMap<()>) {
+        for address in self.asked.differing(&wanted) {
+            if wanted.contains_key(&address) {
+                self.wanted.insert(address);
+                self.doubted.insert(address);
+            } else {
+                self.wanted.remove(&address);
+                self.doubted.remove(&address);
+                self.note(address, None);
+            }
         }
-        self.wanted = wanted;
+        self.asked = wanted;
     }
 
     /// What an event concerns is asked for again.
     pub(crate) fn doubt(&mut self, doubt: &Doubt) {
         if doubt.all {
-            self.doubted = BTreeSet::clone(&self.wanted);
+            self.doubted.clone_from(&self.wanted);
             return;
         }
         for prefix in &doubt.prefixes {
@@ -55,7 +66,7 @@ impl Routes {
     pub(crate) fn sweep(&mut self) {
         let after = self.swept.map_or(Bound::Unbounded, Bound::Excluded);
         let rest = self.wanted.range((after, Bound::Unbounded));
-        let turn: Vec<IpAddr> = rest.chain(&*self.wanted).take(SWEEP).copied().collect();
+        let turn: Vec<IpAddr> = rest.chain(&self.wanted).take(SWEEP).copied().collect();
         self.swept = turn.last().copied();
         self.doubted.extend(turn);
     }
@@ -69,17 +80,36 @@ impl Routes {
     pub(crate) fn learn(&mut self, answers: BTreeMap<IpAddr, Option<Route>>) {
         for (address, route) in answers {
             self.doubted.remove(&address);
-            let former = match route {
-                Some(route) => self.known.insert(address, route),
-                None => self.known.remove(&address),
-            };
-            self.changed |= former != route;
+            self.note(address, route);
         }
-        if self.changed {
-            let places = self.known.values();
-            self.places = places
-                .map(|route| (route.interface, route.neighbour))
-                .collect();
+    }
+
+    /// Notes the route of an address.
+    fn note(&mut self, address: IpAddr, route: Option<Route>) {
+        let former = match route {
+            Some(route) => self.known.insert(address, route),
+            None => self.known.remove(&address),
+        };
+        if former == route {
+            return;
+        }
+        self.changed.insert(address);
+        let (from, to) = (former.map(place), route.map(place));
+        if from == to {
+            return;
+        }
+        if let Some(from) = from
+            && let Some(behind) = self.behind.get_mut(&from)
+        {
+            behind.remove(&address);
+            if behind.is_empty() {
+                self.behind.remove(&from);
+                self.places.remove(&from);
+            }
+        }
+        if let Some(to) = to {
+            self.behind.entry(to).or_default().insert(address);
+            self.places.insert(to);
         }
     }
 
@@ -88,20 +118,31 @@ impl Routes {
         &self.places
     }
 
+    /// The addresses whose routes lead to one of these.
+    pub(crate) fn behind(&self, place: Place) -> impl Iterator<Item = IpAddr> {
+        let behind = self.behind.get(&place);
+        behind.into_iter().flatten().copied()
+    }
+
     /// Every address that has a route, with it.
     pub(crate) fn known(&self) -> &BTreeMap<IpAddr, Route> {
         &self.known
     }
 
-    /// Whether routes are others than when this was last asked with success.
-    pub(crate) fn have_changed(&self) -> bool {
-        self.changed
+    /// The addresses whose routes may be others than when what is known was last made use of.
+    pub(crate) fn changed(&self) -> &BTreeSet<IpAddr> {
+        &self.changed
     }
 
     /// What is known now has been made use of.
     pub(crate) fn settle(&mut self) {
-        self.changed = false;
+        self.changed.clear();
     }
+}
+
+/// Whom a route leads to.
+fn place(route: Route) -> Place {
+    (route.interface, route.neighbour)
 }
 
 #[cfg(test)]
@@ -125,7 +166,7 @@ mod tests {
     /// So many addresses, all of them known by interface 1.
     fn known(count: u16) -> Routes {
         let mut routes = Routes::default();
-        routes.want(Arc::new((0..count).map(address).collect()));
+        routes.want((0..count).map(|each| (address(each), ())).collect());
         answer(&mut routes, 1);
         routes.settle();
         routes
@@ -153,7 +194,7 @@ mod tests {
             for second in 0..300 {
                 routes.sweep();
                 assert_eq!(answer(&mut routes, 1), SWEEP, "{count}, second {second}");
-                assert!(!routes.have_changed());
+                assert!(routes.changed().is_empty());
             }
         }
         let mut few = known(5);
@@ -194,14 +235,14 @@ mod tests {
         };
         routes.doubt(&all);
         assert_eq!(answer(&mut routes, 1), 1_000);
-        assert!(!routes.have_changed());
+        assert!(routes.changed().is_empty());
     }
 
     #[test]
     fn new_addresses_are_asked_for_at_once_and_no_others() {
         let mut routes = known(1_000);
-        routes.want(Arc::new((500..1_001).map(address).collect()));
-        assert!(routes.have_changed(), "500 are gone");
+        routes.want((500..1_001).map(|each| (address(each), ())).collect());
+        assert_eq!(routes.changed().len(), 500, "500 are gone");
         assert_eq!(*routes.doubted(), [address(1_000)].into());
         assert_eq!(routes.known().len(), 500);
     }
@@ -211,8 +252,26 @@ mod tests {
         let mut routes = known(3);
         routes.doubt(&prefix("10.0.0.0/30"));
         routes.learn([(address(1), None)].into());
-        assert!(routes.have_changed());
+        assert!(!routes.changed().is_empty());
         assert_eq!(*routes.doubted(), [address(0), address(2)].into());
         assert_eq!(routes.known().len(), 2);
+    }
+
+    #[test]
+    fn who_is_behind_a_neighbour_follows_the_routes() {
+        let mut routes = known(3);
+        let place = |interface| place(route(interface));
+        let behind = |routes: &Routes, interface| Vec::from_iter(routes.behind(place(interface)));
+        assert_eq!(behind(&routes, 1), [0, 1, 2].map(address));
+        routes.learn([(address(1), Some(route(2))), (address(2), None)].into());
+        assert_eq!(behind(&routes, 1), [address(0)]);
+        assert_eq!(behind(&routes, 2), [address(1)]);
+        assert_eq!(*routes.places(), [place(1), place(2)].into());
+        assert_eq!(*routes.changed(), [address(1), address(2)].into());
+        routes.want(AddressMap::from_iter([(address(1), ())]));
+        assert_eq!(*routes.places(), [place(2)].into());
+        assert_eq!(*routes.changed(), [0, 1, 2].map(address).into());
+        routes.settle();
+        assert!(routes.changed().is_empty());
     }
 }

@@ -66,17 +66,27 @@ impl Way {
     }
 }
 
-/// The next hop of each address that has one, by its route and the way that this leads.
-pub(crate) fn next_hops(
+/// The next hop of an address, by its route and the way that this leads.
+pub(crate) fn next_hop(
+    address: IpAddr,
     routes: &BTreeMap<IpAddr, Route>,
     ways: &BTreeMap<Place, Way>,
     sources: Sources,
-) -> BTreeMap<IpAddr, NextHop> {
-    let next_hop = |(&address, route): (&IpAddr, &Route)| {
-        let way = ways.get(&(route.interface, route.neighbour))?;
-        Some((address, way.next_hop(address, route, sources)?))
-    };
-    routes.iter().filter_map(next_hop).collect()
+) -> Option<NextHop> {
+    let route = routes.get(&address)?;
+    let way = ways.get(&(route.interface, route.neighbour))?;
+    way.next_hop(address, route, sources)
+}
+
+/// The neighbours over which the way is new, gone or another one.
+pub(crate) fn differing_ways(
+    before: &BTreeMap<Place, Way>,
+    after: &BTreeMap<Place, Way>,
+) -> BTreeSet<Place> {
+    let new = after.iter();
+    let new = new.filter(|(place, way)| before.get(place) != Some(way));
+    let gone = before.keys().filter(|place| !after.contains_key(place));
+    new.map(|(place, _)| place).chain(gone).copied().collect()
 }
 
 /// What one look found.

@@ -1,6 +1,6 @@
 //! What has to become of a frame, by the pure functions over tables in user space.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::net::IpAddr;
 
 use anyhow::{Context, Result};
@@ -13,7 +13,7 @@ use balancer_common::reason::Verdict as Fate;
 use balancer_common::{Address, Reason, alternates};
 use balancer_config::EdgeConfig;
 use balancer_core::model::{BackendId, Health};
-use balancer_core::reconcile::{self, NextHop, Plan};
+use balancer_core::reconcile::{self, NextHop, NextHops, Plan};
 use balancer_core::state::{Change, State};
 use balancer_core::table::Table;
 use balancer_edge::image::Image;
@@ -148,7 +148,7 @@ impl EdgeTables {
     }
 }
 
-fn next_hops(state: &State, way: &Way) -> BTreeMap<IpAddr, NextHop> {
+fn next_hops(state: &State, way: &Way) -> NextHops {
     let addresses = state
         .services
         .values()

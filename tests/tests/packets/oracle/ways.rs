@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use anyhow::{Context, Result};
-use balancer_core::reconcile::NextHop;
+use balancer_core::reconcile::{NextHop, NextHops};
 use etherparse::{IpNumber, LaxIpSlice};
 
 use super::{asks, encapsulated, ip_packet, of_first, says_too_large};
@@ -50,11 +50,7 @@ struct Way {
 
 impl Ways {
     /// Of services as a site has them, before any of them changes.
-    pub(crate) fn new(
-        services: &[Service],
-        ingress: u32,
-        next_hops: &BTreeMap<IpAddr, NextHop>,
-    ) -> Result<Ways> {
+    pub(crate) fn new(services: &[Service], ingress: u32, next_hops: &NextHops) -> Result<Ways> {
         let mut vips = BTreeMap::new();
         for (name, vip, encapsulation, backends) in services {
             let mut ways = Vec::new();
@@ -87,7 +83,7 @@ impl Ways {
     pub(crate) fn follow(
         &mut self,
         (what, service, address): &Step,
-        next_hops: &BTreeMap<IpAddr, NextHop>,
+        next_hops: &NextHops,
     ) -> Result<()> {
         self.now += 1;
         let address: IpAddr = address.parse()?;

@@ -3,20 +3,15 @@
 //! Everything else sends it whole states, reports or commands. What has come in is taken together: one plan, one publication
 //! and one save, however much it is.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    net::IpAddr,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use balancer_api::{
     board::Board,
     command::{ChangeError, Command},
 };
 use balancer_core::{
-    model::{BackendId, ServiceName},
-    reconcile::{NextHop, Usable, differing_next_hops},
+    model::{AddressMap, BackendId, ServiceName},
+    reconcile::{NextHops, Usable},
     state::{Change, Numbers, Outcome, State},
 };
 use balancer_host::{
@@ -48,13 +43,10 @@ const BATCH: usize = 512;
 /// How often drains, attachments and the packet log are looked after.
 const TICK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The next hop of each address that has one.
-pub(super) type NextHops = Arc<BTreeMap<IpAddr, NextHop>>;
-
 /// Where the ports hear what is to be watched.
 pub(super) struct Watched {
     pub(super) targets: watch::Sender<Arc<BTreeSet<Target>>>,
-    pub(super) addresses: watch::Sender<Arc<BTreeSet<IpAddr>>>,
+    pub(super) addresses: watch::Sender<AddressMap<()>>,
 }
 
 /// What the control loop hears.
@@ -114,7 +106,7 @@ impl ControlLoop {
         let mut this = Self {
             touched: state.services.names().cloned().collect(),
             monitor: Monitor::default(),
-            next_hops: Arc::default(),
+            next_hops: NextHops::default(),
             publication: Publication::default(),
             announcing: None,
             stale: BTreeSet::new(),
@@ -185,7 +177,7 @@ impl ControlLoop {
                 },
                 changed = from.next_hops.changed(), if self.unfollowed.is_none() => match changed {
                     Ok(()) => {
-                        let next_hops = Arc::clone(&from.next_hops.borrow_and_update());
+                        let next_hops = from.next_hops.borrow_and_update().clone();
                         self.follow_next_hops(next_hops);
                     }
                     Err(_) => self.stop_following(),
@@ -341,7 +333,7 @@ impl ControlLoop {
 
     fn follow_next_hops(&mut self, next_hops: NextHops) {
         let before = std::mem::replace(&mut self.next_hops, next_hops);
-        let differing = differing_next_hops(&before, &self.next_hops);
+        let differing = before.differing(&self.next_hops);
         self.touched.extend(self.monitor.services_at(&differing));
         self.publish_after(Urgency::Down);
     }
@@ -394,7 +386,7 @@ impl ControlLoop {
             watched.targets.send_replace(Arc::new(targets));
         }
         if let Some(addresses) = self.monitor.take_addresses() {
-            watched.addresses.send_replace(Arc::new(addresses));
+            watched.addresses.send_replace(addresses);
         }
     }
 

@@ -26,6 +26,7 @@ use balancer_api::{
     token::{Token, configured},
 };
 use balancer_config::EdgeConfig;
+use balancer_core::{model::AddressMap, reconcile::NextHops};
 use balancer_host::{clock::unix_ms, health, signals::terminated, state_dir};
 use sd_notify::NotifyState;
 use tokio::{
@@ -39,7 +40,7 @@ pub(in crate::daemon) use self::overview::reason_count;
 use self::{
     announcing::Announcing,
     attachments::Attachments,
-    control::{ControlLoop, Inputs, NextHops, Outputs, Watched},
+    control::{ControlLoop, Inputs, Outputs, Watched},
     drains::watch_drains,
     overview::{show, snapshots},
     records::Records,
@@ -77,8 +78,8 @@ pub async fn run(file: &Path) -> Result<(), Failure> {
     )?;
 
     let (targets, wanted_targets) = watch::channel(Arc::default());
-    let (addresses, wanted_addresses) = watch::channel(Arc::default());
-    let (found, mut next_hops) = watch::channel(Arc::default());
+    let (addresses, wanted_addresses) = watch::channel(AddressMap::default());
+    let (found, mut next_hops) = watch::channel(NextHops::default());
     let (reports_in, reports) = mpsc::channel(1_024);
     let (commands_in, commands) = mpsc::channel(1_024);
     let (looks_in, looks) = mpsc::channel(1_024);
@@ -266,7 +267,7 @@ async fn first_look(wanted: usize, next_hops: &mut watch::Receiver<NextHops>) ->
         next_hops.wait_for(|found| found.len() >= wanted),
     )
     .await;
-    Arc::clone(&next_hops.borrow_and_update())
+    next_hops.borrow_and_update().clone()
 }
 
 pub(in crate::daemon) fn read(file: &Path) -> Result<EdgeConfig, Failure> {

@@ -8,7 +8,7 @@ use std::{
 };
 
 use balancer_core::{
-    model::{BackendId, Check, Health, HealthState, ServiceId, ServiceName},
+    model::{AddressMap, BackendId, Check, Health, HealthState, ServiceId, ServiceName},
     reconcile::Warming,
     state::ServiceState,
 };
@@ -28,7 +28,9 @@ pub(super) struct Monitor {
     warming: Warming,
     /// Whether `asked_for` has other targets than were taken last.
     targets_changed: bool,
-    /// Whether `at` has other addresses than were taken last.
+    /// The keys of `at`, as those have them who find next hops.
+    addresses: AddressMap<()>,
+    /// Whether they are others than were taken last.
     addresses_changed: bool,
 }
 
@@ -95,7 +97,10 @@ impl Monitor {
             self.add(name, service, &mut left, known);
         }
         self.targets_changed |= !left.targets.is_empty();
-        self.addresses_changed |= !left.addresses.is_empty();
+        for address in &left.addresses {
+            self.addresses.remove(address);
+            self.addresses_changed = true;
+        }
         match (before, service) {
             (_, Some(service)) => self.warm(service),
             (Some(before), None) => self.warming.forget(before.id),
@@ -144,8 +149,11 @@ impl Monitor {
                 self.targets_changed |= !is_known;
                 self.asked_for.entry(target).or_default().insert(id);
             }
-            let is_known = left.addresses.remove(&address) || self.at.contains_key(&address);
-            self.addresses_changed |= !is_known;
+            left.addresses.remove(&address);
+            if !self.addresses.contains_key(&address) {
+                self.addresses.insert(address, ());
+                self.addresses_changed = true;
+            }
             self.at.entry(address).or_default().insert(id);
             let monitored = Monitored {
                 service: name.clone(),
@@ -258,8 +266,8 @@ impl Monitor {
     }
 
     /// Whose next hop is to be known; `None` while that is what was taken last.
-    pub(super) fn take_addresses(&mut self) -> Option<BTreeSet<IpAddr>> {
-        std::mem::take(&mut self.addresses_changed).then(|| self.at.keys().copied().collect())
+    pub(super) fn take_addresses(&mut self) -> Option<AddressMap<()>> {
+        std::mem::take(&mut self.addresses_changed).then(|| self.addresses.clone())
     }
 }
 

@@ -1,6 +1,6 @@
 //! What the control loop shows of itself, and who shows it: looking takes nothing from the loop.
 
-use std::{collections::BTreeMap, future::pending, net::IpAddr, sync::Arc, time::Instant};
+use std::{collections::BTreeMap, future::pending, sync::Arc, time::Instant};
 
 use balancer_api::{
     board::Board,
@@ -17,7 +17,7 @@ use balancer_common::{
 };
 use balancer_core::{
     model::{BackendId, BackendState, Health, ServiceName},
-    reconcile::{self, NextHop},
+    reconcile::{self, NextHop, NextHops},
     state::ServiceState,
     table::Table,
 };
@@ -82,7 +82,7 @@ pub(super) struct Seen<'a> {
     pub(super) trusted: &'a dyn Fn(BackendId) -> Health,
     /// Why its last probe failed.
     pub(super) failure: &'a dyn Fn(BackendId) -> Option<String>,
-    pub(super) next_hops: &'a BTreeMap<IpAddr, NextHop>,
+    pub(super) next_hops: &'a NextHops,
 }
 
 impl ServiceOverview {

@@ -9,7 +9,7 @@ use std::{
 use balancer_common::abi::Traffic;
 use balancer_core::{
     model::{ServiceId, ServiceName},
-    reconcile::{self, NextHop, Plan},
+    reconcile::{self, NextHops, Plan},
     state::{ServiceState, State},
     table::Table,
 };
@@ -40,7 +40,7 @@ impl Publication {
         plane: &EdgePlane,
         state: &State,
         monitor: &Monitor,
-        next_hops: &BTreeMap<IpAddr, NextHop>,
+        next_hops: &NextHops,
     ) {
         let trusted = |id| monitor.trusted(id);
         match plane.met(&reconcile::plan(state, &trusted, next_hops)) {
@@ -63,7 +63,7 @@ impl Publication {
         touched: &BTreeSet<ServiceName>,
         state: &State,
         monitor: &Monitor,
-        next_hops: &BTreeMap<IpAddr, NextHop>,
+        next_hops: &NextHops,
     ) -> Result<(), DataplaneError> {
         for name in touched {
             if let Some(service) = state.services.get(name)

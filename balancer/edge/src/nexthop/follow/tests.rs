@@ -17,10 +17,10 @@ fn a_quiet_second_asks_for_few_routes_and_a_lost_event_heals_in_turn() {
         let [high, low] = number.to_be_bytes();
         IpAddr::from([10, 9, high, low])
     });
-    let addresses: BTreeSet<IpAddr> = addresses.collect();
+    let addresses = addresses.map(|address| (address, ())).collect();
     let outcome = block_on_netns(edge.path(), || async {
         let mut follower = Follower::open(Sources::default())?;
-        follower.routes.want(Arc::new(addresses.clone()));
+        follower.routes.want(addresses);
         let started = Instant::now();
         while (follower.look().await?).is_none_or(|found| found.len() < 1_000) {
             assert!(started.elapsed() < LIMIT, "no next hops");

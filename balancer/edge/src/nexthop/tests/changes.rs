@@ -81,9 +81,7 @@ fn the_wanted_set_is_followed() {
     backend.ip("addr add 10.0.0.3/24 dev b0");
     let mut follower = Follower::start(&edge, &["10.0.0.2"]);
     follower.next_hop("10.0.0.2");
-    follower
-        .wanted
-        .send_replace(Arc::new([ip("10.0.0.3")].into()));
+    follower.wanted.send_replace(wanting(&["10.0.0.3"]));
     follower.next_hop("10.0.0.3");
     follower.until_none("10.0.0.2");
 }
@@ -108,9 +106,8 @@ fn only_changes_are_published() {
     for number in 0..20 {
         edge.ip(&format!("route add 10.77.{number}.0/24 dev e0"));
     }
-    follower
-        .wanted
-        .send_replace(Arc::new([ip("10.0.0.2"), ip("10.0.0.3")].into()));
+    let both = wanting(&["10.0.0.2", "10.0.0.3"]);
+    follower.wanted.send_replace(both);
     follower.next_hop("10.0.0.3");
     drop(follower);
     let published = published.join().expect("no panic");

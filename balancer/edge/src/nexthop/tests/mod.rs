@@ -5,14 +5,9 @@ mod interfaces;
 mod neighbours;
 mod routes;
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    net::IpAddr,
-    sync::Arc,
-    thread,
-    time::Duration,
-};
+use std::{net::IpAddr, thread, time::Duration};
 
+use balancer_core::{model::AddressMap, reconcile::NextHops};
 use balancer_host::netns::{block_on_netns, scratch::ScratchNetns};
 use tokio::{
     runtime::{Builder, Runtime},
@@ -29,10 +24,16 @@ fn ip(text: &str) -> IpAddr {
     text.parse().expect("an address")
 }
 
+/// What is wanted when these addresses are.
+fn wanting(addresses: &[&str]) -> AddressMap<()> {
+    let addresses = addresses.iter().copied();
+    addresses.map(|address| (ip(address), ())).collect()
+}
+
 /// A follower at work in an edge's namespace.
 struct Follower {
-    wanted: watch::Sender<Arc<BTreeSet<IpAddr>>>,
-    found: watch::Receiver<Arc<BTreeMap<IpAddr, NextHop>>>,
+    wanted: watch::Sender<AddressMap<()>>,
+    found: watch::Receiver<NextHops>,
     runtime: Runtime,
     thread: thread::JoinHandle<Result<(), NextHopError>>,
 }
@@ -43,9 +44,8 @@ impl Follower {
     }
 
     fn start_with(edge: &ScratchNetns, addresses: &[&str], sources: Sources) -> Self {
-        let addresses = addresses.iter().copied().map(ip).collect();
-        let (wanted, addresses) = watch::channel(Arc::new(addresses));
-        let (publish, found) = watch::channel(Arc::default());
+        let (wanted, addresses) = watch::channel(wanting(addresses));
+        let (publish, found) = watch::channel(NextHops::default());
         let path = edge.path().to_owned();
         let thread = thread::spawn(move || {
             let following =
@@ -65,11 +65,7 @@ impl Follower {
     }
 
     /// Waits until what is found fulfils the condition.
-    fn until(
-        &mut self,
-        expectation: &str,
-        condition: impl Fn(&BTreeMap<IpAddr, NextHop>) -> bool,
-    ) -> Arc<BTreeMap<IpAddr, NextHop>> {
+    fn until(&mut self, expectation: &str, condition: impl Fn(&NextHops) -> bool) -> NextHops {
         let found = &mut self.found;
         let outcome = self.runtime.block_on(async {
             timeout(PATIENCE, found.wait_for(|found| condition(found)))

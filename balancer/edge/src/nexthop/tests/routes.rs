@@ -40,8 +40,8 @@ fn routed_backends_are_reached_at_their_gateway() {
     let mac = view(&gateway, "b0").mac;
     assert!(
         found
-            .values()
-            .all(|next_hop| next_hop.destination_mac == mac),
+            .iter()
+            .all(|(_, next_hop)| next_hop.destination_mac == mac),
         "{found:?}"
     );
     assert_eq!(found[&ip("fd09::1")].source, ip("fd00::1"));
@@ -136,13 +136,13 @@ fn routes_that_lead_nowhere_give_no_next_hop() {
         follower.until("two next hops", |found| found.len() == 2);
         edge.ip(&format!("route add {kind} 10.9.1.0/24"));
         edge.ip(&format!("route add {kind} fd09::/64"));
-        follower.until(kind, BTreeMap::is_empty);
+        follower.until(kind, NextHops::is_empty);
         edge.ip(&format!("route del {kind} 10.9.1.0/24"));
         edge.ip(&format!("route del {kind} fd09::/64"));
     }
     edge.ip("route del 10.9.0.0/16");
     edge.ip("route del fd09::/16");
-    follower.until("no route at all", BTreeMap::is_empty);
+    follower.until("no route at all", NextHops::is_empty);
 }
 
 // Promise: N3

@@ -68,7 +68,7 @@ fn monitor(state: &State) -> Monitor {
 }
 
 /// What is to be watched, when both are others than before.
-fn taken(monitor: &mut Monitor) -> Option<(BTreeSet<Target>, BTreeSet<IpAddr>)> {
+fn taken(monitor: &mut Monitor) -> Option<(BTreeSet<Target>, AddressMap<()>)> {
     monitor.take_targets().zip(monitor.take_addresses())
 }
 
