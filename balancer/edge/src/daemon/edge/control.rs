@@ -199,10 +199,27 @@ impl ControlLoop {
 
     /// Carries out commands: changes together, then the others one by one.
     async fn carry_out(&mut self, commands: impl Iterator<Item = Command>) {
+        // As a whole, because each entry costs a switch to another thread.
+        let others = block_in_place(|| self.carry_out_changes(commands));
+        for other in others {
+            match other {
+                Command::Detach { reply } => drop(reply.send(self.detach().await)),
+                Command::DrainEdge {
+                    drained,
+                    dry_run,
+                    reply,
+                } => drop(reply.send(self.drain_edge(drained, dry_run))),
+                Command::Change { .. } => {}
+            }
+        }
+    }
+
+    /// Carries out the changes among commands, and gives the others.
+    fn carry_out_changes(&mut self, commands: impl Iterator<Item = Command>) -> Vec<Command> {
         let mut before = self.state.clone();
         let (mut entries, mut pending): (Vec<Entry<Change>>, Vec<Pending>) = Default::default();
         let mut given_back = Numbers::default();
-        let mut others = Vec::new();
+        let (mut changes, mut others) = (0, Vec::new());
         for command in commands {
             match command {
                 Command::Change {
@@ -210,6 +227,7 @@ impl ControlLoop {
                     dry_run,
                     reply,
                 } => {
+                    changes += 1;
                     let mut entry = self.records.entry(entries.len(), change);
                     let mut result = self.state.change(&entry.change, entry.unix_ms);
                     if let Ok((state, outcome)) = &result
@@ -242,18 +260,8 @@ impl ControlLoop {
         }
         let began = Instant::now();
         self.settle(before, &entries, pending);
-        self.pace.changed(began, Instant::now());
-        for other in others {
-            match other {
-                Command::Detach { reply } => drop(reply.send(self.detach().await)),
-                Command::DrainEdge {
-                    drained,
-                    dry_run,
-                    reply,
-                } => drop(reply.send(self.drain_edge(drained, dry_run))),
-                Command::Change { .. } => {}
-            }
-        }
+        self.pace.changed(changes, began, Instant::now());
+        others
     }
 
     /// Has VIPs withdrawn until further notice, or announced again; nothing changes if it can't be saved.

@@ -83,9 +83,14 @@ impl Pace {
         self.due
     }
 
-    /// Changes were carried out from `began` until `now`.
-    pub(super) fn changed(&mut self, began: Instant, now: Instant) {
-        self.rested = now + LONGEST_REST.min(REST * (now - began));
+    /// So many changes were carried out from `began` until `now`. Where several came together more are under way, and each pass
+    /// costs the same for few of them as for many: these wait for the longest rest. Who makes one after another does not.
+    pub(super) fn changed(&mut self, count: usize, began: Instant, now: Instant) {
+        let rest = match count {
+            0 | 1 => LONGEST_REST.min(REST * (now - began)),
+            _ => LONGEST_REST,
+        };
+        self.rested = now + rest;
     }
 
     /// Something is to be published: whether now, or later when it is due.
@@ -154,9 +159,11 @@ mod tests {
         let began = Instant::now();
         let mut pace = Pace::new(began);
         assert_eq!(pace.rested(), began);
-        pace.changed(began, began + ms(2));
+        pace.changed(1, began, began + ms(2));
         assert_eq!(pace.rested(), began + ms(2) + ms(8));
-        pace.changed(began, began + ms(500));
+        pace.changed(1, began, began + ms(500));
         assert_eq!(pace.rested(), began + ms(500) + LONGEST_REST);
+        pace.changed(2, began, began + ms(2));
+        assert_eq!(pace.rested(), began + ms(2) + LONGEST_REST);
     }
 }
