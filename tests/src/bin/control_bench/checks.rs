@@ -90,6 +90,7 @@ pub(crate) fn many(case: Case, size: Size, lbd: &Path) -> Result<Line> {
     let usage = scene.used_since(&daemon, &mark)?;
     let asked = probes::asked_since(&probes.take(), from_ns) as f64;
     let (warnings, errors) = daemon.complaints();
+    let listen_drops = scene.hosts.enter(listen_drops)??;
     Ok(Line::new(case, &services, &first_answer_ms, usage)
         .with("asked", answers.len() as f64)
         .with("known", known as f64)
@@ -98,6 +99,7 @@ pub(crate) fn many(case: Case, size: Size, lbd: &Path) -> Result<Line> {
         .with("probes_per_s", asked / watched.as_secs_f64())
         .with("warnings", warnings as f64)
         .with("errors", errors as f64)
+        .with("listen_drops", listen_drops as f64)
         .timed_out(all_known_ms.is_none()))
 }
 
@@ -155,6 +157,24 @@ pub(crate) fn shared(case: Case, size: Size, lbd: &Path) -> Result<Line> {
         .with("time_wait", time_wait as f64))
 }
 
+/// Connections that the hosts' listeners have refused to queue, in the calling thread's namespace: probes of them fail by the
+/// bench's own fault.
+fn listen_drops() -> Result<u64> {
+    let text = fs::read_to_string("/proc/thread-self/net/netstat")?;
+    dropped(&text).with_context(|| format!("netstat is not understood: {text}"))
+}
+
+/// The column `ListenDrops` of the two lines of `TcpExt`.
+fn dropped(netstat: &str) -> Option<u64> {
+    let mut lines = netstat
+        .lines()
+        .filter_map(|line| line.strip_prefix("TcpExt:"));
+    let (names, values) = (lines.next()?, lines.next()?);
+    let mut columns = names.split_whitespace().zip(values.split_whitespace());
+    let (_, drops) = columns.find(|(name, _)| *name == "ListenDrops")?;
+    drops.parse().ok()
+}
+
 /// Sockets in TIME_WAIT in the calling thread's namespace.
 fn time_wait() -> Result<u64> {
     let text = fs::read_to_string("/proc/thread-self/net/sockstat")?;
@@ -180,5 +200,13 @@ mod tests {
             "sockets: used 20\nTCP: inuse 3 orphan 0 tw 89000 alloc 4 mem 1\nUDP: inuse 1 mem 0\n";
         assert_eq!(in_time_wait(text), Some(89_000));
         assert_eq!(in_time_wait("TCP: inuse 3"), None);
+    }
+
+    #[test]
+    fn connections_that_were_not_queued_are_read_by_the_name_of_their_column() {
+        let text =
+            "TcpExt: TW ListenOverflows ListenDrops\nTcpExt: 9 82 83\nIpExt: InPkts\nIpExt: 7\n";
+        assert_eq!(dropped(text), Some(83));
+        assert_eq!(dropped("TcpExt: TW\nTcpExt: 9\n"), None);
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 use anyhow::{Context, Result};
+use nix::sys::socket::{Backlog, listen};
 use testbed::Namespace;
 use tokio::io::AsyncReadExt;
 use tokio::sync::Notify;
@@ -21,13 +22,15 @@ pub(crate) struct Listeners {
 impl Listeners {
     pub(crate) fn start(hosts: &Namespace, ports: &[u16]) -> Result<Listeners> {
         let listeners: Vec<TcpListener> = hosts.enter(|| {
-            let listen = |&port: &u16| {
+            let bind = |&port: &u16| {
                 let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, port))
                     .with_context(|| format!("cannot listen on port {port}"))?;
                 listener.set_nonblocking(true)?;
+                // All backends share one queue here, and the usual 128 are 25 ms of them: as many as `somaxconn` allows.
+                listen(&listener, Backlog::MAXALLOWABLE)?;
                 anyhow::Ok(listener)
             };
-            ports.iter().map(listen).collect::<Result<Vec<_>>>()
+            ports.iter().map(bind).collect::<Result<Vec<_>>>()
         })??;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
