@@ -10,13 +10,12 @@ use axum::{
     routing::get,
 };
 use balancer_api::{server::serve_router, views::ReasonCount};
-use prometheus::{IntCounterVec, Opts, Registry, TextEncoder};
 use tokio::{
     net::TcpListener,
     sync::{mpsc, oneshot},
 };
 
-use super::server::TEXT_FORMAT;
+use super::{exposition::Exposition, server::TEXT_FORMAT};
 
 /// The fates of an instance's packets.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -32,26 +31,20 @@ pub type Scrape = oneshot::Sender<Vec<InstanceCounts>>;
 
 /// The counts in Prometheus' classic text format, ready to be scraped.
 pub fn render(instances: &[InstanceCounts]) -> String {
-    text(instances).expect("names and labels of the family are constants that Prometheus takes")
-}
-
-// A registry of its own for every scrape: series of instances that are gone vanish by themselves.
-fn text(instances: &[InstanceCounts]) -> prometheus::Result<String> {
-    let registry = Registry::new();
-    let options = Opts::new(
+    let mut page = Exposition::default();
+    let mut packets = page.counter(
         "lb_agent_packets_total",
         "Packets that an instance's programs saw, by what became of them.",
     );
-    let packets = IntCounterVec::new(options, &["instance", "reason"])?;
-    registry.register(Box::new(packets.clone()))?;
     for InstanceCounts { instance, reasons } in instances {
         for count in reasons {
-            packets
-                .get_metric_with_label_values(&[instance, &count.reason])?
-                .inc_by(count.packets);
+            packets.sample(
+                &[("instance", instance), ("reason", &count.reason)],
+                count.packets,
+            );
         }
     }
-    TextEncoder::new().encode_to_string(&registry.gather())
+    page.into_text()
 }
 
 /// Answers `GET /metrics` on a listener that exists until `shutdown` is ready.

@@ -1,239 +1,155 @@
-//! Each family of metrics and what fills it.
+//! Each family of metrics and what fills it, in the order of their names.
 
-use balancer_core::model::BackendState;
-use prometheus::{
-    IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder, core::Collector,
-};
+use std::fmt::Display;
 
 use balancer_api::views::{BackendView, ServiceView, Snapshot, StatusView, XdpAttachment};
+use balancer_core::model::BackendState;
+
+use super::exposition::Exposition;
+
+/// About as many bytes as a backend takes of a page, and a service, with names and addresses of usual lengths.
+const BACKEND_BYTES: usize = 640;
+const SERVICE_BYTES: usize = 320;
 
 /// The snapshot in Prometheus' classic text format, ready to be scraped.
 pub fn render(snapshot: &Snapshot) -> String {
-    text(snapshot).expect("names and labels of the families are constants that Prometheus takes")
+    let bytes = snapshot.backends.len() * BACKEND_BYTES + snapshot.services.len() * SERVICE_BYTES;
+    let mut page = Exposition::with_capacity(bytes);
+    backends(&mut page, &snapshot.backends);
+    edge(&mut page, &snapshot.status);
+    services(&mut page, &snapshot.services);
+    announcing(&mut page, &snapshot.status);
+    page.into_text()
 }
 
-// A registry of its own for every scrape: series of removed backends vanish by themselves.
-fn text(snapshot: &Snapshot) -> prometheus::Result<String> {
-    let registry = Registry::new();
-    edge(&registry, &snapshot.status)?;
-    services(&registry, &snapshot.services)?;
-    backends(&registry, &snapshot.backends)?;
-    TextEncoder::new().encode_to_string(&registry.gather())
-}
-
-fn edge(registry: &Registry, status: &StatusView) -> prometheus::Result<()> {
-    let packets = counters(
-        registry,
-        "lb_packets_total",
-        "Packets that the edge saw, by what became of them.",
-        &["reason"],
-    )?;
-    for count in &status.reasons {
-        packets
-            .get_metric_with_label_values(&[&count.reason])?
-            .inc_by(count.packets);
-    }
-
-    let generation = IntGauge::new("lb_generation", "Generation of the desired state.")?;
-    generation.set(number(status.generation));
-    keep(registry, &generation)?;
-
-    let attached = gauges(
-        registry,
-        "lb_xdp_attached",
-        "Whether the XDP program is on the interface in this mode, as the kernel says.",
-        &["interface", "mode"],
-    )?;
-    let strips_tags = gauges(
-        registry,
-        "lb_interface_takes_tags_off",
-        "Whether the interface strips VLAN tags before the XDP program sees the frame.",
-        &["interface"],
-    )?;
-    for interface in &status.interfaces {
-        let name = interface.name.as_str();
-        for mode in [XdpAttachment::Native, XdpAttachment::Generic] {
-            let gauge = attached.get_metric_with_label_values(&[name, &mode.to_string()])?;
-            gauge.set(flag(interface.xdp_mode == mode));
-        }
-        strips_tags
-            .get_metric_with_label_values(&[name])?
-            .set(flag(interface.takes_tags_off));
-    }
-
-    let drained = IntGauge::new(
-        "lb_edge_drained",
-        "Whether the operator has drained the edge.",
-    )?;
-    drained.set(flag(status.drained));
-    keep(registry, &drained)?;
-
-    if let Some(announce) = &status.announce {
-        let announced = gauges(
-            registry,
-            "lb_vip_announced",
-            "Whether the speaker is known to announce the VIP for this edge.",
-            &["vip"],
-        )?;
-        for vip in &announce.vips {
-            announced
-                .get_metric_with_label_values(&[vip.vip.to_string()])?
-                .set(flag(vip.announced));
-        }
-    }
-
-    let build = gauges(
-        registry,
+fn edge(page: &mut Exposition, status: &StatusView) {
+    page.gauge(
         "lb_build_info",
         "The daemon's version and its ABI; always 1.",
-        &["version", "abi"],
-    )?;
-    build
-        .get_metric_with_label_values(&[&status.version, &status.abi_version.to_string()])?
-        .set(1);
-    Ok(())
-}
-
-fn services(registry: &Registry, services: &[ServiceView]) -> prometheus::Result<()> {
-    let by = &["service"];
-    let packets = counters(
-        registry,
-        "lb_service_packets_total",
-        "Packets sent to the service's backends.",
-        by,
-    )?;
-    let slots = gauges(
-        registry,
-        "lb_service_slots",
-        "Slots of the service's table.",
-        by,
-    )?;
-    let generation = gauges(
-        registry,
-        "lb_service_generation",
-        "Generation of the service's table.",
-        by,
-    )?;
-    let fails_open = gauges(
-        registry,
-        "lb_service_fails_open",
-        "Whether no backend is usable, so that all get packets nevertheless.",
-        by,
-    )?;
-    for service in services {
-        let labels = [service.name.as_str()];
-        packets
-            .get_metric_with_label_values(&labels)?
-            .inc_by(service.packets);
-        slots
-            .get_metric_with_label_values(&labels)?
-            .set(number(service.slots as u64));
-        generation
-            .get_metric_with_label_values(&labels)?
-            .set(number(service.generation));
-        fails_open
-            .get_metric_with_label_values(&labels)?
-            .set(flag(service.fails_open));
+    )
+    .sample(
+        &[("abi", &status.abi_version), ("version", &status.version)],
+        1,
+    );
+    page.gauge(
+        "lb_edge_drained",
+        "Whether the operator has drained the edge.",
+    )
+    .sample(&[], status.drained.into());
+    page.gauge("lb_generation", "Generation of the desired state.")
+        .sample(&[], status.generation);
+    let mut strips_tags = page.gauge(
+        "lb_interface_takes_tags_off",
+        "Whether the interface strips VLAN tags before the XDP program sees the frame.",
+    );
+    for interface in &status.interfaces {
+        strips_tags.sample(
+            &[("interface", &interface.name)],
+            interface.takes_tags_off.into(),
+        );
     }
-    Ok(())
+    let mut packets = page.counter(
+        "lb_packets_total",
+        "Packets that the edge saw, by what became of them.",
+    );
+    for count in &status.reasons {
+        packets.sample(&[("reason", &count.reason)], count.packets);
+    }
 }
 
-fn backends(registry: &Registry, backends: &[BackendView]) -> prometheus::Result<()> {
-    let by = &["service", "backend"];
-    let packets = counters(
-        registry,
-        "lb_backend_packets_total",
-        "Packets sent to the backend.",
-        by,
-    )?;
-    let bytes = counters(
-        registry,
-        "lb_backend_bytes_total",
-        "Bytes of inner IP packets sent to the backend.",
-        by,
-    )?;
-    let up = gauges(
-        registry,
-        "lb_backend_up",
-        "Whether the backend's health checks pass, or there are none.",
-        by,
-    )?;
-    let weight = gauges(registry, "lb_backend_weight", "Weight of the backend.", by)?;
-    let slots = gauges(
-        registry,
-        "lb_backend_slots",
-        "Slots that the backend owns.",
-        by,
-    )?;
-    let state = gauges(
-        registry,
-        "lb_backend_state",
-        "Whether the backend is in this state.",
-        &["service", "backend", "state"],
-    )?;
-    for backend in backends {
-        let address = backend.address.to_string();
-        let labels = [backend.service.as_str(), &address];
-        packets
-            .get_metric_with_label_values(&labels)?
-            .inc_by(backend.packets);
-        bytes
-            .get_metric_with_label_values(&labels)?
-            .inc_by(backend.bytes);
-        up.get_metric_with_label_values(&labels)?
-            .set(flag(backend.is_up()));
-        weight
-            .get_metric_with_label_values(&labels)?
-            .set(backend.weight.into());
-        slots
-            .get_metric_with_label_values(&labels)?
-            .set(number(backend.slots as u64));
-        for each in [
-            BackendState::Active,
-            BackendState::Draining,
-            BackendState::Down,
-        ] {
-            let gauge =
-                state.get_metric_with_label_values(&[labels[0], labels[1], &each.to_string()])?;
-            gauge.set(flag(backend.state == each));
+fn announcing(page: &mut Exposition, status: &StatusView) {
+    let mut announced = page.gauge(
+        "lb_vip_announced",
+        "Whether the speaker is known to announce the VIP for this edge.",
+    );
+    for vip in status.announce.iter().flat_map(|announce| &announce.vips) {
+        announced.sample(&[("vip", &vip.vip)], vip.announced.into());
+    }
+    let mut attached = page.gauge(
+        "lb_xdp_attached",
+        "Whether the XDP program is on the interface in this mode, as the kernel says.",
+    );
+    for interface in &status.interfaces {
+        for mode in [XdpAttachment::Generic, XdpAttachment::Native] {
+            attached.sample(
+                &[("interface", &interface.name), ("mode", &mode)],
+                (interface.xdp_mode == mode).into(),
+            );
         }
     }
-    Ok(())
 }
 
-fn counters(
-    registry: &Registry,
-    name: &str,
-    help: &str,
-    labels: &[&str],
-) -> prometheus::Result<IntCounterVec> {
-    let family = IntCounterVec::new(Opts::new(name, help), labels)?;
-    keep(registry, &family)?;
-    Ok(family)
+fn services(page: &mut Exposition, services: &[ServiceView]) {
+    let mut fails_open = page.gauge(
+        "lb_service_fails_open",
+        "Whether no backend is usable, so that all get packets nevertheless.",
+    );
+    for service in services {
+        fails_open.sample(&[("service", &service.name)], service.fails_open.into());
+    }
+    let mut generation = page.gauge(
+        "lb_service_generation",
+        "Generation of the service's table.",
+    );
+    for service in services {
+        generation.sample(&[("service", &service.name)], service.generation);
+    }
+    let mut packets = page.counter(
+        "lb_service_packets_total",
+        "Packets sent to the service's backends.",
+    );
+    for service in services {
+        packets.sample(&[("service", &service.name)], service.packets);
+    }
+    let mut slots = page.gauge("lb_service_slots", "Slots of the service's table.");
+    for service in services {
+        slots.sample(&[("service", &service.name)], service.slots as u64);
+    }
 }
 
-fn gauges(
-    registry: &Registry,
-    name: &str,
-    help: &str,
-    labels: &[&str],
-) -> prometheus::Result<IntGaugeVec> {
-    let family = IntGaugeVec::new(Opts::new(name, help), labels)?;
-    keep(registry, &family)?;
-    Ok(family)
+fn backends(page: &mut Exposition, backends: &[BackendView]) {
+    let mut bytes = page.counter(
+        "lb_backend_bytes_total",
+        "Bytes of inner IP packets sent to the backend.",
+    );
+    for backend in backends {
+        bytes.sample(&labels(backend), backend.bytes);
+    }
+    let mut packets = page.counter("lb_backend_packets_total", "Packets sent to the backend.");
+    for backend in backends {
+        packets.sample(&labels(backend), backend.packets);
+    }
+    let mut slots = page.gauge("lb_backend_slots", "Slots that the backend owns.");
+    for backend in backends {
+        slots.sample(&labels(backend), backend.slots as u64);
+    }
+    let mut state = page.gauge("lb_backend_state", "Whether the backend is in this state.");
+    for backend in backends {
+        let [address, service] = labels(backend);
+        for each in [
+            BackendState::Active,
+            BackendState::Down,
+            BackendState::Draining,
+        ] {
+            state.sample(
+                &[address, service, ("state", &each)],
+                (backend.state == each).into(),
+            );
+        }
+    }
+    let mut up = page.gauge(
+        "lb_backend_up",
+        "Whether the backend's health checks pass, or there are none.",
+    );
+    for backend in backends {
+        up.sample(&labels(backend), backend.is_up().into());
+    }
+    let mut weight = page.gauge("lb_backend_weight", "Weight of the backend.");
+    for backend in backends {
+        weight.sample(&labels(backend), backend.weight.into());
+    }
 }
 
-fn keep(
-    registry: &Registry,
-    family: &(impl Collector + Clone + 'static),
-) -> prometheus::Result<()> {
-    registry.register(Box::new(family.clone()))
-}
-
-fn number(number: u64) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
-}
-
-fn flag(set: bool) -> i64 {
-    set.into()
+fn labels(backend: &BackendView) -> [(&'static str, &dyn Display); 2] {
+    [("backend", &backend.address), ("service", &backend.service)]
 }

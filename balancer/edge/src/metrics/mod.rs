@@ -1,6 +1,7 @@
 //! What Prometheus scrapes: the snapshot in its classic text format.
 
 pub mod agent;
+mod exposition;
 mod families;
 mod server;
 
