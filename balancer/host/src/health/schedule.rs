@@ -1,7 +1,7 @@
 //! Which target is asked when. Time is an argument.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
     time::Duration,
 };
@@ -27,7 +27,7 @@ pub(crate) type Number = u64;
 pub(crate) struct Schedule {
     wanted: Arc<BTreeSet<Target>>,
     numbers: BTreeMap<Arc<Target>, Number>,
-    entries: BTreeMap<Number, Entry>,
+    entries: HashMap<Number, Entry>,
     /// Those that wait, by when they are due.
     due: BTreeSet<(Instant, Number)>,
     next: Number,
@@ -50,7 +50,7 @@ impl Schedule {
         Self {
             wanted: Arc::default(),
             numbers: BTreeMap::new(),
-            entries: BTreeMap::new(),
+            entries: HashMap::new(),
             due: BTreeSet::new(),
             next: 0,
             random,
