@@ -17,6 +17,9 @@ pub const AGENT_VERSION: u32 = 1;
 /// Services that an edge holds.
 pub const MAX_SERVICES: u32 = 4_096;
 
+/// VIPs, and keys of services, that the maps hold: all of an edge's, and as many again while they are replaced.
+pub const MAX_KEYS: u32 = 2 * MAX_SERVICES;
+
 /// Chunks that an edge holds, a table of the largest size each: one a service, and as many again while they are replaced.
 pub const MAX_CHUNKS: u32 = 2 * MAX_SERVICES;
 

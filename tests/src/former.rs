@@ -35,50 +35,48 @@ const OWN: [&str; 6] = [
 /// `BPF_F_INNER_MAP`: inner arrays differ in length.
 const INNER: u32 = 1 << 12;
 
-impl Edge {
-    /// Makes what a killed daemon left into what one of version 1 leaves, with the program of version 1 on the interfaces. Each
-    /// slot gets the owner that `owner` gives for its owner now, and no history. Gives the directory of version 1.
-    pub fn make_former(
-        &self,
-        world: &World,
-        hash_key: u64,
-        owner: impl Fn(u16) -> u16,
-    ) -> Result<PathBuf> {
-        let now = self.pins(world).join(format!("v{}", abi::VERSION));
-        let then = self.pins(world).join("v1");
-        fs::create_dir(&then)?;
-        for name in SHARED {
-            open(&now, name)?.pin(then.join(name))?;
-        }
-        let key = HashKey::expand(hash_key);
-        let mut loader = EbpfLoader::new();
-        loader
-            .override_global("SEVERAL_BUFFERS", &1_u32, true)
-            .override_global("HASH_KEY", &key, true)
-            .override_global("DEBUG_PACKETS", &0_u32, true);
-        for name in SHARED.iter().chain(&OWN) {
-            loader.map_pin_path(name, then.join(name));
-        }
-        let mut ebpf = loader.load(OBJECT).context("the object of version 1")?;
-        let programs = load(&mut ebpf)?;
-        fill(&now, &then, owner)?;
-        programs.pin(then.join("PROGRAMS"))?;
-        let balance = xdp(&mut ebpf, "balance")?;
-        balance.pin(then.join("balance"))?;
-        for entry in fs::read_dir(&now)? {
-            let entry = entry?;
-            if entry.file_name().to_string_lossy().starts_with("link-") {
-                let link = FdLink::from(PinnedLink::from_pin(entry.path())?);
-                let link = balance.attach_to_link(XdpLink::try_from(link)?)?;
-                drop(balance.take_link(link)?);
-                fs::rename(entry.path(), then.join(entry.file_name()))?;
-            } else {
-                fs::remove_file(entry.path())?;
-            }
-        }
-        fs::remove_dir(&now)?;
-        Ok(then)
+/// Makes what a killed daemon of an edge left into what one of version 1 leaves, with the program of version 1 on the interfaces. Each
+/// slot gets the owner that `owner` gives for its owner now, and no history. Gives the directory of version 1.
+pub fn make_former(
+    edge: &Edge,
+    world: &World,
+    hash_key: u64,
+    owner: impl Fn(u16) -> u16,
+) -> Result<PathBuf> {
+    let now = edge.pins(world).join(format!("v{}", abi::VERSION));
+    let then = edge.pins(world).join("v1");
+    fs::create_dir(&then)?;
+    for name in SHARED {
+        open(&now, name)?.pin(then.join(name))?;
     }
+    let key = HashKey::expand(hash_key);
+    let mut loader = EbpfLoader::new();
+    loader
+        .override_global("SEVERAL_BUFFERS", &1_u32, true)
+        .override_global("HASH_KEY", &key, true)
+        .override_global("DEBUG_PACKETS", &0_u32, true);
+    for name in SHARED.iter().chain(&OWN) {
+        loader.map_pin_path(name, then.join(name));
+    }
+    let mut ebpf = loader.load(OBJECT).context("the object of version 1")?;
+    let programs = load(&mut ebpf)?;
+    fill(&now, &then, owner)?;
+    programs.pin(then.join("PROGRAMS"))?;
+    let balance = xdp(&mut ebpf, "balance")?;
+    balance.pin(then.join("balance"))?;
+    for entry in fs::read_dir(&now)? {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().starts_with("link-") {
+            let link = FdLink::from(PinnedLink::from_pin(entry.path())?);
+            let link = balance.attach_to_link(XdpLink::try_from(link)?)?;
+            drop(balance.take_link(link)?);
+            fs::rename(entry.path(), then.join(entry.file_name()))?;
+        } else {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    fs::remove_dir(&now)?;
+    Ok(then)
 }
 
 /// Loads the programs and puts those that take over into their map.

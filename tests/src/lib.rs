@@ -46,6 +46,7 @@ pub use control::{Reply, lbd, lbd_as};
 pub use deployment::{Deployment, workload_directory};
 pub use engine::{Engine, find, image_context};
 pub use fleet::{Fleet, Runs, Staffed};
+pub use former::make_former;
 pub use interrupt::{LINK_UPDATE, OBJECT_PIN};
 pub use lb::{Agent, Edge, EdgeOptions, Guard};
 pub use load::{Load, Request, Running};

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 use aya::maps::{Array, ArrayOfMaps, Map, MapData, MapError, PerCpuArray, PerCpuValues};
 use balancer_common::abi::{self, Traffic};
 use balancer_config::EdgeConfig;
-use balancer_core::model::{BackendId, Health};
+use balancer_core::model::{BackendId, Health, ServiceKey};
 use balancer_core::reconcile::{self, NextHop, NextHops, Plan};
 use balancer_core::state::{Change, State};
 use balancer_edge::dataplane::{EdgePlane, EdgeSettings, PinDir};
@@ -27,6 +27,10 @@ struct Bed {
 impl Bed {
     /// So many services of eight backends, 512 slots each.
     fn new(services: usize) -> Result<Bed> {
+        Bed::with(services, 8)
+    }
+
+    fn with(services: usize, backends: usize) -> Result<Bed> {
         let mut text = "version = 1\ninterface = \"eth0\"\n".to_owned();
         for service in 0..services {
             let (high, low) = (service / 250, service % 250 + 1);
@@ -34,7 +38,7 @@ impl Bed {
                 text,
                 "[[service]]\nname = \"web{service}\"\nvip = \"198.18.{high}.{low}\"\nport = 80"
             )?;
-            for backend in 0..8 {
+            for backend in 0..backends {
                 let address = format!("10.{high}.{low}.{}", backend + 1);
                 writeln!(text, "[[service.backend]]\naddress = \"{address}\"")?;
             }
@@ -222,6 +226,58 @@ fn what_a_daemon_left_half_done_is_cleaned_up_by_the_next() -> Result<()> {
         Err(MapError::KeyNotFound) => Ok(()),
         _ => anyhow::bail!("a chunk that nobody uses is still there"),
     }
+}
+
+/// What a daemon left that was killed when the map of services named new tables, and the directory did not yet.
+// Promise: C10
+#[test]
+fn packets_follow_what_a_killed_daemon_had_begun_to_publish() -> Result<()> {
+    let bed = Bed::new(40)?;
+    let (all, without) = bed.plans();
+    let mut plane = bed.plane()?;
+    plane.adopt(&all)?;
+    let lines = |directory: &Array<MapData, [u64; 8]>| -> Result<Vec<[u64; 8]>> {
+        (0..directory.len())
+            .map(|at| Ok(directory.get(&at, 0)?))
+            .collect()
+    };
+    let mut directory: Array<MapData, [u64; 8]> = array(&bed.pins(), "DIRECTORY")?;
+    let before = lines(&directory)?;
+    plane.publish(&reconcile::steps(&all, &without))?;
+    drop(plane);
+    let after = lines(&directory)?;
+    for (at, line) in (0..).zip(&before) {
+        directory.set(at, line, 0)?;
+    }
+    // Before anything is written where the directory sends packets.
+    let plane = bed.plane()?;
+    ensure!(lines(&directory)? == after, "packets meet former tables");
+    ensure!(
+        plane.met(&without)?.tables == without.tables,
+        "other tables"
+    );
+    Ok(())
+}
+
+// Promise: C10
+#[test]
+fn as_many_services_as_an_edge_holds_are_replaced_at_once() -> Result<()> {
+    let bed = Bed::with(abi::MAX_SERVICES as usize, 1)?;
+    let (all, _) = bed.plans();
+    let mut others = all.clone();
+    others.services = (all.services.iter())
+        .map(|(&key, &record)| (ServiceKey { port: 81, ..key }, record))
+        .collect();
+    let mut plane = bed.plane()?;
+    plane.adopt(&all)?;
+    plane.publish(&reconcile::steps(&all, &others))?;
+    plane.adopt(&all)?;
+    drop(plane);
+    let mut plane = bed.plane()?;
+    plane.adopt(&others)?;
+    ensure!(plane.met(&others)?.tables == others.tables, "other tables");
+    ensure!(plane.met(&all)?.tables.is_empty(), "the former are there");
+    Ok(())
 }
 
 fn array<V: aya::Pod>(pins: &Path, name: &str) -> Result<Array<MapData, V>> {

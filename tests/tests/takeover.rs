@@ -1,10 +1,12 @@
 //! From one version of the pins to the next while packets flow.
 
+use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use aya::programs::links::{FdLink, PinnedLink};
+use balancer_api::views::XdpAttachment;
 use testbed::{
     Agent, Connection, Edge, EdgeOptions, LINK_UPDATE, Load, OBJECT_PIN, Protocol, Site, Topology,
     Workload, World, assert_native_xdp, lbd, wait_for,
@@ -42,7 +44,7 @@ fn make_former(site: &Site<'_>) -> Result<u64> {
     before.ensure_balanced(&NAMES, 10)?;
     let packets = packets(site)?;
     site.edge.kill();
-    site.edge.make_former(site.world, KEY, |_| 2)?;
+    testbed::make_former(&site.edge, site.world, KEY, |_| 2)?;
     site.answered(30)?;
     Ok(packets)
 }
@@ -166,6 +168,47 @@ fn lbd_detaches_what_either_version_left() -> Result<()> {
         site.answered(30)?;
     }
     Ok(())
+}
+
+// Promise: S3
+#[test]
+fn another_mode_is_taken_up_with_the_upgrade() -> Result<()> {
+    let world = World::new()?;
+    let mut site = site(&world)?;
+    make_former(&site)?;
+    let config = site.edge.config();
+    let text = fs::read_to_string(&config)?;
+    fs::write(&config, format!("xdp_mode = \"generic\"\n{text}"))?;
+    site.edge.start_again(&world)?;
+    ensure_former_is_gone(&site)?;
+    ensure!(
+        site.edge.status()?.xdp_mode == XdpAttachment::Generic,
+        "{}",
+        site.edge.log()
+    );
+    Ok(())
+}
+
+/// What was killed while it removed the pins of version 1.
+// Promise: S3
+#[test]
+fn half_of_the_former_pins_is_no_hindrance() -> Result<()> {
+    let world = World::new()?;
+    let mut site = site(&world)?;
+    site.edge.kill();
+    let pins = site.edge.pins(&world);
+    fs::create_dir(pins.join("v1"))?;
+    for entry in pins.join("v2").read_dir()? {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().starts_with("link-") {
+            let link = FdLink::from(PinnedLink::from_pin(entry.path())?);
+            link.pin(pins.join("v1").join(entry.file_name()))?;
+        }
+    }
+    site.edge.start_again(&world)?;
+    ensure_former_is_gone(&site)?;
+    ensure!(site.edge.status()?.taken_over, "{}", site.edge.log());
+    site.answered(300)?.ensure_balanced(&NAMES, 50)
 }
 
 fn is_empty(directory: &Path) -> Result<bool> {

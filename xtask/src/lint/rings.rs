@@ -21,7 +21,7 @@ enum Ring {
 const PURE: [&str; 2] = ["core", "config"];
 
 /// The modules of the crates with several rings.
-const MODULES: [(&str, &str, Ring); 17] = [
+const MODULES: [(&str, &str, Ring); 18] = [
     ("host", "clock", Ring::Port),
     ("host", "signals", Ring::Port),
     ("host", "netns", Ring::Port),
@@ -32,6 +32,7 @@ const MODULES: [(&str, &str, Ring); 17] = [
     ("host", "exit_code", Ring::Daemon),
     ("edge", "announce", Ring::Port),
     ("edge", "nexthop", Ring::Port),
+    ("edge", "image", Ring::Pure),
     ("edge", "dataplane", Ring::Port),
     ("edge", "metrics", Ring::Face),
     ("edge", "daemon", Ring::Daemon),

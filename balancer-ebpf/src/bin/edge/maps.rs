@@ -10,7 +10,7 @@ use balancer_common::{
     Address,
     abi::{
         Backend, CHUNK_LINES, CHUNK_SLOTS, Element, HistoryRow, LINE_SLOTS, MAX_BACKENDS,
-        MAX_CHUNKS, MAX_MEMBERS, MAX_SERVICES, Service, ServiceKey, Slot, SlotLine, Traffic, Vip,
+        MAX_CHUNKS, MAX_KEYS, MAX_MEMBERS, Service, ServiceKey, Slot, SlotLine, Traffic, Vip,
         program,
     },
     directory::{self, ALL_LINES, Known, Line},
@@ -27,10 +27,9 @@ const MMAPABLE: u32 = aya_ebpf::bindings::BPF_F_MMAPABLE;
 #[map]
 pub(crate) static DIRECTORY: Array<Line> = Array::with_max_entries(ALL_LINES, MMAPABLE);
 #[map]
-pub(crate) static VIPS: HashMap<Address, Vip> = HashMap::with_max_entries(MAX_SERVICES, 0);
+pub(crate) static VIPS: HashMap<Address, Vip> = HashMap::with_max_entries(MAX_KEYS, 0);
 #[map]
-pub(crate) static SERVICES: HashMap<ServiceKey, Service> =
-    HashMap::with_max_entries(MAX_SERVICES, 0);
+pub(crate) static SERVICES: HashMap<ServiceKey, Service> = HashMap::with_max_entries(MAX_KEYS, 0);
 #[map]
 pub(crate) static BACKENDS: Array<Backend> = Array::with_max_entries(MAX_BACKENDS, MMAPABLE);
 #[map]

@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeSet,
-    os::fd::BorrowedFd,
+    os::fd::{AsFd, OwnedFd},
     sync::atomic::{AtomicU64, Ordering},
 };
 
@@ -11,7 +11,7 @@ use balancer_core::model::BackendId;
 
 use super::{
     error::{DataplaneError, kernel},
-    sys::Mapping,
+    sys::{self, Mapping},
 };
 
 /// Words of 8 bytes of a record.
@@ -19,16 +19,19 @@ const RECORD_WORDS: usize = size_of::<Backend>() / 8;
 
 /// The map of records.
 pub(super) struct Backends {
+    map: OwnedFd,
     records: Mapping,
     /// Those whose records are cleared once no packet reads them.
     leaving: BTreeSet<BackendId>,
 }
 
 impl Backends {
-    pub(super) fn open(records: BorrowedFd<'_>) -> Result<Self, DataplaneError> {
+    pub(super) fn open(map: OwnedFd) -> Result<Self, DataplaneError> {
         let words = MAX_BACKENDS as usize * RECORD_WORDS;
-        let records = Mapping::new(records, words).map_err(kernel("map the backends' records"))?;
+        let records =
+            Mapping::new(map.as_fd(), words).map_err(kernel("map the backends' records"))?;
         Ok(Self {
+            map,
             records,
             leaving: BTreeSet::new(),
         })
@@ -50,11 +53,23 @@ impl Backends {
             .filter(|&id| self.get(id).outer != 0)
     }
 
-    /// Writes those words of records that differ.
-    pub(super) fn put(&mut self, records: &[(BackendId, Backend)]) {
+    /// Writes those records that differ. One that packets use already is written by one call, or a daemon that is killed
+    /// meanwhile would leave a mixture.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses.
+    pub(super) fn put(&mut self, records: &[(BackendId, Backend)]) -> Result<(), DataplaneError> {
         for (id, record) in records {
-            self.store(*id, record);
+            let before = self.get(*id);
+            if before.outer == 0 {
+                self.store(*id, record);
+            } else if before != *record {
+                sys::set_row(self.map.as_fd(), u32::from(id.0), &words_of(record))
+                    .map_err(kernel("write a backend"))?;
+            }
         }
+        Ok(())
     }
 
     /// Packets may read the record meanwhile: each word that differs is written at once, and that which makes it

@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     io,
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    os::fd::{AsFd, OwnedFd},
     sync::{Arc, atomic::AtomicU64},
     thread,
     time::Duration,
@@ -25,7 +25,13 @@ pub(super) struct Chunks {
     name: &'static str,
     rows: u32,
     row_bytes: usize,
-    mapped: BTreeMap<u32, Mapping>,
+    mapped: BTreeMap<u32, Chunk>,
+}
+
+/// An inner array, and its memory.
+struct Chunk {
+    map: Arc<OwnedFd>,
+    memory: Mapping,
 }
 
 impl Chunks {
@@ -48,17 +54,19 @@ impl Chunks {
     }
 
     fn find(&mut self) -> io::Result<()> {
-        for chunk in 0..MAX_CHUNKS {
-            if let Some(id) = sys::inner_map(self.outer.as_fd(), chunk)? {
-                let mapping = self.map(sys::map_by_id(id)?.as_fd())?;
-                self.mapped.insert(chunk, mapping);
+        for number in 0..MAX_CHUNKS {
+            if let Some(id) = sys::inner_map(self.outer.as_fd(), number)? {
+                let chunk = self.map(sys::map_by_id(id)?)?;
+                self.mapped.insert(number, chunk);
             }
         }
         Ok(())
     }
 
-    fn map(&self, chunk: BorrowedFd<'_>) -> io::Result<Mapping> {
-        Mapping::new(chunk, self.rows as usize * self.row_bytes / 8)
+    fn map(&self, map: OwnedFd) -> io::Result<Chunk> {
+        let memory = Mapping::new(map.as_fd(), self.rows as usize * self.row_bytes / 8)?;
+        let map = Arc::new(map);
+        Ok(Chunk { map, memory })
     }
 
     /// The map itself.
@@ -71,9 +79,15 @@ impl Chunks {
         self.mapped.keys().copied()
     }
 
+    /// The first of them.
+    pub(super) fn first(&self) -> Option<(u32, Arc<OwnedFd>)> {
+        let (&number, chunk) = self.mapped.first_key_value()?;
+        Some((number, Arc::clone(&chunk.map)))
+    }
+
     /// The memory of a chunk.
     pub(super) fn words(&self, chunk: u32) -> Option<&[AtomicU64]> {
-        self.mapped.get(&chunk).map(Mapping::words)
+        self.mapped.get(&chunk).map(|chunk| chunk.memory.words())
     }
 
     /// Lets go of a chunk's memory; the kernel still has it.
@@ -84,41 +98,50 @@ impl Chunks {
     /// Makes those of these chunks that are not there.
     pub(super) fn make(&mut self, mut chunks: BTreeSet<u32>) -> io::Result<()> {
         chunks.retain(|chunk| !self.mapped.contains_key(chunk));
-        let Some(&last) = chunks.last() else {
-            return Ok(());
-        };
-        let (mut made, mut mapped) = (Vec::new(), Vec::new());
-        for _ in &chunks {
-            let chunk = sys::create_array(self.name, self.row_bytes, self.rows)?;
-            mapped.push(self.map(chunk.as_fd())?);
-            made.push(chunk);
+        let mut made = BTreeMap::new();
+        for number in chunks {
+            let map = sys::create_array(self.name, self.row_bytes, self.rows)?;
+            made.insert(number, self.map(map)?);
         }
-        let indices: Vec<u32> = chunks.into_iter().collect();
-        self.insert(indices.clone(), made, last)?;
-        self.mapped.extend(indices.into_iter().zip(mapped));
+        self.insert(&made)?;
+        self.mapped.extend(made);
         Ok(())
     }
 
     /// Has the kernel know the chunks. It has them at once, but then waits for packets, which nobody needs who takes
-    /// nothing away: so that another thread waits there.
-    fn insert(&self, indices: Vec<u32>, made: Vec<OwnedFd>, last: u32) -> io::Result<()> {
+    /// nothing away: so that another thread waits there. None of them is left when it fails.
+    fn insert(&self, chunks: &BTreeMap<u32, Chunk>) -> io::Result<()> {
+        let Some((&last, chunk)) = chunks.last_key_value() else {
+            return Ok(());
+        };
+        let id = sys::map_id(chunk.map.as_fd())?;
         let outer = Arc::clone(&self.outer);
+        let maps: Vec<Arc<OwnedFd>> = chunks.values().map(|of| Arc::clone(&of.map)).collect();
+        let indices: Vec<u32> = chunks.keys().copied().collect();
         let inserting = thread::Builder::new()
             .name("chunks".to_owned())
             .spawn(move || {
-                let made: Vec<_> = made.iter().map(AsFd::as_fd).collect();
-                sys::set_inner_maps(outer.as_fd(), &indices, &made)
+                let maps: Vec<_> = maps.iter().map(AsFd::as_fd).collect();
+                sys::set_inner_maps(outer.as_fd(), &indices, &maps)
             })?;
-        loop {
-            // They are stored in their order.
-            if sys::inner_map(self.outer.as_fd(), last)?.is_some() {
-                return Ok(());
+        // They are stored in their order.
+        let is_stored = || sys::inner_map(self.outer.as_fd(), last).map(|of| of == Some(id));
+        let done = loop {
+            match is_stored() {
+                Ok(true) => return Ok(()),
+                Ok(false) if inserting.is_finished() => break Ok(()),
+                Ok(false) => thread::sleep(LOOK_INTERVAL),
+                Err(error) => break Err(error),
             }
-            if inserting.is_finished() {
-                let done = inserting.join();
-                return done.unwrap_or_else(|_| Err(io::ErrorKind::Other.into()));
+        };
+        let inserted = inserting.join();
+        let done = done.and(inserted.unwrap_or_else(|_| Err(io::ErrorKind::Other.into())));
+        if done.is_err() {
+            for &number in chunks.keys() {
+                // What is still there then is an empty chunk.
+                let _ = sys::remove_inner_map(self.outer.as_fd(), number);
             }
-            thread::sleep(LOOK_INTERVAL);
         }
+        done
     }
 }

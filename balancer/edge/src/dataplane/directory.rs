@@ -53,6 +53,15 @@ impl Directory {
         }
     }
 
+    /// Has packets that find another table of a service find this one.
+    pub(super) fn correct(&mut self, key: &ServiceKey, service: Service) {
+        if let Known::Here(found) = self.line(line_of(&key.vip)).service(key)
+            && found != service
+        {
+            self.put(key, service);
+        }
+    }
+
     /// Has a service not found any more. Gives the line that [`Directory::clear`] is to be told of once packets that found it
     /// are through.
     pub(super) fn remove(&mut self, key: &ServiceKey) -> Option<u32> {

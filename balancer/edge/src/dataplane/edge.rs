@@ -28,6 +28,7 @@ use super::{
     directory::Directory,
     error::{DataplaneError, kernel},
     former::Former,
+    interfaces,
     layouts::EDGE,
     object::{self, fd, map, program},
     pins::PinDir,
@@ -104,17 +105,14 @@ impl EdgePlane {
         let programs = Programs::load(&mut ebpf, abi::program::NAMES)?;
 
         let services = Services::new(map(&mut ebpf, "VIPS")?, map(&mut ebpf, "SERVICES")?);
-        let in_use = services.all().map(|(_, service)| Region::of(service));
-        let tables = Tables::open(
-            fd(&mut ebpf, "TABLES")?,
-            fd(&mut ebpf, "HISTORIES")?,
-            in_use,
-        )?;
+        let mut directory = Directory::open(fd(&mut ebpf, "DIRECTORY")?.as_fd())?;
+        let named = services.correct(&mut directory)?;
+        let tables = Tables::open(fd(&mut ebpf, "TABLES")?, fd(&mut ebpf, "HISTORIES")?, named)?;
         let counters = Counters::open(fd(&mut ebpf, "TRAFFIC")?, fd(&mut ebpf, "REASONS")?)?;
         let memory = Arc::new(Mutex::new(Memory {
             tables,
-            backends: Backends::open(fd(&mut ebpf, "BACKENDS")?.as_fd())?,
-            directory: Directory::open(fd(&mut ebpf, "DIRECTORY")?.as_fd())?,
+            backends: Backends::open(fd(&mut ebpf, "BACKENDS")?)?,
+            directory,
         }));
         Ok(Self {
             reclaimer: Reclaimer::start(Arc::clone(&memory))?,
@@ -147,10 +145,14 @@ impl EdgePlane {
     /// The program is in the place of those of the version before: what these have is let go.
     pub(super) fn let_former_go(&mut self) -> Result<(), DataplaneError> {
         self.former = None;
-        match self.pins.former() {
-            Some(former) => former.remove_all().map(drop),
-            None => Ok(()),
+        let Some(former) = self.pins.former() else {
+            return Ok(());
+        };
+        // Whoever finds a link there takes the maps for whole.
+        for link in interfaces::links(&former)? {
+            former.remove(link)?;
         }
+        former.remove_all().map(drop)
     }
 
     /// What the programs have counted, to be read beside whatever else is done here.
@@ -199,8 +201,8 @@ impl EdgePlane {
         self.services.switch(&changed, &self.filled, directory)?;
         self.services
             .put(&steps.services, &self.filled, directory)?;
-        let lines = self.services.remove(&steps.gone_services, directory)?;
-        freed.lines.extend(lines);
+        self.services
+            .remove(&steps.gone_services, directory, &mut freed.lines)?;
         for id in &steps.gone_tables {
             freed
                 .regions
@@ -249,7 +251,7 @@ impl EdgePlane {
     ///
     /// When the kernel refuses a write, or when there is no room.
     pub fn adopt(&mut self, plan: &Plan) -> Result<(), DataplaneError> {
-        self.reclaimer.settle();
+        self.reclaimer.settle()?;
         let mut freed = Freed::default();
         let done = self.make_equal(plan, &mut freed);
         self.reclaimer.reclaim(freed);
@@ -259,6 +261,7 @@ impl EdgePlane {
     fn make_equal(&mut self, plan: &Plan, freed: &mut Freed) -> Result<(), DataplaneError> {
         self.filled.clear();
         self.services.clear();
+        self.free_unnamed(freed)?;
         self.keep_equal(plan);
         let backends: Vec<_> = (plan.backends.iter())
             .map(|(&id, record)| (id, record::backend(record)))
@@ -277,16 +280,18 @@ impl EdgePlane {
         let mut memory = locked(&self.memory);
         let directory = &mut memory.directory;
         self.services.put(&services, &self.filled, directory)?;
-        freed.lines.extend(self.services.remove_others(directory)?);
+        self.services.remove_others(directory, &mut freed.lines)?;
         freed.lines.extend(directory.left());
-        let full = directory.needlessly_full(self.services.all());
+        let full = directory.needlessly_full(self.services.all()?);
         if !full.is_empty() {
             memory.empty(full)?;
         }
         let used: BTreeSet<Region> = self.filled.values().map(|filled| filled.region).collect();
+        let already = BTreeSet::from_iter(freed.regions.iter().copied());
+        let unused = memory.tables.taken();
         freed
             .regions
-            .extend(memory.tables.taken().difference(&used));
+            .extend(unused.difference(&used).filter(|of| !already.contains(of)));
         let gone = memory
             .backends
             .ids()
@@ -295,6 +300,15 @@ impl EdgePlane {
         for &id in &freed.backends {
             memory.backends.leave(id);
         }
+        Ok(())
+    }
+
+    /// Frees what neither services nor lines of the directory name: an adoption that failed has left it.
+    fn free_unnamed(&mut self, freed: &mut Freed) -> Result<(), DataplaneError> {
+        let mut memory = locked(&self.memory);
+        let named = self.services.correct(&mut memory.directory)?;
+        let unnamed = memory.tables.taken();
+        freed.regions.extend(unnamed.difference(&named));
         Ok(())
     }
 
@@ -320,11 +334,10 @@ impl EdgePlane {
         let mut memory = locked(&self.memory);
         if memory.backends.is_leaving(ids()) {
             drop(memory);
-            self.reclaimer.settle();
+            self.reclaimer.settle()?;
             memory = locked(&self.memory);
         }
-        memory.backends.put(records);
-        Ok(())
+        memory.backends.put(records)
     }
 
     /// Fills tables where no packet reads. If all room is taken, some of it may be about to come free.
@@ -334,7 +347,7 @@ impl EdgePlane {
     ) -> Result<Vec<(ServiceId, Filled)>, DataplaneError> {
         let mut filled = self.memory().tables.fill(tables);
         if let Err(DataplaneError::NoTableLeft(_)) = filled {
-            self.reclaimer.settle();
+            self.reclaimer.settle()?;
             filled = self.memory().tables.fill(tables);
         }
         let slots = tables.iter().map(|(_, table)| table.slots());

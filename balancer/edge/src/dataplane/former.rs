@@ -202,6 +202,9 @@ fn is_met(former: &PinDir, pins: &PinDir) -> Result<bool, DataplaneError> {
     if links.is_empty() || interfaces::links(pins)?.is_empty() {
         return Ok(!links.is_empty());
     }
+    if !former.path("TABLES").exists() {
+        return Ok(false);
+    }
     let tables = MapInfo::from_pin(former.path("TABLES"))
         .map_err(kernel("open a map of the version before"))?
         .id();

@@ -132,7 +132,15 @@ impl EdgePlane {
         interface: &Interface,
         native: bool,
     ) -> Result<Attached, DataplaneError> {
-        former::take_link(&self.pins, &interface.pin(), interface.present)?;
+        let pin = interface.pin();
+        former::take_link(&self.pins, &pin, interface.present)?;
+        if interface.present.is_some_and(|of| of.native != native)
+            && former::holds(&self.pins, &pin, interface.present)?
+            && let Some(former) = self.pins.former()
+        {
+            // A link's mode can't change: whoever holds it keeps a new one away.
+            former.remove(&pin)?;
+        }
         let place = Place {
             interface: &interface.name,
             native,

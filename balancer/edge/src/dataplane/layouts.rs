@@ -20,7 +20,7 @@ pub(super) const EDGE: &[Layout] = &[
         map_type: MapType::Hash,
         key_size: 16,
         value_size: 4,
-        max_entries: abi::MAX_SERVICES,
+        max_entries: abi::MAX_KEYS,
         flags: 0,
     },
     Layout {
@@ -28,7 +28,7 @@ pub(super) const EDGE: &[Layout] = &[
         map_type: MapType::Hash,
         key_size: 24,
         value_size: 8,
-        max_entries: abi::MAX_SERVICES,
+        max_entries: abi::MAX_KEYS,
         flags: 0,
     },
     Layout {

@@ -5,7 +5,11 @@
 
 use std::{
     io,
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc},
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
     thread::{self, JoinHandle},
     time::Duration,
 };
@@ -24,6 +28,9 @@ use crate::image::Region;
 
 /// How long after the kernel refused to wait it is asked again. Nothing is used again meanwhile.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The longest time that somebody waits who needs what is not used again yet. A grace period takes milliseconds.
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The memory that packets read and publications write.
 pub(super) struct Memory {
@@ -66,6 +73,8 @@ pub(super) struct Reclaimer {
 struct Pending {
     count: Mutex<usize>,
     less: Condvar,
+    /// Nothing that the kernel refuses is tried again: whoever starts next finds what is left.
+    is_ending: AtomicBool,
 }
 
 impl Reclaimer {
@@ -91,15 +100,26 @@ impl Reclaimer {
             return;
         };
         *locked(&self.pending.count) += 1;
-        // The thread ends after the sender.
-        let _ = to.send(freed);
+        if to.send(freed).is_err() {
+            *locked(&self.pending.count) -= 1;
+        }
     }
 
     /// Returns when everything that was handed over may be used again.
-    pub(super) fn settle(&self) {
-        let mut count = locked(&self.pending.count);
-        while *count > 0 {
-            count = (self.pending.less.wait(count)).unwrap_or_else(PoisonError::into_inner);
+    ///
+    /// # Errors
+    ///
+    /// When the kernel lets nobody wait for packets.
+    pub(super) fn settle(&self) -> Result<(), DataplaneError> {
+        let count = locked(&self.pending.count);
+        let waited = (self.pending.less)
+            .wait_timeout_while(count, SETTLE_TIMEOUT, |count| *count > 0)
+            .unwrap_or_else(PoisonError::into_inner);
+        match waited.1.timed_out() {
+            true => Err(kernel("wait for packets")(io::Error::from(
+                io::ErrorKind::TimedOut,
+            ))),
+            false => Ok(()),
         }
     }
 }
@@ -107,6 +127,7 @@ impl Reclaimer {
 impl Drop for Reclaimer {
     /// So that whoever starts next finds nothing half done.
     fn drop(&mut self) {
+        self.pending.is_ending.store(true, Ordering::Relaxed);
         self.to = None;
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
@@ -119,7 +140,9 @@ fn reclaim(memory: &Mutex<Memory>, from: &mpsc::Receiver<Freed>, pending: &Pendi
         // Whatever was handed over by now was taken away before the wait.
         let all: Vec<Freed> = std::iter::once(first).chain(from.try_iter()).collect();
         let wait = locked(memory).tables.wait();
-        insist("wait for packets", || wait.run());
+        if !pending.insist("wait for packets", || wait.run()) {
+            return;
+        }
         let leaving = {
             let mut memory = locked(memory);
             for freed in &all {
@@ -127,18 +150,26 @@ fn reclaim(memory: &Mutex<Memory>, from: &mpsc::Receiver<Freed>, pending: &Pendi
             }
             memory.tables.leave()
         };
-        insist("give memory back", || leaving.remove());
-        locked(memory).tables.forget(&leaving);
         *locked(&pending.count) -= all.len();
         pending.less.notify_all();
+        if !pending.insist("give memory back", || leaving.remove()) {
+            return;
+        }
+        locked(memory).tables.forget(&leaving);
     }
 }
 
-/// Until it is done: memory that packets may read must not be used again.
-fn insist(doing: &str, act: impl Fn() -> io::Result<()>) {
-    while let Err(source) = act() {
-        error!("cannot {doing}, and will try again in a second: {source}");
-        thread::sleep(RETRY_INTERVAL);
+impl Pending {
+    /// Until it is done, for memory that packets may read must not be used again; or until the end. Gives whether it is done.
+    fn insist(&self, doing: &str, act: impl Fn() -> io::Result<()>) -> bool {
+        while let Err(source) = act() {
+            if self.is_ending.load(Ordering::Relaxed) {
+                return false;
+            }
+            error!("cannot {doing}, and will try again in a second: {source}");
+            thread::sleep(RETRY_INTERVAL);
+        }
+        true
     }
 }
 

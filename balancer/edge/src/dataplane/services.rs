@@ -66,8 +66,27 @@ impl Services {
     }
 
     /// Every service in the kernel.
-    pub(super) fn all(&self) -> impl Iterator<Item = (abi::ServiceKey, abi::Service)> {
-        self.services.iter().flatten()
+    ///
+    /// # Errors
+    ///
+    /// When the kernel does not let all of them be read.
+    pub(super) fn all(&self) -> Result<Vec<(abi::ServiceKey, abi::Service)>, DataplaneError> {
+        let all: Result<_, _> = self.services.iter().collect();
+        all.map_err(kernel("read the services"))
+    }
+
+    /// Has packets that the directory sends elsewhere use the tables that the map of services names, which are whole: a writer may
+    /// have ended between both. Gives these tables.
+    pub(super) fn correct(
+        &self,
+        directory: &mut Directory,
+    ) -> Result<BTreeSet<Region>, DataplaneError> {
+        let mut named = BTreeSet::new();
+        for (key, service) in self.all()? {
+            directory.correct(&key, service);
+            named.insert(Region::of(service));
+        }
+        Ok(named)
     }
 
     /// Has packets use the tables that these services have now: one word of each is changed.
@@ -127,13 +146,13 @@ impl Services {
         Ok(())
     }
 
-    /// Has packets find these services no more. Gives the lines of the directory to clear once no packet reads them.
+    /// Has packets find these services no more. Adds the lines of the directory to clear once no packet reads them.
     pub(super) fn remove(
         &mut self,
         services: &[ServiceKey],
         directory: &mut Directory,
-    ) -> Result<Vec<u32>, DataplaneError> {
-        let mut lines = Vec::new();
+        lines: &mut Vec<u32>,
+    ) -> Result<(), DataplaneError> {
         for key in services {
             self.forget(key);
             lines.extend(directory.remove(&record::service_key(key)));
@@ -153,7 +172,7 @@ impl Services {
                 .remove(&record::service_key(key))
                 .map_err(kernel("remove a service"))?;
         }
-        Ok(lines)
+        Ok(())
     }
 
     /// Begins anew: nothing is known to be in the maps.
@@ -162,13 +181,14 @@ impl Services {
         self.keys.clear();
     }
 
-    /// Removes what is in the maps and was not put since [`Services::clear`]. Gives the lines of the directory to clear once no
+    /// Removes what is in the maps and was not put since [`Services::clear`]. Adds the lines of the directory to clear once no
     /// packet reads them.
     pub(super) fn remove_others(
         &mut self,
         directory: &mut Directory,
-    ) -> Result<Vec<u32>, DataplaneError> {
-        let (mut lines, mut vips) = (Vec::new(), BTreeSet::<Address>::new());
+        lines: &mut Vec<u32>,
+    ) -> Result<(), DataplaneError> {
+        let mut vips = BTreeSet::<Address>::new();
         let mut live = BTreeSet::new();
         for key in self.live.keys() {
             live.insert(record::service_key(key));
@@ -187,7 +207,7 @@ impl Services {
         for vip in stale {
             self.vips.remove(&vip).map_err(kernel("remove a VIP"))?;
         }
-        Ok(lines)
+        Ok(())
     }
 
     /// Writes those of these VIPs that differ.

@@ -14,6 +14,7 @@ const BPF_MAP_LOOKUP_ELEM: libc::c_int = 1;
 const BPF_MAP_UPDATE_ELEM: libc::c_int = 2;
 const BPF_MAP_DELETE_ELEM: libc::c_int = 3;
 const BPF_MAP_GET_FD_BY_ID: libc::c_int = 14;
+const BPF_OBJ_GET_INFO_BY_FD: libc::c_int = 15;
 const BPF_MAP_LOOKUP_BATCH: libc::c_int = 24;
 const BPF_MAP_UPDATE_BATCH: libc::c_int = 26;
 
@@ -214,7 +215,36 @@ pub(super) fn remove_inner_map(outer: BorrowedFd<'_>, index: u32) -> io::Result<
     }
 }
 
-/// The map with this number.
+/// The part of `struct bpf_map_info` that tells a map's number.
+#[repr(C)]
+#[derive(Default)]
+struct MapNumber {
+    map_type: u32,
+    id: u32,
+}
+
+/// The part of `union bpf_attr` for what is known of an object.
+#[repr(C)]
+struct Info {
+    map: u32,
+    length: u32,
+    info: u64,
+}
+
+/// The number of a map.
+pub(super) fn map_id(map: BorrowedFd<'_>) -> io::Result<u32> {
+    let mut number = MapNumber::default();
+    let mut info = Info {
+        map: map.as_raw_fd() as u32,
+        length: size_of::<MapNumber>() as u32,
+        info: (&raw mut number).expose_provenance() as u64,
+    };
+    // SAFETY: the kernel writes at most `length` bytes to `number`, which lives longer than the call.
+    unsafe { bpf(BPF_OBJ_GET_INFO_BY_FD, &mut info) }?;
+    Ok(number.id)
+}
+
+/// The map with this number. Needs `CAP_SYS_ADMIN`.
 pub(super) fn map_by_id(id: u32) -> io::Result<OwnedFd> {
     let mut attributes = ById {
         id,

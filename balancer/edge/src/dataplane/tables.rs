@@ -40,7 +40,7 @@ impl Tables {
     pub(super) fn open(
         slots: OwnedFd,
         histories: OwnedFd,
-        in_use: impl Iterator<Item = Region>,
+        in_use: BTreeSet<Region>,
     ) -> Result<Self, DataplaneError> {
         let mut tables = Self {
             slots: Chunks::open(slots, "slots", CHUNK_LINES, size_of::<SlotLine>())?,
@@ -181,7 +181,7 @@ impl Tables {
     pub(super) fn wait(&self) -> Wait {
         Wait {
             outer: self.slots.outer(),
-            chunk: self.slots.numbers().next(),
+            chunk: self.slots.first(),
         }
     }
 
@@ -193,7 +193,8 @@ impl Tables {
             self.histories.unmap(chunk);
         }
         Leaving {
-            maps: [self.slots.outer(), self.histories.outer()],
+            // In this order: a chunk of histories alone is not found again.
+            maps: [self.histories.outer(), self.slots.outer()],
             chunks,
         }
     }
@@ -210,19 +211,17 @@ impl Tables {
 pub(super) struct Wait {
     outer: Arc<OwnedFd>,
     /// Without one no packet has met a table.
-    chunk: Option<u32>,
+    chunk: Option<(u32, Arc<OwnedFd>)>,
 }
 
 impl Wait {
     /// Returns when every packet that was under way has left the programs: an update of a map of maps does
     /// (`maybe_wait_bpf_programs`, Linux 4.20 on), whatever it writes, and this one writes what is there.
     pub(super) fn run(&self) -> io::Result<()> {
-        let Some(chunk) = self.chunk else {
-            return Ok(());
-        };
-        let outer = self.outer.as_fd();
-        let id = sys::inner_map(outer, chunk)?.ok_or(io::ErrorKind::NotFound)?;
-        sys::set_inner_map(outer, chunk, sys::map_by_id(id)?.as_fd())
+        match &self.chunk {
+            Some((number, chunk)) => sys::set_inner_map(self.outer.as_fd(), *number, chunk.as_fd()),
+            None => Ok(()),
+        }
     }
 }
 
