@@ -14,10 +14,10 @@ pub const NEW_FLOWS: u32 = 0;
 
 /// Packets between two stamps of a driver's clock: few enough that most are driven without an interruption.
 pub const STRIDE: u32 = 1_024;
-/// Stamps that a driver keeps: of one run of at most [`MOST_PACKETS`].
+/// Stamps that a driver keeps: of one run of at most [`MAX_PACKETS`].
 pub const STAMPS: u32 = 1_024;
 /// The most packets of a run.
-pub const MOST_PACKETS: u32 = STRIDE * STAMPS;
+pub const MAX_PACKETS: u32 = STRIDE * STAMPS;
 
 /// Chooses the next flow.
 #[repr(C)]
@@ -221,7 +221,7 @@ mod tests {
         assert_eq!(stamp(STRIDE - 1), None);
         assert_eq!(stamp(STRIDE), Some(0));
         assert_eq!(stamp(2 * STRIDE), Some(1));
-        assert_eq!(stamp(MOST_PACKETS), Some(STAMPS - 1));
+        assert_eq!(stamp(MAX_PACKETS), Some(STAMPS - 1));
     }
 
     #[test]

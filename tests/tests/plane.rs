@@ -16,7 +16,7 @@ use balancer_edge::dataplane::{EdgePlane, EdgeSettings, PinDir};
 use testbed::{World, inner_maps, map_contents};
 
 /// Hundreds of tables took four grace periods each once, about 50 ms. Machines differ, but not by as much.
-const AT_ONCE: Duration = Duration::from_secs(3);
+const MAX_DURATION: Duration = Duration::from_secs(3);
 
 /// A plane of its own, and what it is to hold.
 struct Bed {
@@ -71,7 +71,7 @@ impl Bed {
     }
 
     /// What the maps are to hold when these backends cannot be reached, after what packets have met.
-    fn plan(&self, lost: impl Fn(BackendId) -> bool, met: &Plan) -> Plan {
+    fn plan(&self, lost: impl Fn(BackendId) -> bool, previous: &Plan) -> Plan {
         let hop = |address: IpAddr| NextHop {
             interface: 1,
             source_mac: [2; 6],
@@ -84,7 +84,7 @@ impl Bed {
         let backends = self.state.services.values().flat_map(|of| &of.ids);
         let found = backends.filter(|&(_, &id)| !lost(id));
         let hops: NextHops = found.map(|(&at, _)| (at, hop(at))).collect();
-        reconcile::plan(&self.state, &|_| Health::Up, &hops).after(met)
+        reconcile::plan(&self.state, &|_| Health::Up, &hops).after(previous)
     }
 
     /// With every backend, and without the first of every service.
@@ -117,8 +117,8 @@ fn what_is_equal_already_is_not_written_again() -> Result<()> {
     drop(plane);
     let before = map_contents(&bed.pins())?;
     let mut plane = bed.plane()?;
-    let met = plane.met(&without)?;
-    ensure!(met.tables == without.tables && met.backends == without.backends);
+    let previous = plane.previous(&without)?;
+    ensure!(previous.tables == without.tables && previous.backends == without.backends);
     plane.adopt(&without)?;
     drop(plane);
     // A table that was written again would lie elsewhere.
@@ -161,7 +161,10 @@ fn hundreds_of_tables_are_replaced_at_once_and_their_memory_is_used_again() -> R
     }
     let took = begun.elapsed();
     println!("10 publications of 512 tables: {took:?}");
-    ensure!(took < AT_ONCE, "{took:?} for 10 publications of 512 tables");
+    ensure!(
+        took < MAX_DURATION,
+        "{took:?} for 10 publications of 512 tables"
+    );
     plane.publish(&there)?;
     drop(plane);
     // 512 tables of 512 slots are four chunks; as many again while packets may be under way, and nothing else.
@@ -171,7 +174,7 @@ fn hundreds_of_tables_are_replaced_at_once_and_their_memory_is_used_again() -> R
     // Whoever starts reads what was published.
     let mut plane = bed.plane()?;
     ensure!(
-        plane.met(&without)?.tables == without.tables,
+        plane.previous(&without)?.tables == without.tables,
         "other tables"
     );
     plane.adopt(&without)?;
@@ -253,7 +256,7 @@ fn packets_follow_what_a_killed_daemon_had_begun_to_publish() -> Result<()> {
     let plane = bed.plane()?;
     ensure!(lines(&directory)? == after, "packets meet former tables");
     ensure!(
-        plane.met(&without)?.tables == without.tables,
+        plane.previous(&without)?.tables == without.tables,
         "other tables"
     );
     Ok(())
@@ -275,8 +278,14 @@ fn as_many_services_as_an_edge_holds_are_replaced_at_once() -> Result<()> {
     drop(plane);
     let mut plane = bed.plane()?;
     plane.adopt(&others)?;
-    ensure!(plane.met(&others)?.tables == others.tables, "other tables");
-    ensure!(plane.met(&all)?.tables.is_empty(), "the former are there");
+    ensure!(
+        plane.previous(&others)?.tables == others.tables,
+        "other tables"
+    );
+    ensure!(
+        plane.previous(&all)?.tables.is_empty(),
+        "the former are there"
+    );
     Ok(())
 }
 

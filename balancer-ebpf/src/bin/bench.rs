@@ -20,7 +20,7 @@ use aya_ebpf::{
 };
 use balancer_common::{
     Frame as _, FrameMut as _,
-    bench::{Drive, REACH, STAMPS as MOST_STAMPS},
+    bench::{Drive, REACH, STAMPS as MAX_STAMPS},
 };
 use balancer_ebpf::packet::{Head, Packet};
 
@@ -28,7 +28,7 @@ use balancer_ebpf::packet::{Head, Packet};
 static DRIVE: Array<Drive> = Array::with_max_entries(1, 0);
 /// The clock at every stride of a run, nanoseconds.
 #[map]
-static STAMPS: Array<u64> = Array::with_max_entries(MOST_STAMPS, 0);
+static STAMPS: Array<u64> = Array::with_max_entries(MAX_STAMPS, 0);
 /// The program under test.
 #[map]
 static DRIVEN: ProgramArray = ProgramArray::with_max_entries(1, 0);

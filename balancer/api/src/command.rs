@@ -6,7 +6,7 @@ use balancer_core::state::{Change, Outcome, Refusal};
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::{board::Board, views::Snapshot};
+use super::{drain_status::DrainStatus, views::Snapshot};
 
 /// One thing asked of the task that owns the state; each carries the way back for its answer.
 ///
@@ -50,8 +50,8 @@ pub enum Look {
     },
     /// Let the drains be followed.
     Operations {
-        /// Where the board goes that the drains are posted on, now and when they change.
-        reply: oneshot::Sender<watch::Receiver<Board>>,
+        /// Where the status of the drains goes, now and when it changes.
+        reply: oneshot::Sender<watch::Receiver<DrainStatus>>,
     },
 }
 
@@ -82,8 +82,8 @@ impl Daemon {
         answer.await.ok()
     }
 
-    /// The board that drains are posted on; `None` when the daemon is stopping.
-    pub(crate) async fn operations(&self) -> Option<watch::Receiver<Board>> {
+    /// The status of the drains; `None` when the daemon is stopping.
+    pub(crate) async fn operations(&self) -> Option<watch::Receiver<DrainStatus>> {
         let (reply, answer) = oneshot::channel();
         self.looks.send(Look::Operations { reply }).await.ok()?;
         answer.await.ok()

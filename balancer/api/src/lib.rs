@@ -4,9 +4,9 @@
 //! [`server`] and [`client`] are its two ends.
 
 pub mod agent;
-pub mod board;
 pub mod client;
 pub mod command;
+pub mod drain_status;
 pub mod event;
 pub mod limited_listener;
 pub mod replies;

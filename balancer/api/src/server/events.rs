@@ -20,7 +20,7 @@ use super::{
     reads::Nothing,
 };
 use crate::{
-    board::Board,
+    drain_status::DrainStatus,
     event::{self, EventError},
     replies::{API_VERSION, EventReply, ListReply},
     views::{OperationState, OperationView, OutcomeView},
@@ -71,10 +71,10 @@ pub(super) async fn list(
     State(daemon): State<Daemon>,
     Asked(Nothing {}): Asked<Nothing>,
 ) -> Result<Json<ListReply<OperationView>>, Failure> {
-    let board = board(&daemon).await?;
-    let board = board.borrow().clone();
-    let operations = board.operations().collect();
-    Ok(Json(ListReply::new(board.generation(), operations)))
+    let drain_status = drain_status(&daemon).await?;
+    let drain_status = drain_status.borrow().clone();
+    let operations = drain_status.operations().collect();
+    Ok(Json(ListReply::new(drain_status.generation(), operations)))
 }
 
 pub(super) async fn one(
@@ -84,13 +84,13 @@ pub(super) async fn one(
 ) -> Result<Json<OperationView>, Failure> {
     let wait = wait.as_deref().map_or(Ok(Duration::ZERO), seconds)?;
     let until = Instant::now() + wait.min(LONGEST_WAIT);
-    let mut board = board(&daemon).await?;
+    let mut drain_status = drain_status(&daemon).await?;
     loop {
-        let view = find(&board.borrow_and_update(), &id)?;
+        let view = find(&drain_status.borrow_and_update(), &id)?;
         if view.state == OperationState::Done {
             return Ok(Json(view));
         }
-        match timeout_at(until, board.changed()).await {
+        match timeout_at(until, drain_status.changed()).await {
             Ok(Ok(())) => {}
             Ok(Err(_)) => return Err(Failure::unavailable()),
             Err(_) => return Ok(Json(view)),
@@ -98,13 +98,15 @@ pub(super) async fn one(
     }
 }
 
-async fn board(daemon: &Daemon) -> Result<tokio::sync::watch::Receiver<Board>, Failure> {
+async fn drain_status(
+    daemon: &Daemon,
+) -> Result<tokio::sync::watch::Receiver<DrainStatus>, Failure> {
     daemon.operations().await.ok_or_else(Failure::unavailable)
 }
 
-/// A drain on the board; one of an earlier life is over.
-fn find(board: &Board, id: &OperationId) -> Result<OperationView, Failure> {
-    let newest = board
+/// A drain whose status is known; one of an earlier life is over.
+fn find(drain_status: &DrainStatus, id: &OperationId) -> Result<OperationView, Failure> {
+    let newest = drain_status
         .newest(id)
         .filter(|newest| newest.id.incarnation >= id.incarnation);
     let mut view = newest.ok_or_else(|| {

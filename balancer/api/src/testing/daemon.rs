@@ -15,9 +15,9 @@ use tempfile::TempDir;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{
-    board::Board,
     client::Client,
     command::{self, ChangeError, Command, Look},
+    drain_status::DrainStatus,
     server::{bind, serve},
     testing::samples::{snapshot, status},
     views::{Snapshot, StatusView},
@@ -214,8 +214,8 @@ fn show(look: Look, state: &mut State, drained: bool, manner: &Manner) {
             let _ = reply.send(Arc::new(snapshot.clone()));
         }
         (_, Look::Operations { reply }) => {
-            let board = Board::new(state.clone(), now_unix_ms(), true);
-            let _ = reply.send(watch::Sender::new(board).subscribe());
+            let drain_status = DrainStatus::new(state.clone(), now_unix_ms(), true);
+            let _ = reply.send(watch::Sender::new(drain_status).subscribe());
         }
         (_, Look::Snapshot { reply }) => {
             if let Ok((next, _)) = state.change(&Change::EndDrains, now_unix_ms()) {

@@ -18,7 +18,7 @@ pub struct Broken {
 }
 
 /// The most instances of a target in a city.
-pub const MOST_REPLICAS: u32 = 1_000;
+pub const MAX_REPLICAS: u32 = 1_000;
 
 /// The longest name that an agent and an edge take.
 const LONGEST_NAME: usize = 63;
@@ -206,9 +206,9 @@ impl Checked {
             let expected = format!("at least {min}");
             self.breaks(&format!("{path}.max_replicas"), problem, expected);
         }
-        if max > MOST_REPLICAS {
+        if max > MAX_REPLICAS {
             let problem = format!("{max} is too many");
-            let expected = format!("at most {MOST_REPLICAS}");
+            let expected = format!("at most {MAX_REPLICAS}");
             self.breaks(&format!("{path}.max_replicas"), problem, expected);
         }
         if max > min && target.cpu_percent.is_none() {
@@ -235,7 +235,7 @@ impl Checked {
             }
         }
         let longest = target.cities.first().map(|city| {
-            let number = max.min(MOST_REPLICAS);
+            let number = max.min(MAX_REPLICAS);
             workload.instance_name(target, city, number).len()
         });
         if longest.is_some_and(|longest| longest > LONGEST_NAME) {

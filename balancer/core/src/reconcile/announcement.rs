@@ -14,7 +14,7 @@ use crate::{
 
 /// What counts for all VIPs of an edge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Circumstances<'a> {
+pub struct EdgeConditions<'a> {
     /// Whether the operator has drained the edge.
     pub drained: bool,
     /// Whether the program is on the interface.
@@ -31,7 +31,7 @@ pub struct Circumstances<'a> {
 
 /// Why a VIP is not announced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Withheld {
+pub enum WithheldReason {
     /// The operator has drained the edge.
     Drained,
     /// The daemon is about to stop.
@@ -44,7 +44,7 @@ pub enum Withheld {
     NoBackend,
 }
 
-impl fmt::Display for Withheld {
+impl fmt::Display for WithheldReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Drained => "the edge is drained",
@@ -89,37 +89,37 @@ impl Usable {
 /// attracts no packets on trust, and does not give up those that it has for a lack of knowledge.
 pub fn announcement(
     services: impl IntoIterator<Item = (IpAddr, Usable)>,
-    circumstances: Circumstances<'_>,
-) -> BTreeMap<IpAddr, Result<(), Withheld>> {
+    conditions: EdgeConditions<'_>,
+) -> BTreeMap<IpAddr, Result<(), WithheldReason>> {
     let mut able: BTreeMap<IpAddr, bool> = BTreeMap::new();
     for (vip, usable) in services {
-        *able.entry(vip).or_default() |= match circumstances.announced.contains(&vip) {
+        *able.entry(vip).or_default() |= match conditions.announced.contains(&vip) {
             true => usable.trusted,
             false => usable.known,
         };
     }
     able.into_iter()
-        .map(|(vip, able)| (vip, judge(vip, able, circumstances)))
+        .map(|(vip, able)| (vip, judge(vip, able, conditions)))
         .collect()
 }
 
-fn judge(vip: IpAddr, able: bool, circumstances: Circumstances<'_>) -> Result<(), Withheld> {
-    let Circumstances {
+fn judge(vip: IpAddr, able: bool, conditions: EdgeConditions<'_>) -> Result<(), WithheldReason> {
+    let EdgeConditions {
         drained,
         attached,
         stopping,
         when_unhealthy,
         served,
         ..
-    } = circumstances;
+    } = conditions;
     let causes = [
-        (drained, Withheld::Drained),
-        (stopping, Withheld::Stopping),
-        (!attached, Withheld::Detached),
-        (!served.contains(&vip), Withheld::NotServed),
+        (drained, WithheldReason::Drained),
+        (stopping, WithheldReason::Stopping),
+        (!attached, WithheldReason::Detached),
+        (!served.contains(&vip), WithheldReason::NotServed),
         (
             !able && when_unhealthy == WhenUnhealthy::Withdraw,
-            Withheld::NoBackend,
+            WithheldReason::NoBackend,
         ),
     ];
     match causes.into_iter().find(|(holds, _)| *holds) {

@@ -9,7 +9,7 @@ mod warming;
 #[cfg(test)]
 mod tests;
 
-pub use announcement::{Circumstances, Usable, Withheld, announcement};
+pub use announcement::{EdgeConditions, Usable, WithheldReason, announcement};
 pub use overlay::{backend_state, fails_open, overlay};
 pub use plan::{BackendRecord, NextHop, NextHops, Plan, ServiceRecord, only_by_source, plan};
 pub use steps::{Step, steps};

@@ -141,12 +141,12 @@ impl Plan {
             .copied()
             .collect();
         for (id, table) in &mut self.tables {
-            let Some(met) = before.tables.get(id) else {
+            let Some(previous) = before.tables.get(id) else {
                 continue;
             };
-            let next = Table::clone(table).after(met, &|id| same.contains(id));
-            *table = match next == **met {
-                true => Arc::clone(met),
+            let next = Table::clone(table).after(previous, &|id| same.contains(id));
+            *table = match next == **previous {
+                true => Arc::clone(previous),
                 false => Arc::new(next),
             };
         }

@@ -22,15 +22,15 @@ impl Table {
         let shift = (self.slots() / before.slots()).trailing_zeros();
         for (slot, history) in self.history.iter_mut().enumerate() {
             let owner = self.owners[slot];
-            let (met, earlier) = (before.owners[slot >> shift], before.history[slot >> shift]);
+            let (previous, earlier) = (before.owners[slot >> shift], before.history[slot >> shift]);
             // Most slots of most changes.
             let mut known = earlier.iter().filter(|&&id| id != NOBODY);
-            if met == owner && earlier == *history && known.all(|&id| is_known(id)) {
+            if previous == owner && earlier == *history && known.all(|&id| is_known(id)) {
                 continue;
             }
             let mut remembered = [NOBODY; HISTORY];
             let mut places = 0;
-            for id in [met].into_iter().chain(earlier).chain(*history) {
+            for id in [previous].into_iter().chain(earlier).chain(*history) {
                 let named = id == owner || remembered.contains(&id);
                 if id != NOBODY && !named && is_known(id) && places < HISTORY {
                     remembered[places] = id;
@@ -104,9 +104,9 @@ mod tests {
     fn a_grown_tables_slots_remember_what_their_parent_met() {
         let small = stepped(&Table::empty(256), &[1, 2]);
         let large = stepped(&small.grown(1_024), &[3, 4]);
-        let met = large.clone().after(&small, &anybody);
+        let previous = large.clone().after(&small, &anybody);
         for slot in 0..1_024 {
-            assert_eq!(met.history()[slot][0], small.owners()[slot / 4]);
+            assert_eq!(previous.history()[slot][0], small.owners()[slot / 4]);
         }
         assert_eq!(small.clone().after(&large, &anybody), small);
     }
@@ -118,12 +118,12 @@ mod tests {
             sets in prop::collection::vec(prop::collection::btree_set(1..8u16, 1..7), 1..6),
             gone in 1..10u16,
         ) {
-            let (mut base, mut met) = (Table::empty(256), Table::empty(256));
+            let (mut base, mut previous) = (Table::empty(256), Table::empty(256));
             for set in sets {
                 base = stepped(&base, &Vec::from_iter(set));
-                met = base.clone().after(&met, &|id| id != BackendId(gone));
-                prop_assert_eq!(met.owners(), base.owners());
-                for (owner, history) in met.owners().iter().zip(met.history()) {
+                previous = base.clone().after(&previous, &|id| id != BackendId(gone));
+                prop_assert_eq!(previous.owners(), base.owners());
+                for (owner, history) in previous.owners().iter().zip(previous.history()) {
                     let named: Vec<_> = history.iter().filter(|id| **id != NOBODY).collect();
                     prop_assert!(!named.contains(&owner));
                     prop_assert!(named.iter().all(|id| id.0 != gone));
@@ -133,8 +133,8 @@ mod tests {
                     prop_assert_eq!(different.len(), named.len());
                     prop_assert!(history[..named.len()].iter().all(|id| *id != NOBODY));
                 }
-                let again = base.clone().after(&met, &|id| id != BackendId(gone));
-                prop_assert_eq!(&again, &met);
+                let again = base.clone().after(&previous, &|id| id != BackendId(gone));
+                prop_assert_eq!(&again, &previous);
             }
         }
     }

@@ -220,28 +220,28 @@ impl EdgePlane {
     /// # Errors
     ///
     /// When the kernel does not let the maps be read.
-    pub fn met(&self, plan: &Plan) -> Result<Plan, DataplaneError> {
+    pub fn previous(&self, plan: &Plan) -> Result<Plan, DataplaneError> {
         if let Some(former) = &self.former {
-            return former.met(plan);
+            return former.previous(plan);
         }
         let memory = locked(&self.memory);
-        let mut met = Plan::default();
+        let mut previous = Plan::default();
         for (key, record) in &plan.services {
-            let Some(service) = self.services.met(key) else {
+            let Some(service) = self.services.in_kernel(key) else {
                 continue;
             };
             let table = memory.tables.read(Region::of(service), service.slots());
             if let Some(table) = table {
-                met.tables.insert(record.id, table.into());
+                previous.tables.insert(record.id, table.into());
             }
         }
         for (&id, backend) in &plan.backends {
             // Of another daemon's state, the id may have meant somebody else.
             if memory.backends.get(id).destination == Address::from(backend.address) {
-                met.backends.insert(id, *backend);
+                previous.backends.insert(id, *backend);
             }
         }
-        Ok(met)
+        Ok(previous)
     }
 
     /// Makes the maps equal to `plan`, whatever is in them, and without a moment in which a service that is in both would be
@@ -317,7 +317,7 @@ impl EdgePlane {
         let memory = locked(&self.memory);
         for (key, record) in &plan.services {
             let (Some(service), Some(table)) =
-                (self.services.met(key), plan.tables.get(&record.id))
+                (self.services.in_kernel(key), plan.tables.get(&record.id))
             else {
                 continue;
             };

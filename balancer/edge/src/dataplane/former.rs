@@ -103,24 +103,24 @@ impl Former {
     }
 
     /// What packets meet of the services and backends that `plan` has.
-    pub(super) fn met(&self, plan: &Plan) -> Result<Plan, DataplaneError> {
-        let mut met = Plan::default();
+    pub(super) fn previous(&self, plan: &Plan) -> Result<Plan, DataplaneError> {
+        let mut previous = Plan::default();
         for (key, record) in &plan.services {
             let Ok([index, shift]) = self.services.get(&key_bytes(key), 0) else {
                 continue;
             };
             if let Some(table) = self.table(index, 1 << (64 - (shift & 63).clamp(33, 64)))? {
-                met.tables.insert(record.id, table.into());
+                previous.tables.insert(record.id, table.into());
             }
         }
         for (&id, backend) in &plan.backends {
             let record = (self.backends.get(&u32::from(id.0), 0))
                 .map_err(kernel("read a backend of the version before"))?;
             if record[DESTINATION] == Address::from(backend.address).octets() {
-                met.backends.insert(id, *backend);
+                previous.backends.insert(id, *backend);
             }
         }
-        Ok(met)
+        Ok(previous)
     }
 
     fn table(&self, index: u32, slots: usize) -> Result<Option<Table>, DataplaneError> {

@@ -61,7 +61,7 @@ impl Services {
     }
 
     /// What packets that ask for this key use.
-    pub(super) fn met(&self, key: &ServiceKey) -> Option<abi::Service> {
+    pub(super) fn in_kernel(&self, key: &ServiceKey) -> Option<abi::Service> {
         self.services.get(&record::service_key(key), 0).ok()
     }
 

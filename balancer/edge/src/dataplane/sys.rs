@@ -265,9 +265,9 @@ pub(super) fn rows(
     mut take: impl FnMut(&[u64]),
 ) -> io::Result<()> {
     /// Rows of one call: what they take is small then, whatever the number of CPUs.
-    const AT_ONCE: usize = 1_024;
-    let mut keys = [0_u32; AT_ONCE];
-    let mut values = vec![0_u64; AT_ONCE * row_words];
+    const BATCH_ROWS: usize = 1_024;
+    let mut keys = [0_u32; BATCH_ROWS];
+    let mut values = vec![0_u64; BATCH_ROWS * row_words];
     let (mut from, mut to) = (0_u32, 0_u32);
     let mut done = 0;
     while done < rows {
@@ -279,7 +279,7 @@ pub(super) fn rows(
             to: (&raw mut to).expose_provenance() as u64,
             keys: keys.as_mut_ptr().expose_provenance() as u64,
             values: values.as_mut_ptr().expose_provenance() as u64,
-            count: (rows - done).min(AT_ONCE as u32),
+            count: (rows - done).min(BATCH_ROWS as u32),
             map: array.as_raw_fd() as u32,
             ..Batch::default()
         };

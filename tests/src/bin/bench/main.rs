@@ -23,7 +23,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, ensure};
-use balancer_common::bench::{MOST_PACKETS, STRIDE};
+use balancer_common::bench::{MAX_PACKETS, STRIDE};
 use clap::Parser;
 use testbed::World;
 
@@ -33,7 +33,7 @@ use report::Line;
 use site::Site;
 
 /// Two stamps of the clock.
-const LEAST_PACKETS: i64 = 2 * STRIDE as i64;
+const MIN_PACKETS: i64 = 2 * STRIDE as i64;
 
 /// Measures the packet path.
 #[derive(Parser)]
@@ -53,7 +53,7 @@ struct Arguments {
     #[arg(long, default_value_t = 40, value_parser = clap::value_parser!(u16).range(1..))]
     rounds: u16,
     /// Packets in each turn; of every 1,024 the time is taken, and of all times a low one counts
-    #[arg(long, default_value_t = 262_144, value_parser = clap::value_parser!(u32).range(LEAST_PACKETS..=MOST_PACKETS.into()))]
+    #[arg(long, default_value_t = 262_144, value_parser = clap::value_parser!(u32).range(MIN_PACKETS..=MAX_PACKETS.into()))]
     packets: u32,
     /// The CPU to measure on
     #[arg(long, default_value_t = 1)]

@@ -30,7 +30,7 @@ pub(super) struct Scope<'a> {
 /// A longer string is no sensible value of anything, in bytes.
 const LONGEST_STRING: usize = 1 << 16;
 /// Nor is one of more parts.
-const MOST_PARTS: usize = 1_000;
+const MAX_PARTS: usize = 1_000;
 
 impl<'a> Scope<'a> {
     pub(super) fn new(findings: &'a Findings, names: Names<'a>) -> Scope<'a> {
@@ -170,7 +170,7 @@ impl<'a> Scope<'a> {
                     broken = true;
                 }
             }
-            if bytes > LONGEST_STRING || parts.len() > MOST_PARTS {
+            if bytes > LONGEST_STRING || parts.len() > MAX_PARTS {
                 let problem = "the string is too long".to_owned();
                 self.findings
                     .error(&place, "", problem, "at most 64 KiB in 1000 parts");

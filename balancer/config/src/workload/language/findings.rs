@@ -13,7 +13,7 @@ pub(super) struct Findings {
 }
 
 /// More of them help nobody.
-const MOST_ERRORS: usize = 100;
+const MAX_ERRORS: usize = 100;
 
 impl Findings {
     /// Something is wrong, so that nothing of the file will be used.
@@ -32,7 +32,7 @@ impl Findings {
         };
         let mut errors = self.errors.borrow_mut();
         // The same value may be read twice: by its owner, and by a reference.
-        if errors.len() < MOST_ERRORS && !errors.contains(&error) {
+        if errors.len() < MAX_ERRORS && !errors.contains(&error) {
             errors.push(error);
         }
     }

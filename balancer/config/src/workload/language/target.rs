@@ -1,7 +1,7 @@
 //! A `target` block.
 
 use super::section::Section;
-use crate::workload::{Target, rules::MOST_REPLICAS};
+use crate::workload::{Target, rules::MAX_REPLICAS};
 use balancer_core::model::{City, Label};
 
 /// Reads a target; `None` if something is wrong with it.
@@ -20,9 +20,9 @@ pub(super) fn target(section: &Section<'_>) -> Option<Target> {
     let name = section.required("name", Label::EXPECTED);
     let name = name.and_then(|field| field.parse(Label::EXPECTED));
     let min = section.required("min_replicas", "how many instances each city has at least");
-    let min = min.and_then(|field| field.integer(1..=MOST_REPLICAS));
+    let min = min.and_then(|field| field.integer(1..=MAX_REPLICAS));
     let max = section.field("max_replicas");
-    let max = max.map(|field| field.integer(1..=MOST_REPLICAS));
+    let max = max.map(|field| field.integer(1..=MAX_REPLICAS));
     let scale = section.section("scale_settings");
     if let (Some(scale), None) = (&scale, section.has("max_replicas")) {
         let problem = "it scales, and `max_replicas` is missing";

@@ -3,7 +3,7 @@
 use super::*;
 use crate::model::WhenUnhealthy;
 
-/// An edge with service `web` on VIP 10 and two services on VIP 20, in the best of circumstances.
+/// An edge with service `web` on VIP 10 and two services on VIP 20, in the best of conditions.
 struct Scene {
     state: State,
     known: &'static [u16],
@@ -46,8 +46,8 @@ fn scene() -> Scene {
 }
 
 impl Scene {
-    fn of(&self, n: u8) -> Result<(), Withheld> {
-        let circumstances = Circumstances {
+    fn of(&self, n: u8) -> Result<(), WithheldReason> {
+        let conditions = EdgeConditions {
             drained: self.drained,
             attached: self.attached,
             stopping: self.stopping,
@@ -60,7 +60,7 @@ impl Scene {
             let usable = Usable::of(service, &known, &trusted, &hops(self.reached));
             (service.service.key.vip, usable)
         });
-        announcement(services, circumstances)[&vip(n)]
+        announcement(services, conditions)[&vip(n)]
     }
 }
 
@@ -80,28 +80,28 @@ fn each_cause_withholds_every_vip_and_is_named() {
                 drained: true,
                 ..scene()
             },
-            Withheld::Drained,
+            WithheldReason::Drained,
         ),
         (
             Scene {
                 attached: false,
                 ..scene()
             },
-            Withheld::Detached,
+            WithheldReason::Detached,
         ),
         (
             Scene {
                 stopping: true,
                 ..scene()
             },
-            Withheld::Stopping,
+            WithheldReason::Stopping,
         ),
         (
             Scene {
                 served: BTreeSet::new(),
                 ..scene()
             },
-            Withheld::NotServed,
+            WithheldReason::NotServed,
         ),
         (
             Scene {
@@ -109,14 +109,14 @@ fn each_cause_withholds_every_vip_and_is_named() {
                 trusted: &[],
                 ..scene()
             },
-            Withheld::NoBackend,
+            WithheldReason::NoBackend,
         ),
         (
             Scene {
                 reached: &[],
                 ..scene()
             },
-            Withheld::NoBackend,
+            WithheldReason::NoBackend,
         ),
     ];
     for (scene, why) in cases {
@@ -134,7 +134,7 @@ fn one_service_with_a_usable_backend_keeps_the_vip_of_several_announced() {
         ..scene()
     };
     assert_eq!(half.of(20), Ok(()));
-    assert_eq!(half.of(10), Err(Withheld::NoBackend));
+    assert_eq!(half.of(10), Err(WithheldReason::NoBackend));
 }
 
 #[test]
@@ -147,7 +147,7 @@ fn by_policy_a_vip_without_a_usable_backend_stays_announced_but_not_a_detached_o
     };
     assert_eq!(alone.of(10), Ok(()));
     alone.attached = false;
-    assert_eq!(alone.of(10), Err(Withheld::Detached));
+    assert_eq!(alone.of(10), Err(WithheldReason::Detached));
 }
 
 // Promise: B1
@@ -157,11 +157,11 @@ fn trust_keeps_a_vip_announced_and_does_not_begin_it() {
         known: &[],
         ..scene()
     };
-    assert_eq!(unproven.of(10), Err(Withheld::NoBackend));
+    assert_eq!(unproven.of(10), Err(WithheldReason::NoBackend));
     unproven.announced = [vip(10)].into();
     assert_eq!(unproven.of(10), Ok(()));
     unproven.trusted = &[];
-    assert_eq!(unproven.of(10), Err(Withheld::NoBackend));
+    assert_eq!(unproven.of(10), Err(WithheldReason::NoBackend));
 }
 
 #[test]
@@ -175,5 +175,5 @@ fn a_vip_whose_backends_all_drain_is_withdrawn() {
         };
         scene.state = scene.state.change(&drain, 0).unwrap().0;
     }
-    assert_eq!(scene.of(10), Err(Withheld::NoBackend));
+    assert_eq!(scene.of(10), Err(WithheldReason::NoBackend));
 }

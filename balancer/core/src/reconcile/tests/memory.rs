@@ -7,14 +7,14 @@ use super::*;
 fn a_substitute_is_remembered_when_the_owner_comes_back() {
     let state = edge(&[service("web", 10, true, &[1, 2, 3])]);
     let plan = |up_ids: &[u16]| plan(&state, &up(up_ids), &hops(&[1, 2, 3]));
-    let met = plan(&[1, 2]).after(&plan(&[1, 2, 3]));
-    let back = plan(&[1, 2, 3]).after(&met);
-    let (met, back) = (&met.tables[&ServiceId(0)], &back.tables[&ServiceId(0)]);
+    let previous = plan(&[1, 2]).after(&plan(&[1, 2, 3]));
+    let back = plan(&[1, 2, 3]).after(&previous);
+    let (previous, back) = (&previous.tables[&ServiceId(0)], &back.tables[&ServiceId(0)]);
     assert_eq!(back.owners(), web(&state).table.owners());
     let mut moved = 0;
     for slot in 0..back.slots() {
-        if met.owners()[slot] != back.owners()[slot] {
-            assert_eq!(back.history()[slot][0], met.owners()[slot]);
+        if previous.owners()[slot] != back.owners()[slot] {
+            assert_eq!(back.history()[slot][0], previous.owners()[slot]);
             moved += 1;
         }
     }
@@ -26,8 +26,8 @@ fn a_substitute_is_remembered_when_the_owner_comes_back() {
 fn publishing_again_after_what_was_met_takes_no_step() {
     let state = edge(&[service("web", 10, true, &[1, 2, 3])]);
     let plan = |up_ids: &[u16]| plan(&state, &up(up_ids), &hops(&[1, 2, 3]));
-    let met = plan(&[1, 2, 3]).after(&plan(&[1, 2]).after(&plan(&[3])));
-    assert_eq!(steps(&met, &plan(&[1, 2, 3]).after(&met)), []);
+    let previous = plan(&[1, 2, 3]).after(&plan(&[1, 2]).after(&plan(&[3])));
+    assert_eq!(steps(&previous, &plan(&[1, 2, 3]).after(&previous)), []);
 }
 
 #[test]

@@ -11,7 +11,7 @@ use balancer_api::views::{AnnounceView, VipView};
 use balancer_config::{AnnounceConfig, EdgeConfig};
 use balancer_core::{
     model::{OnStop, ServiceName},
-    reconcile::{self, Circumstances, Usable, Withheld},
+    reconcile::{self, EdgeConditions, Usable, WithheldReason},
 };
 use tokio::{sync::watch, time::sleep};
 use tracing::{info, warn};
@@ -32,7 +32,7 @@ pub(super) struct Announcing {
     /// The VIP of each service, and whether it has a usable backend.
     services: BTreeMap<ServiceName, (IpAddr, Usable)>,
     /// Every VIP: announced, or why not, as decided last.
-    decided: Arc<BTreeMap<IpAddr, Result<(), Withheld>>>,
+    decided: Arc<BTreeMap<IpAddr, Result<(), WithheldReason>>>,
     /// The VIPs that an earlier daemon announced, until something is decided.
     inherited: BTreeSet<IpAddr>,
     /// Those that the maps were last written for in full.
@@ -98,7 +98,7 @@ impl Announcing {
         let announced = self.announced();
         let decided = reconcile::announcement(
             self.services.values().copied(),
-            Circumstances {
+            EdgeConditions {
                 drained,
                 attached,
                 stopping: self.stopping,
@@ -166,14 +166,14 @@ impl Announcing {
 #[derive(Clone)]
 pub(super) struct Announced {
     speaker: String,
-    decided: Arc<BTreeMap<IpAddr, Result<(), Withheld>>>,
+    decided: Arc<BTreeMap<IpAddr, Result<(), WithheldReason>>>,
     told: watch::Receiver<SpeakerStatus>,
 }
 
 impl Announced {
     pub(super) fn view(&self) -> AnnounceView {
         let told = self.told.borrow();
-        let vip = |(&vip, said): (&IpAddr, &Result<(), Withheld>)| VipView {
+        let vip = |(&vip, said): (&IpAddr, &Result<(), WithheldReason>)| VipView {
             vip,
             announced: told.announced.contains(&vip),
             withheld: said.err().map(|why| why.to_string()),

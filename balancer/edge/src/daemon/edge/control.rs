@@ -6,8 +6,8 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use balancer_api::{
-    board::Board,
     command::{ChangeError, Command},
+    drain_status::DrainStatus,
 };
 use balancer_core::{
     model::{AddressMap, BackendId, ServiceName},
@@ -61,7 +61,7 @@ pub(super) struct Outputs {
     pub(super) watched: Watched,
     pub(super) overview: watch::Sender<Arc<Overview>>,
     /// Where drains are posted for those who wait for them.
-    pub(super) board: watch::Sender<Board>,
+    pub(super) drain_status: watch::Sender<DrainStatus>,
 }
 
 /// The owner of state and maps.
@@ -482,7 +482,8 @@ impl ControlLoop {
             .overview
             .send_replace(Arc::new(self.overview.clone()));
         let published = self.publication.is_in_maps();
-        (self.to.board).send_modify(|board| board.post(&self.state, unix_ms(), published));
+        (self.to.drain_status)
+            .send_modify(|drain_status| drain_status.update(&self.state, unix_ms(), published));
     }
 
     fn edge_overview(&self) -> EdgeOverview {

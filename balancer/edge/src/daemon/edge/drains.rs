@@ -16,9 +16,9 @@ use tokio::{
 };
 
 use balancer_api::{
-    board::Board,
     client::Client,
     command::Command,
+    drain_status::DrainStatus,
     token::Token,
     views::{OperationView, SocketQuery},
 };
@@ -33,11 +33,11 @@ const QUIET: Duration = Duration::from_secs(2);
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// How many agents are asked at once.
-const AT_ONCE: usize = 16;
+const MAX_CONCURRENT: usize = 16;
 
 /// Asks the agents of running drains, posts what they say, and ends a drain without sockets, until `stopped`.
 pub(super) async fn watch_drains(
-    board: watch::Sender<Board>,
+    drain_status: watch::Sender<DrainStatus>,
     commands: mpsc::Sender<Command>,
     token: Option<Token>,
     mut stopped: watch::Receiver<()>,
@@ -51,20 +51,20 @@ pub(super) async fn watch_drains(
             _ = stopped.changed() => return,
             _ = tick.tick() => {}
         }
-        let running = board.borrow().running();
-        board.send_if_modified(|board| {
-            board.forget_sockets();
+        let running = drain_status.borrow().running();
+        drain_status.send_if_modified(|drain_status| {
+            drain_status.forget_sockets();
             false
         });
         quiet.retain(|id, _| running.iter().any(|view| view.id == *id));
         let counts: Vec<(OperationId, Option<u64>)> = stream::iter(running)
             .map(|view| ask(view, token.clone()))
-            .buffer_unordered(AT_ONCE)
+            .buffer_unordered(MAX_CONCURRENT)
             .collect()
             .await;
         let mut over = Vec::new();
         for (id, sockets) in counts {
-            board.send_if_modified(|board| board.note_sockets(&id, sockets));
+            drain_status.send_if_modified(|drain_status| drain_status.note_sockets(&id, sockets));
             if sockets != Some(0) {
                 quiet.remove(&id);
             } else if quiet

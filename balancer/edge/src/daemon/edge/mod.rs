@@ -20,8 +20,8 @@ use std::{
 };
 
 use balancer_api::{
-    board::Board,
     command::Daemon,
+    drain_status::DrainStatus,
     server, socket,
     token::{Token, configured},
 };
@@ -84,7 +84,7 @@ pub async fn run(file: &Path) -> Result<(), Failure> {
     let (commands_in, commands) = mpsc::channel(1_024);
     let (looks_in, looks) = mpsc::channel(1_024);
     let (overview, seen) = watch::channel(Arc::default());
-    let board = watch::Sender::new(Board::new(state.clone(), unix_ms(), false));
+    let drain_status = watch::Sender::new(DrainStatus::new(state.clone(), unix_ms(), false));
     let sources = nexthop::Sources {
         ipv4: config.source_ipv4,
         ipv6: config.source_ipv6,
@@ -109,7 +109,7 @@ pub async fn run(file: &Path) -> Result<(), Failure> {
         Outputs {
             watched: Watched { targets, addresses },
             overview,
-            board: board.clone(),
+            drain_status: drain_status.clone(),
         },
     );
     // The maps may serve packets already: they are written once the next hops are known, not before.
@@ -129,9 +129,9 @@ pub async fn run(file: &Path) -> Result<(), Failure> {
         looks: looks_in,
     };
     let take = snapshots(seen, counters, Instant::now());
-    tokio::spawn(show(looks, board.clone(), take));
+    tokio::spawn(show(looks, drain_status.clone(), take));
     tokio::spawn(watch_drains(
-        board,
+        drain_status,
         daemon.commands.clone(),
         sockets.agent_token.clone(),
         stopped.clone(),

@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, future::pending, sync::Arc, time::Instant};
 
 use balancer_api::{
-    board::Board,
     command::Look,
+    drain_status::DrainStatus,
     views::{
         self, BackendView, CheckedHealth, InterfaceStatus, ReasonCount, ServiceView, Snapshot,
         StatusView, XdpAttachment,
@@ -182,7 +182,7 @@ impl ServiceOverview {
 /// look. Whoever looks while one is taken gets the next one.
 pub(super) async fn show(
     mut looks: mpsc::Receiver<Look>,
-    board: watch::Sender<Board>,
+    drain_status: watch::Sender<DrainStatus>,
     take: impl Fn() -> Snapshot + Clone + Send + 'static,
 ) {
     let mut waiting = Vec::new();
@@ -190,7 +190,7 @@ pub(super) async fn show(
     loop {
         tokio::select! {
             look = looks.recv() => match look {
-                Some(Look::Operations { reply }) => drop(reply.send(board.subscribe())),
+                Some(Look::Operations { reply }) => drop(reply.send(drain_status.subscribe())),
                 Some(Look::Snapshot { reply }) => waiting.push(reply),
                 None => return,
             },
@@ -361,7 +361,7 @@ mod tests {
         };
         let shown = tokio::spawn(show(
             looks,
-            watch::Sender::new(Board::new(State::new(7), 0, true)),
+            watch::Sender::new(DrainStatus::new(State::new(7), 0, true)),
             take,
         ));
         let look = || {
@@ -373,9 +373,9 @@ mod tests {
         begins.recv().await.unwrap();
         let (second, third) = (look(), look());
         // What takes no counters is answered at once.
-        let (reply, board) = oneshot::channel();
+        let (reply, drain_status) = oneshot::channel();
         asked.send(Look::Operations { reply }).await.unwrap();
-        board.await.unwrap();
+        drain_status.await.unwrap();
         go.send(()).unwrap();
         let first = first.await.unwrap();
         go.send(()).unwrap();

@@ -43,8 +43,8 @@ impl Publication {
         next_hops: &NextHops,
     ) {
         let trusted = |id| monitor.trusted(id);
-        match plane.met(&reconcile::plan(state, &trusted, next_hops)) {
-            Ok(met) => self.plan = met,
+        match plane.previous(&reconcile::plan(state, &trusted, next_hops)) {
+            Ok(previous) => self.plan = previous,
             Err(error) => warn!("connections on substitutes may break, for {error}"),
         }
         for service in state.services.values() {

@@ -16,7 +16,7 @@ use super::{Docker, container::Part, is_missing};
 use crate::runtime::{Observed, RuntimeError, State};
 
 /// How many questions the engine gets at once.
-const AT_ONCE: usize = 8;
+const MAX_CONCURRENT: usize = 8;
 
 impl Docker {
     pub(super) async fn observe_all(&self) -> Result<Vec<Observed>, RuntimeError> {
@@ -27,7 +27,7 @@ impl Docker {
             .collect();
         let seen: Vec<Option<Observed>> = stream::iter(instances)
             .map(|parts| async move { self.observe(&parts).await })
-            .buffered(AT_ONCE)
+            .buffered(MAX_CONCURRENT)
             .try_collect()
             .await?;
         Ok(seen.into_iter().flatten().collect())

@@ -1,4 +1,4 @@
-//! The board that drains are posted on: whoever waits for one looks here.
+//! The status of drains: whoever waits for one looks here.
 
 use std::collections::BTreeMap;
 
@@ -6,9 +6,9 @@ use balancer_core::state::{Operation, OperationId, State};
 
 use crate::views::{OperationState, OperationView};
 
-/// Every drain that is remembered. It shares the state that it was posted of, and makes views of what is asked for.
+/// Every drain that is remembered. It shares the state that it is of, and makes views of what is asked for.
 #[derive(Clone, Debug)]
-pub struct Board {
+pub struct DrainStatus {
     state: State,
     unix_ms: u64,
     published: bool,
@@ -16,7 +16,7 @@ pub struct Board {
     sockets: BTreeMap<OperationId, u64>,
 }
 
-impl Board {
+impl DrainStatus {
     /// The drains of `state` at `unix_ms`, milliseconds since 1970. `published`: whether the data plane has that state.
     pub fn new(state: State, unix_ms: u64, published: bool) -> Self {
         Self {
@@ -27,13 +27,13 @@ impl Board {
         }
     }
 
-    /// Posts the drains as they are now; what is known of sockets stays.
-    pub fn post(&mut self, state: &State, unix_ms: u64, published: bool) {
+    /// Takes the drains as they are now; what is known of sockets stays.
+    pub fn update(&mut self, state: &State, unix_ms: u64, published: bool) {
         self.state = state.clone();
         (self.unix_ms, self.published) = (unix_ms, published);
     }
 
-    /// The generation that was posted.
+    /// The generation of the state.
     pub fn generation(&self) -> u64 {
         self.state.generation
     }
@@ -130,31 +130,31 @@ mod tests {
             &after(&state, launched),
             Happened::Terminating { deadline_unix_ms },
         );
-        let mut board = Board::new(state.clone(), DEADLINE - 500, true);
-        let [running] = &board.running()[..] else {
+        let mut drain_status = DrainStatus::new(state.clone(), DEADLINE - 500, true);
+        let [running] = &drain_status.running()[..] else {
             panic!("one drain runs");
         };
         assert_eq!(running.sockets, None);
         let id = running.id.clone();
-        assert!(board.note_sockets(&id, Some(3)));
-        assert!(!board.note_sockets(&id, Some(3)));
+        assert!(drain_status.note_sockets(&id, Some(3)));
+        assert!(!drain_status.note_sockets(&id, Some(3)));
         // While the data plane has not got it, nobody is asked, and nothing forgotten.
-        board.post(&state, DEADLINE - 400, false);
-        assert!(board.running().is_empty());
-        board.post(&state, DEADLINE, true);
-        board.forget_sockets();
-        let over = board.newest(&id).expect("it is remembered");
+        drain_status.update(&state, DEADLINE - 400, false);
+        assert!(drain_status.running().is_empty());
+        drain_status.update(&state, DEADLINE, true);
+        drain_status.forget_sockets();
+        let over = drain_status.newest(&id).expect("it is remembered");
         assert_eq!(
             (over.reason, over.sockets),
             (Some(DoneReason::Deadline), Some(3))
         );
-        assert!(board.running().is_empty());
+        assert!(drain_status.running().is_empty());
         let later = OperationId {
             incarnation: 2,
             ..id.clone()
         };
-        board.note_sockets(&later, Some(1));
-        board.forget_sockets();
-        assert_eq!(board.sockets.len(), 1, "another life is no drain");
+        drain_status.note_sockets(&later, Some(1));
+        drain_status.forget_sockets();
+        assert_eq!(drain_status.sockets.len(), 1, "another life is no drain");
     }
 }
