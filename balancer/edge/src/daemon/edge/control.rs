@@ -227,7 +227,6 @@ impl ControlLoop {
                     dry_run,
                     reply,
                 } => {
-                    changes += 1;
                     let mut entry = self.records.entry(entries.len(), change);
                     let mut result = self.state.change(&entry.change, entry.unix_ms);
                     if let Ok((state, outcome)) = &result
@@ -237,6 +236,7 @@ impl ControlLoop {
                         // Packets and probes have to forget what a number meant before it means something else.
                         self.settle(before, &entries, std::mem::take(&mut pending));
                         before = self.state.clone();
+                        changes += entries.len();
                         entries.clear();
                         given_back = Numbers::default();
                         entry = self.records.entry(0, entry.change);
@@ -260,7 +260,8 @@ impl ControlLoop {
         }
         let began = Instant::now();
         self.settle(before, &entries, pending);
-        self.pace.changed(changes, began, Instant::now());
+        self.pace
+            .changed(changes + entries.len(), began, Instant::now());
         others
     }
 

@@ -83,14 +83,12 @@ impl Pace {
         self.due
     }
 
-    /// So many changes were carried out from `began` until `now`. Where several came together more are under way, and each pass
-    /// costs the same for few of them as for many: these wait for the longest rest. Who makes one after another does not.
+    /// So many changes were carried out from `began` until `now`. The more came together, the more are under way, and each pass
+    /// costs the same for few of them as for many: so they rest the longer.
     pub(super) fn changed(&mut self, count: usize, began: Instant, now: Instant) {
-        let rest = match count {
-            0 | 1 => LONGEST_REST.min(REST * (now - began)),
-            _ => LONGEST_REST,
-        };
-        self.rested = now + rest;
+        let count = u32::try_from(count).unwrap_or(u32::MAX).max(1);
+        let rest = (REST * (now - began)).saturating_mul(count);
+        self.rested = now + LONGEST_REST.min(rest);
     }
 
     /// Something is to be published: whether now, or later when it is due.
@@ -163,7 +161,9 @@ mod tests {
         assert_eq!(pace.rested(), began + ms(2) + ms(8));
         pace.changed(1, began, began + ms(500));
         assert_eq!(pace.rested(), began + ms(500) + LONGEST_REST);
-        pace.changed(2, began, began + ms(2));
-        assert_eq!(pace.rested(), began + ms(2) + LONGEST_REST);
+        for (count, rest) in [(0, ms(8)), (2, ms(16)), (3, ms(24)), (512, LONGEST_REST)] {
+            pace.changed(count, began, began + ms(2));
+            assert_eq!(pace.rested(), began + ms(2) + rest, "{count}");
+        }
     }
 }
