@@ -92,6 +92,12 @@ impl Prober {
             self.hand_over(&reports);
             self.start_probes();
             sleep_until(round + ROUND_INTERVAL).await;
+            // Below it would draw lots with what is ready all the time.
+            match targets.has_changed() {
+                Ok(true) => self.follow(Arc::clone(&targets.borrow_and_update())),
+                Ok(false) => {}
+                Err(_) => return,
+            }
             let next = match self.has_socket() {
                 true => self.schedule.next_due(),
                 false => None,
