@@ -50,9 +50,20 @@ impl<'w> Site<'w> {
         workload: Workload,
         agent: Agent,
     ) -> Result<Site<'w>> {
+        Site::with_settings(world, topology, workload, agent, "")
+    }
+
+    /// The same, with these lines in the edge's file.
+    pub fn with_settings(
+        world: &'w World,
+        topology: Topology,
+        workload: Workload,
+        agent: Agent,
+        settings: &str,
+    ) -> Result<Site<'w>> {
         let options = EdgeOptions {
+            settings: settings.to_owned(),
             services: workload.declaration(&topology.instances),
-            ..EdgeOptions::default()
         };
         let edge = Edge::start(world, "edge", &topology.edge, &options)?;
         let site = Site {

@@ -8,8 +8,8 @@ use anyhow::{Context, Result, ensure};
 use aya::programs::links::{FdLink, PinnedLink};
 use balancer_api::views::XdpAttachment;
 use testbed::{
-    Agent, Connection, Edge, EdgeOptions, LINK_UPDATE, Load, OBJECT_PIN, Protocol, Site, Topology,
-    Workload, World, assert_native_xdp, lbd, wait_for,
+    Agent, Connection, LINK_UPDATE, OBJECT_PIN, Protocol, Site, Topology, Workload, World,
+    assert_native_xdp, lbd, wait_for,
 };
 
 const NAMES: [&str; 3] = ["one", "two", "three"];
@@ -20,22 +20,8 @@ fn site(world: &World) -> Result<Site<'_>> {
     let workload = Workload::new(Topology::vip_v4(10), Protocol::Tcp);
     let topology = Topology::build(world, &NAMES)?;
     let agent = Agent::start(world, &topology, &[workload.target.ip()])?;
-    let options = EdgeOptions {
-        settings: format!("hash_key = \"{KEY:016x}\"\n"),
-        services: workload.declaration(&topology.instances),
-    };
-    let edge = Edge::start(world, "edge", &topology.edge, &options)?;
-    let site = Site {
-        world,
-        topology,
-        edge,
-        agent,
-        workload,
-    };
-    for instance in &site.topology.instances {
-        site.wait_until_up(site.workload.backend(instance))?;
-    }
-    Ok(site)
+    let settings = format!("hash_key = \"{KEY:016x}\"\n");
+    Site::with_settings(world, topology, workload, agent, &settings)
 }
 
 /// The edge as one of version 1 left it that sent all to one backend. Gives how many packets had been sent before.
@@ -83,12 +69,7 @@ fn a_running_edge_of_version_1_is_taken_over_without_a_failed_request() -> Resul
         .map(|_| Connection::open(&site.topology.client, site.workload.target))
         .collect::<Result<_>>()?;
     let link_before = link(&site, "v1")?;
-    let load = Load::start(
-        &site.topology.client,
-        site.workload.target,
-        Protocol::Tcp,
-        200,
-    )?;
+    let load = site.load()?;
     load.wait_for_more(100)?;
     site.edge.start_again(&world)?;
     load.wait_for_more(200)?;
@@ -123,12 +104,7 @@ fn a_take_over_that_is_killed_at_any_step_is_finished_by_the_next_start() -> Res
         (OBJECT_PIN, 13),
     ] {
         make_former(&site)?;
-        let load = Load::start(
-            &site.topology.client,
-            site.workload.target,
-            Protocol::Tcp,
-            200,
-        )?;
+        let load = site.load()?;
         site.edge.start_and_kill_before(&world, command, nth)?;
         load.wait_for_more(50)?;
         site.edge.start_again(&world)?;

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use aya::{
     Ebpf, EbpfLoader,
-    maps::{HashMap, LpmTrie, MapData, MapType, PerCpuArray, lpm_trie::Key},
+    maps::{HashMap, LpmTrie, MapData, MapType, lpm_trie::Key},
     programs::{TcAttachType, Xdp},
 };
 use balancer_common::{
@@ -20,8 +20,9 @@ use ipnet::IpNet;
 use super::{
     attachment::{self, Attached, Place, Present},
     classifier::Classifier,
+    counters::Rows,
     error::{DataplaneError, kernel},
-    object::{self, map},
+    object::{self, fd, map},
     pins::{Layout, PinDir},
     programs::Programs,
     request_sock,
@@ -110,7 +111,7 @@ pub struct AgentSettings {
 pub struct AgentPlane {
     program_id: u32,
     mtu: u32,
-    reasons: PerCpuArray<MapData, Traffic>,
+    reasons: Rows,
     _programs: Programs,
     /// Kept: without tcx a classifier's link must not be dropped.
     _ebpf: Ebpf,
@@ -189,7 +190,7 @@ impl AgentPlane {
             Self {
                 program_id,
                 mtu: settings.mtu,
-                reasons: map(&mut ebpf, "REASONS")?,
+                reasons: Rows::open(fd(&mut ebpf, "REASONS")?)?,
                 _programs: programs,
                 _ebpf: ebpf,
             },
@@ -218,22 +219,9 @@ impl AgentPlane {
 
     /// How often each of the agent's reasons was met, over all CPUs.
     pub fn reasons(&self) -> Result<Vec<(Reason, Traffic)>, DataplaneError> {
-        let agent = Reason::ALL
-            .iter()
-            .filter(|&&reason| reason >= Reason::Decapsulated);
-        agent
-            .map(|&reason| Ok((reason, total(&self.reasons, reason as u32)?)))
-            .collect()
+        let agent = |reason| reason >= Reason::Decapsulated;
+        self.reasons.of_reasons(agent)
     }
-}
-
-/// The sum of a per-CPU row.
-fn total(rows: &PerCpuArray<MapData, Traffic>, index: u32) -> Result<Traffic, DataplaneError> {
-    let values = rows.get(&index, 0).map_err(kernel("read a counter"))?;
-    Ok(values.iter().fold(Traffic::default(), |sum, row| Traffic {
-        packets: sum.packets + row.packets,
-        bytes: sum.bytes + row.bytes,
-    }))
 }
 
 /// Writes edges, peers and VIPs, new ones first, and removes what the settings no longer name.

@@ -1,4 +1,4 @@
-//! What the edge's programs have counted, read beside whoever writes the maps.
+//! What programs have counted, read beside whoever writes the maps.
 
 use std::{
     os::fd::{AsFd, OwnedFd},
@@ -6,35 +6,72 @@ use std::{
 };
 
 use aya::util::nr_cpus;
-use balancer_common::{Reason, abi::Traffic, reason};
+use balancer_common::{Reason, abi::Traffic};
+use balancer_core::model::BackendId;
 
 use super::{
     error::{DataplaneError, kernel},
     sys,
 };
-use balancer_core::model::BackendId;
 
 /// Words of 8 bytes of a row, on each CPU.
 const ROW_WORDS: usize = size_of::<Traffic>() / 8;
+
+/// The rows of a per-CPU array.
+pub(super) struct Rows {
+    map: OwnedFd,
+    /// Words of a row, over all CPUs that there may be.
+    words: usize,
+}
+
+impl Rows {
+    pub(super) fn open(map: OwnedFd) -> Result<Self, DataplaneError> {
+        let cpus = nr_cpus().map_err(|(_, error)| kernel("count the CPUs")(error))?;
+        let words = cpus * ROW_WORDS;
+        Ok(Self { map, words })
+    }
+
+    /// The sum of a row over all CPUs.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel does not let the row be read.
+    fn total(&self, index: u32) -> Result<Traffic, DataplaneError> {
+        let mut row = vec![0; self.words];
+        sys::row(self.map.as_fd(), index, &mut row).map_err(kernel("read a counter"))?;
+        Ok(sum(&row))
+    }
+
+    /// How often each of these reasons was met, over all CPUs.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel does not let the rows be read.
+    pub(super) fn of_reasons(
+        &self,
+        wanted: impl Fn(Reason) -> bool,
+    ) -> Result<Vec<(Reason, Traffic)>, DataplaneError> {
+        let reasons = Reason::ALL.iter().filter(|&&reason| wanted(reason));
+        reasons
+            .map(|&reason| Ok((reason, self.total(reason as u32)?)))
+            .collect()
+    }
+}
 
 /// The edge's counters. A clone reads the same ones; nobody who reads waits for whoever writes the maps.
 #[derive(Clone)]
 pub struct Counters(Arc<Maps>);
 
 struct Maps {
-    traffic: OwnedFd,
-    reasons: OwnedFd,
-    /// Words of a row of either, over all CPUs that there may be.
-    words: usize,
+    traffic: Rows,
+    reasons: Rows,
 }
 
 impl Counters {
     pub(super) fn open(traffic: OwnedFd, reasons: OwnedFd) -> Result<Self, DataplaneError> {
-        let cpus = nr_cpus().map_err(|(_, error)| kernel("count the CPUs")(error))?;
         Ok(Self(Arc::new(Maps {
-            traffic,
-            reasons,
-            words: cpus * ROW_WORDS,
+            traffic: Rows::open(traffic)?,
+            reasons: Rows::open(reasons)?,
         })))
     }
 
@@ -44,10 +81,7 @@ impl Counters {
     ///
     /// When the kernel does not let the row be read.
     pub fn traffic(&self, id: BackendId) -> Result<Traffic, DataplaneError> {
-        let mut row = vec![0; self.0.words];
-        sys::row(self.0.traffic.as_fd(), u32::from(id.0), &mut row)
-            .map_err(kernel("read a counter"))?;
-        Ok(sum(&row))
+        self.0.traffic.total(u32::from(id.0))
     }
 
     /// How often each of the edge's reasons was met, over all CPUs.
@@ -56,27 +90,15 @@ impl Counters {
     ///
     /// When the kernel does not let the rows be read.
     pub fn reasons(&self) -> Result<Vec<(Reason, Traffic)>, DataplaneError> {
-        let rows = self.all(&self.0.reasons, reason::ROWS)?;
-        let edge = Reason::ALL
-            .iter()
-            .filter(|&&reason| reason < Reason::Decapsulated);
-        Ok(edge
-            .map(|&reason| (reason, rows[reason as usize]))
-            .collect())
+        let edge = |reason| reason < Reason::Decapsulated;
+        self.0.reasons.of_reasons(edge)
     }
 
     /// Has a backend's row begin at zero.
     pub(super) fn clear(&self, id: BackendId) -> Result<(), DataplaneError> {
-        let zero = vec![0; self.0.words];
-        sys::set_row(self.0.traffic.as_fd(), u32::from(id.0), &zero)
-            .map_err(kernel("clear a counter"))
-    }
-
-    fn all(&self, map: &OwnedFd, rows: u32) -> Result<Vec<Traffic>, DataplaneError> {
-        let mut sums = Vec::with_capacity(rows as usize);
-        sys::rows(map.as_fd(), rows, self.0.words, |row| sums.push(sum(row)))
-            .map_err(kernel("read the counters"))?;
-        Ok(sums)
+        let rows = &self.0.traffic;
+        let zero = vec![0; rows.words];
+        sys::set_row(rows.map.as_fd(), u32::from(id.0), &zero).map_err(kernel("clear a counter"))
     }
 }
 

@@ -15,6 +15,7 @@ use super::{
     error::{DataplaneError, kernel},
     sys::Mapping,
 };
+use crate::image;
 
 /// Words of 8 bytes of a line.
 const LINE_WORDS: usize = size_of::<Line>() / 8;
@@ -102,17 +103,8 @@ impl Directory {
     }
 
     /// The lines that are full and need not be: what they should be.
-    pub(super) fn needlessly_full(
-        &self,
-        services: impl IntoIterator<Item = (ServiceKey, Service)>,
-    ) -> Vec<(u32, Line)> {
-        let mut fresh: BTreeMap<u32, Line> = BTreeMap::new();
-        for (key, service) in services {
-            let line = fresh.entry(line_of(&key.vip)).or_insert(Line::EMPTY);
-            if let Some(last) = line.with(&key, service).pop() {
-                *line = last;
-            }
-        }
+    pub(super) fn needlessly_full(&self, services: &[(ServiceKey, Service)]) -> Vec<(u32, Line)> {
+        let mut fresh = image::directory(services.iter().map(|(key, service)| (key, *service)));
         for at in (0..ALL_LINES).filter(|&at| self.line(at).is_full()) {
             fresh.entry(at).or_insert(Line::EMPTY);
         }

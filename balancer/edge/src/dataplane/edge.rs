@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeSet,
     os::fd::AsFd,
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{Arc, Mutex},
 };
 
 use aya::{
@@ -33,10 +33,10 @@ use super::{
     object::{self, fd, map, program},
     pins::PinDir,
     programs::Programs,
-    publication::Publication,
-    reclaimer::{Freed, Memory, Reclaimer, locked},
-    services::{Filled, FilledTables, Services},
+    reclaimer::{Freed, Reclaimer, SharedMemory, locked},
+    services::{FilledTables, ServiceMaps},
     tables::Tables,
+    writes::Writes,
 };
 use crate::image::{Region, record};
 
@@ -59,8 +59,8 @@ pub type PacketLog = EbpfLogger<&'static dyn log::Log>;
 pub struct EdgePlane {
     /// Before the memory that it gives back.
     reclaimer: Reclaimer,
-    memory: Arc<Mutex<Memory>>,
-    services: Services,
+    memory: Arc<Mutex<SharedMemory>>,
+    services: ServiceMaps,
     /// Tables that are filled.
     filled: FilledTables,
     counters: Counters,
@@ -104,12 +104,12 @@ impl EdgePlane {
             .map_err(kernel("load the program `balance`"))?;
         let programs = Programs::load(&mut ebpf, abi::program::NAMES)?;
 
-        let services = Services::new(map(&mut ebpf, "VIPS")?, map(&mut ebpf, "SERVICES")?);
+        let services = ServiceMaps::new(map(&mut ebpf, "VIPS")?, map(&mut ebpf, "SERVICES")?);
         let mut directory = Directory::open(fd(&mut ebpf, "DIRECTORY")?.as_fd())?;
         let named = services.correct(&mut directory)?;
         let tables = Tables::open(fd(&mut ebpf, "TABLES")?, fd(&mut ebpf, "HISTORIES")?, named)?;
         let counters = Counters::open(fd(&mut ebpf, "TRAFFIC")?, fd(&mut ebpf, "REASONS")?)?;
-        let memory = Arc::new(Mutex::new(Memory {
+        let memory = Arc::new(Mutex::new(SharedMemory {
             tables,
             backends: Backends::open(fd(&mut ebpf, "BACKENDS")?)?,
             directory,
@@ -192,23 +192,21 @@ impl EdgePlane {
     }
 
     fn carry_out(&mut self, steps: &[Step], freed: &mut Freed) -> Result<(), DataplaneError> {
-        let steps = Publication::of(steps);
-        self.put_backends(&steps.backends)?;
-        let filled = self.fill(&steps.tables)?;
+        let writes = Writes::of(steps);
+        self.put_backends(&writes.backends)?;
+        let filled = self.fill(&writes.tables)?;
         let changed = self.name(filled, freed);
         let mut memory = locked(&self.memory);
         let directory = &mut memory.directory;
         self.services.switch(&changed, &self.filled, directory)?;
         self.services
-            .put(&steps.services, &self.filled, directory)?;
+            .put(&writes.services, &self.filled, directory)?;
         self.services
-            .remove(&steps.gone_services, directory, &mut freed.lines)?;
-        for id in &steps.gone_tables {
-            freed
-                .regions
-                .extend(self.filled.remove(id).map(|gone| gone.region));
+            .remove(&writes.gone_services, directory, &mut freed.lines)?;
+        for id in &writes.gone_tables {
+            freed.regions.extend(self.filled.remove(id));
         }
-        for &id in &steps.gone_backends {
+        for &id in &writes.gone_backends {
             memory.backends.leave(id);
             freed.backends.push(id);
         }
@@ -282,11 +280,11 @@ impl EdgePlane {
         self.services.put(&services, &self.filled, directory)?;
         self.services.remove_others(directory, &mut freed.lines)?;
         freed.lines.extend(directory.left());
-        let full = directory.needlessly_full(self.services.all()?);
+        let full = directory.needlessly_full(&self.services.all()?);
         if !full.is_empty() {
             memory.empty(full)?;
         }
-        let used: BTreeSet<Region> = self.filled.values().map(|filled| filled.region).collect();
+        let used: BTreeSet<Region> = self.filled.values().copied().collect();
         let already = BTreeSet::from_iter(freed.regions.iter().copied());
         let unused = memory.tables.taken();
         freed
@@ -323,8 +321,7 @@ impl EdgePlane {
             };
             let region = Region::of(service);
             if memory.tables.holds(region, table) {
-                let slots = table.slots();
-                self.filled.insert(record.id, Filled { region, slots });
+                self.filled.insert(record.id, region);
             }
         }
     }
@@ -341,34 +338,21 @@ impl EdgePlane {
     }
 
     /// Fills tables where no packet reads. If all room is taken, some of it may be about to come free.
-    fn fill(
-        &self,
-        tables: &[(ServiceId, &Table)],
-    ) -> Result<Vec<(ServiceId, Filled)>, DataplaneError> {
-        let mut filled = self.memory().tables.fill(tables);
-        if let Err(DataplaneError::NoTableLeft(_)) = filled {
-            self.reclaimer.settle()?;
-            filled = self.memory().tables.fill(tables);
-        }
-        let slots = tables.iter().map(|(_, table)| table.slots());
-        let filled = filled?.into_iter().zip(slots);
-        Ok(filled
-            .map(|((id, region), slots)| (id, Filled { region, slots }))
-            .collect())
+    fn fill(&self, tables: &[(ServiceId, &Table)]) -> Result<FilledTables, DataplaneError> {
+        let filled = locked(&self.memory).tables.fill(tables);
+        let Err(DataplaneError::NoTableLeft(_)) = filled else {
+            return filled;
+        };
+        self.reclaimer.settle()?;
+        locked(&self.memory).tables.fill(tables)
     }
 
     /// These are the services' tables from now on. Gives whose.
-    fn name(&mut self, filled: Vec<(ServiceId, Filled)>, freed: &mut Freed) -> Vec<ServiceId> {
-        let mut changed = Vec::new();
-        for (id, filled) in filled {
-            let before = self.filled.insert(id, filled);
-            freed.regions.extend(before.map(|before| before.region));
-            changed.push(id);
+    fn name(&mut self, filled: FilledTables, freed: &mut Freed) -> Vec<ServiceId> {
+        let changed = filled.keys().copied().collect();
+        for (id, region) in filled {
+            freed.regions.extend(self.filled.insert(id, region));
         }
         changed
-    }
-
-    fn memory(&self) -> MutexGuard<'_, Memory> {
-        locked(&self.memory)
     }
 }

@@ -18,13 +18,13 @@ mod layouts;
 mod object;
 mod pins;
 mod programs;
-mod publication;
 mod reclaimer;
 mod release;
 mod request_sock;
 mod services;
 mod sys;
 mod tables;
+mod writes;
 
 pub use agent::{AgentPlane, AgentSettings};
 pub use attachment::{Attached, Present};

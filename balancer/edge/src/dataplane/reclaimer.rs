@@ -33,7 +33,7 @@ const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The memory that packets read and publications write.
-pub(super) struct Memory {
+pub(super) struct SharedMemory {
     pub(super) tables: Tables,
     pub(super) backends: Backends,
     pub(super) directory: Directory,
@@ -79,7 +79,7 @@ struct Pending {
 
 impl Reclaimer {
     /// Starts the thread.
-    pub(super) fn start(memory: Arc<Mutex<Memory>>) -> Result<Self, DataplaneError> {
+    pub(super) fn start(memory: Arc<Mutex<SharedMemory>>) -> Result<Self, DataplaneError> {
         let (to, from) = mpsc::channel();
         let pending = Arc::new(Pending::default());
         let theirs = Arc::clone(&pending);
@@ -135,7 +135,7 @@ impl Drop for Reclaimer {
     }
 }
 
-fn reclaim(memory: &Mutex<Memory>, from: &mpsc::Receiver<Freed>, pending: &Pending) {
+fn reclaim(memory: &Mutex<SharedMemory>, from: &mpsc::Receiver<Freed>, pending: &Pending) {
     while let Ok(first) = from.recv() {
         // Whatever was handed over by now was taken away before the wait.
         let all: Vec<Freed> = std::iter::once(first).chain(from.try_iter()).collect();
@@ -173,7 +173,7 @@ impl Pending {
     }
 }
 
-impl Memory {
+impl SharedMemory {
     /// Writes lines of the directory anew that more services filled than there are now. They stay marked full, so that no
     /// packet reads them, until they are whole.
     pub(super) fn empty(&mut self, lines: Vec<(u32, Line)>) -> Result<(), DataplaneError> {

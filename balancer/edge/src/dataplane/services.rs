@@ -14,31 +14,15 @@ use super::{
 };
 use crate::image::{Region, record};
 use balancer_core::{
-    model::{HashPolicy, Protocol, ServiceId, ServiceKey},
+    model::{Protocol, ServiceId, ServiceKey},
     reconcile::ServiceRecord,
 };
 
-/// A table that is filled.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Filled {
-    /// Where it is.
-    pub(super) region: Region,
-    /// How many slots it has.
-    pub(super) slots: usize,
-}
-
-impl Filled {
-    fn of(self, record: ServiceRecord) -> abi::Service {
-        let by_source = record.hash == HashPolicy::Source;
-        abi::Service::new(self.region.first, self.slots, by_source)
-    }
-}
-
-/// The tables that are filled, by service.
-pub(super) type FilledTables = BTreeMap<ServiceId, Filled>;
+/// Where the tables are that are filled, by service.
+pub(super) type FilledTables = BTreeMap<ServiceId, Region>;
 
 /// The maps of services and VIPs, and what the daemon has in them.
-pub(super) struct Services {
+pub(super) struct ServiceMaps {
     vips: HashMap<MapData, Address, abi::Vip>,
     services: HashMap<MapData, abi::ServiceKey, abi::Service>,
     /// Services that packets see.
@@ -47,7 +31,7 @@ pub(super) struct Services {
     keys: BTreeMap<ServiceId, BTreeSet<ServiceKey>>,
 }
 
-impl Services {
+impl ServiceMaps {
     pub(super) fn new(
         vips: HashMap<MapData, Address, abi::Vip>,
         services: HashMap<MapData, abi::ServiceKey, abi::Service>,
@@ -97,12 +81,12 @@ impl Services {
         directory: &mut Directory,
     ) -> Result<(), DataplaneError> {
         for id in tables {
-            let Some(&filled) = filled.get(id) else {
+            let Some(&table) = filled.get(id) else {
                 continue;
             };
             for key in self.keys.get(id).into_iter().flatten() {
                 let packets_key = record::service_key(key);
-                let service = filled.of(self.live[key]);
+                let service = record::service(self.live[key], table);
                 self.services
                     .insert(packets_key, service, 0)
                     .map_err(kernel("publish a table"))?;
@@ -122,13 +106,14 @@ impl Services {
     ) -> Result<(), DataplaneError> {
         let mut words = Vec::new();
         for &(key, record) in services {
-            let Some(filled) = filled.get(&record.id) else {
+            let Some(&table) = filled.get(&record.id) else {
                 return Err(DataplaneError::Kernel {
                     doing: "publish a service",
                     message: format!("service {} has no table yet", record.id.0),
                 });
             };
-            let (packets_key, service) = (record::service_key(&key), filled.of(record));
+            let packets_key = record::service_key(&key);
+            let service = record::service(record, table);
             if self.services.get(&packets_key, 0).ok() != Some(service) {
                 self.services
                     .insert(packets_key, service, 0)
@@ -181,7 +166,7 @@ impl Services {
         self.keys.clear();
     }
 
-    /// Removes what is in the maps and was not put since [`Services::clear`]. Adds the lines of the directory to clear once no
+    /// Removes what is in the maps and was not put since [`ServiceMaps::clear`]. Adds the lines of the directory to clear once no
     /// packet reads them.
     pub(super) fn remove_others(
         &mut self,

@@ -1,4 +1,4 @@
-//! What of maps aya has no call for: memory of arrays, inner maps by number, and many rows at once.
+//! What of maps aya has no call for: memory of arrays, inner maps by number, and rows as words.
 
 use std::{
     io,
@@ -15,7 +15,6 @@ const BPF_MAP_UPDATE_ELEM: libc::c_int = 2;
 const BPF_MAP_DELETE_ELEM: libc::c_int = 3;
 const BPF_MAP_GET_FD_BY_ID: libc::c_int = 14;
 const BPF_OBJ_GET_INFO_BY_FD: libc::c_int = 15;
-const BPF_MAP_LOOKUP_BATCH: libc::c_int = 24;
 const BPF_MAP_UPDATE_BATCH: libc::c_int = 26;
 
 /// `BPF_MAP_TYPE_ARRAY`.
@@ -86,6 +85,18 @@ struct Element {
     flags: u64,
 }
 
+impl Element {
+    /// That of a map at an index, with the address of its value, 0 for none. Both are to live longer than the call.
+    fn at(map: BorrowedFd<'_>, index: &u32, value: u64) -> Self {
+        Self {
+            map: map.as_raw_fd() as u32,
+            key: (&raw const *index).expose_provenance() as u64,
+            value,
+            ..Self::default()
+        }
+    }
+}
+
 /// The part of `union bpf_attr` for many elements.
 #[repr(C)]
 #[derive(Default)]
@@ -145,12 +156,8 @@ pub(super) fn create_array(name: &str, value_bytes: usize, rows: u32) -> io::Res
 /// The number of the inner map at an index; `None` if there is none.
 pub(super) fn inner_map(outer: BorrowedFd<'_>, index: u32) -> io::Result<Option<u32>> {
     let mut id = 0_u32;
-    let mut element = Element {
-        map: outer.as_raw_fd() as u32,
-        key: (&raw const index).expose_provenance() as u64,
-        value: (&raw mut id).expose_provenance() as u64,
-        ..Element::default()
-    };
+    let value = (&raw mut id).expose_provenance() as u64;
+    let mut element = Element::at(outer, &index, value);
     // SAFETY: key and value of a map of maps are of 4 bytes, and so are these, which live longer than the call.
     match unsafe { bpf(BPF_MAP_LOOKUP_ELEM, &mut element) } {
         Ok(_) => Ok(Some(id)),
@@ -166,12 +173,8 @@ pub(super) fn set_inner_map(
     inner: BorrowedFd<'_>,
 ) -> io::Result<()> {
     let inner = inner.as_raw_fd();
-    let mut element = Element {
-        map: outer.as_raw_fd() as u32,
-        key: (&raw const index).expose_provenance() as u64,
-        value: (&raw const inner).expose_provenance() as u64,
-        ..Element::default()
-    };
+    let value = (&raw const inner).expose_provenance() as u64;
+    let mut element = Element::at(outer, &index, value);
     // SAFETY: as in `inner_map`; the kernel only reads here.
     unsafe { bpf(BPF_MAP_UPDATE_ELEM, &mut element) }.map(drop)
 }
@@ -203,11 +206,7 @@ pub(super) fn set_inner_maps(
 
 /// Takes the inner map away from an index. Returns when every packet that may have met it has left the programs.
 pub(super) fn remove_inner_map(outer: BorrowedFd<'_>, index: u32) -> io::Result<()> {
-    let mut element = Element {
-        map: outer.as_raw_fd() as u32,
-        key: (&raw const index).expose_provenance() as u64,
-        ..Element::default()
-    };
+    let mut element = Element::at(outer, &index, 0);
     // SAFETY: the key of a map of maps is of 4 bytes, and so is this one, which lives longer than the call.
     match unsafe { bpf(BPF_MAP_DELETE_ELEM, &mut element) } {
         Err(error) if error.raw_os_error() != Some(libc::ENOENT) => Err(error),
@@ -256,82 +255,10 @@ pub(super) fn map_by_id(id: u32) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// Reads the first `rows` rows of an array, each of so many words (of a per-CPU array: for all CPUs that there may be),
-/// and gives each to `take`, in their order.
-pub(super) fn rows(
-    array: BorrowedFd<'_>,
-    rows: u32,
-    row_words: usize,
-    mut take: impl FnMut(&[u64]),
-) -> io::Result<()> {
-    /// Rows of one call: what they take is small then, whatever the number of CPUs.
-    const BATCH_ROWS: usize = 1_024;
-    let mut keys = [0_u32; BATCH_ROWS];
-    let mut values = vec![0_u64; BATCH_ROWS * row_words];
-    let (mut from, mut to) = (0_u32, 0_u32);
-    let mut done = 0;
-    while done < rows {
-        let mut batch = Batch {
-            from: match done {
-                0 => 0,
-                _ => (&raw const from).expose_provenance() as u64,
-            },
-            to: (&raw mut to).expose_provenance() as u64,
-            keys: keys.as_mut_ptr().expose_provenance() as u64,
-            values: values.as_mut_ptr().expose_provenance() as u64,
-            count: (rows - done).min(BATCH_ROWS as u32),
-            map: array.as_raw_fd() as u32,
-            ..Batch::default()
-        };
-        // SAFETY: an array's keys and positions are of 4 bytes, its rows of `row_words` words by the caller's word, there is
-        // room for `count` of each, and all of it lives longer than the call.
-        let read = unsafe { bpf(BPF_MAP_LOOKUP_BATCH, &mut batch) };
-        match read {
-            // What is read to the end has no next position.
-            Err(error) if error.raw_os_error() != Some(libc::ENOENT) => {
-                if done == 0 && is_unknown(&error) {
-                    return row_by_row(array, rows, row_words, take);
-                }
-                return Err(error);
-            }
-            _ => {}
-        }
-        if batch.count == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        values
-            .chunks(row_words)
-            .take(batch.count as usize)
-            .for_each(&mut take);
-        done += batch.count;
-        from = to;
-    }
-    Ok(())
-}
-
-/// The same on kernels that can't read many rows at once.
-fn row_by_row(
-    array: BorrowedFd<'_>,
-    rows: u32,
-    row_words: usize,
-    mut take: impl FnMut(&[u64]),
-) -> io::Result<()> {
-    let mut words = vec![0_u64; row_words];
-    for index in 0..rows {
-        row(array, index, &mut words)?;
-        take(&words);
-    }
-    Ok(())
-}
-
 /// Reads a row of an array, which has so many words.
 pub(super) fn row(array: BorrowedFd<'_>, index: u32, words: &mut [u64]) -> io::Result<()> {
-    let mut element = Element {
-        map: array.as_raw_fd() as u32,
-        key: (&raw const index).expose_provenance() as u64,
-        value: words.as_mut_ptr().expose_provenance() as u64,
-        ..Element::default()
-    };
+    let value = words.as_mut_ptr().expose_provenance() as u64;
+    let mut element = Element::at(array, &index, value);
     // SAFETY: an array's key is of 4 bytes, its row as long as `words` by the caller's word, and both live longer than the
     // call.
     unsafe { bpf(BPF_MAP_LOOKUP_ELEM, &mut element) }.map(drop)
@@ -339,12 +266,8 @@ pub(super) fn row(array: BorrowedFd<'_>, index: u32, words: &mut [u64]) -> io::R
 
 /// Writes a row of an array, which has so many words.
 pub(super) fn set_row(array: BorrowedFd<'_>, index: u32, words: &[u64]) -> io::Result<()> {
-    let mut element = Element {
-        map: array.as_raw_fd() as u32,
-        key: (&raw const index).expose_provenance() as u64,
-        value: words.as_ptr().expose_provenance() as u64,
-        ..Element::default()
-    };
+    let value = words.as_ptr().expose_provenance() as u64;
+    let mut element = Element::at(array, &index, value);
     // SAFETY: as in `row`; the kernel only reads here.
     unsafe { bpf(BPF_MAP_UPDATE_ELEM, &mut element) }.map(drop)
 }

@@ -13,7 +13,6 @@ use std::{
 use balancer_common::abi::{
     CHUNK_LINES, CHUNK_SLOTS, HistoryRow, LINE_SLOTS, MAX_CHUNKS, SlotLine,
 };
-
 use balancer_core::{
     model::{BackendId, ServiceId},
     table::Table,
@@ -22,6 +21,7 @@ use balancer_core::{
 use super::{
     chunks::Chunks,
     error::{DataplaneError, kernel},
+    services::FilledTables,
     sys,
 };
 use crate::image::{Region, Regions, lines, words};
@@ -62,21 +62,21 @@ impl Tables {
     pub(super) fn fill(
         &mut self,
         tables: &[(ServiceId, &Table)],
-    ) -> Result<Vec<(ServiceId, Region)>, DataplaneError> {
-        let mut filled = Vec::new();
-        let done = self.fill_all(tables, &mut filled);
-        if done.is_err() {
-            for (_, region) in filled.drain(..) {
+    ) -> Result<FilledTables, DataplaneError> {
+        let mut filled = FilledTables::new();
+        if let Err(error) = self.fill_all(tables, &mut filled) {
+            for region in filled.into_values() {
                 self.regions.give_back(region);
             }
+            return Err(error);
         }
-        done.map(|()| filled)
+        Ok(filled)
     }
 
     fn fill_all(
         &mut self,
         tables: &[(ServiceId, &Table)],
-        filled: &mut Vec<(ServiceId, Region)>,
+        filled: &mut FilledTables,
     ) -> Result<(), DataplaneError> {
         if tables.is_empty() {
             return Ok(());
@@ -92,19 +92,18 @@ impl Tables {
                 .regions
                 .take(lines(table.slots()))
                 .ok_or(DataplaneError::NoTableLeft(MAX_CHUNKS))?;
-            filled.push((id, region));
+            filled.insert(id, region);
             slots.insert(region.chunk());
             if words::has_moved(table) {
                 histories.insert(region.chunk());
             }
         }
-        let publishing = kernel("make room for tables");
         self.slots
             .make(slots)
             .and_then(|()| self.histories.make(histories))
-            .map_err(publishing)?;
-        for (&(_, table), &(_, region)) in tables.iter().zip(filled.iter()) {
-            self.write(region, table);
+            .map_err(kernel("make room for tables"))?;
+        for (id, table) in tables {
+            self.write(filled[id], table);
         }
         Ok(())
     }

@@ -15,7 +15,7 @@ use balancer_common::{
     directory::{Line, line_of},
     edge::Tables,
 };
-use balancer_core::{model::HashPolicy, reconcile::Plan, table::Table};
+use balancer_core::{reconcile::Plan, table::Table};
 
 pub(crate) use regions::{Region, Regions, lines};
 
@@ -38,18 +38,16 @@ impl Image {
     pub fn of(plan: &Plan) -> Self {
         let mut regions = Regions::new(MAX_CHUNKS);
         let mut image = Self::default();
-        let mut first = BTreeMap::new();
+        let mut places = BTreeMap::new();
         for (&id, table) in &plan.tables {
             let region = regions
                 .take(lines(table.slots()))
                 .expect("a plan has no more tables than there are chunks");
             image.tables.insert(region.first, Arc::clone(table));
-            first.insert(id, region.first);
+            places.insert(id, region);
         }
         for (key, service) in &plan.services {
-            let table = &plan.tables[&service.id];
-            let by_source = service.hash == HashPolicy::Source;
-            let word = Service::new(first[&service.id], table.slots(), by_source);
+            let word = record::service(*service, places[&service.id]);
             image.services.insert(record::service_key(key), word);
             let vip = record::vip(&plan.services, key.vip);
             image.vips.insert(key.vip.into(), vip);
@@ -83,15 +81,22 @@ impl Image {
 
     /// The lines of the directory that are not empty, by their index.
     pub fn directory(&self) -> BTreeMap<u32, Line> {
-        let mut directory = BTreeMap::new();
-        for (key, &service) in &self.services {
-            let line = directory.entry(line_of(&key.vip)).or_insert(Line::EMPTY);
-            if let Some(last) = line.with(key, service).pop() {
-                *line = last;
-            }
-        }
-        directory
+        directory(self.services())
     }
+}
+
+/// The lines of a directory of these services that are not empty, by their index.
+pub(crate) fn directory<'a>(
+    services: impl IntoIterator<Item = (&'a ServiceKey, Service)>,
+) -> BTreeMap<u32, Line> {
+    let mut directory = BTreeMap::new();
+    for (key, service) in services {
+        let line = directory.entry(line_of(&key.vip)).or_insert(Line::EMPTY);
+        if let Some(last) = line.with(key, service).pop() {
+            *line = last;
+        }
+    }
+    directory
 }
 
 impl Tables for Image {

@@ -6,11 +6,12 @@ use std::{
 };
 
 use balancer_common::{Address, abi};
-
 use balancer_core::{
-    model::{Encapsulation, Protocol, ServiceKey},
+    model::{Encapsulation, HashPolicy, Protocol, ServiceKey},
     reconcile::{self, BackendRecord, ServiceRecord},
 };
+
+use super::Region;
 
 /// A service's key as packets have it.
 pub(crate) fn service_key(key: &ServiceKey) -> abi::ServiceKey {
@@ -19,6 +20,12 @@ pub(crate) fn service_key(key: &ServiceKey) -> abi::ServiceKey {
         key.port.to_be_bytes(),
         key.protocol.number(),
     )
+}
+
+/// The word of a service whose table is in this region.
+pub(crate) fn service(record: ServiceRecord, table: Region) -> abi::Service {
+    let by_source = record.hash == HashPolicy::Source;
+    abi::Service::new(table.first, table.slots(), by_source)
 }
 
 /// A VIP's record, where these are all services.

@@ -25,6 +25,11 @@ impl Region {
         }
     }
 
+    /// How many slots its table has.
+    pub(crate) fn slots(self) -> usize {
+        self.lines as usize * LINE_SLOTS
+    }
+
     /// The number of its chunk.
     pub(crate) fn chunk(self) -> u32 {
         self.first / CHUNK_LINES

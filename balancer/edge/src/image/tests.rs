@@ -3,7 +3,7 @@ use std::net::IpAddr;
 use balancer_common::{abi::outer, directory::Known};
 use balancer_config::EdgeConfig;
 use balancer_core::{
-    model::Health,
+    model::{HashPolicy, Health},
     reconcile::{self, NextHop},
     state::{Change, State},
 };

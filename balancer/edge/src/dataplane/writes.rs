@@ -11,7 +11,7 @@ use crate::image::record;
 
 /// The steps of a plan, each kind in its order.
 #[derive(Default)]
-pub(super) struct Publication<'a> {
+pub(super) struct Writes<'a> {
     pub(super) backends: Vec<(BackendId, abi::Backend)>,
     pub(super) tables: Vec<(ServiceId, &'a Table)>,
     pub(super) services: Vec<(ServiceKey, ServiceRecord)>,
@@ -20,7 +20,7 @@ pub(super) struct Publication<'a> {
     pub(super) gone_backends: Vec<BackendId>,
 }
 
-impl<'a> Publication<'a> {
+impl<'a> Writes<'a> {
     /// From a list in any order.
     pub(super) fn of(steps: &'a [Step]) -> Self {
         let mut sorted = Self::default();
