@@ -135,6 +135,16 @@ impl ServiceKey {
             port_and_protocol: u64::from(u16::from_ne_bytes(port)) | u64::from(protocol) << 16,
         }
     }
+
+    /// The port, in wire order.
+    pub fn port(&self) -> [u8; 2] {
+        (self.port_and_protocol as u16).to_ne_bytes()
+    }
+
+    /// The number of the IP protocol.
+    pub fn protocol(&self) -> u8 {
+        (self.port_and_protocol >> 16) as u8
+    }
 }
 
 /// A service as the packet path needs it.

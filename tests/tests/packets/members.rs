@@ -39,7 +39,7 @@ fn the_program_knows_the_members_of_now() -> Result<()> {
     ];
     for members in steps {
         let members: BTreeMap<u32, u32> = members.iter().copied().collect();
-        plane.set_members(&members)?;
+        plane.program().set_members(&members)?;
         let known: BTreeMap<u32, u32> = map.iter().collect::<Result<_, _>>()?;
         assert_eq!(known, members);
     }

@@ -12,7 +12,6 @@ const EXCEPTIONS: &[(&str, &str)] = &[
     ("balancer-common/src/directory/writing.rs", "Line"),
     ("balancer-common/src/directory/writing.rs", "Service"),
     ("balancer/api/src/client/exchange.rs", "Client"),
-    ("balancer/edge/src/dataplane/interfaces.rs", "EdgePlane"),
     ("balancer/lbctl/src/lib.rs", "Cli"),
     ("balancer/site/src/runtime/builtin/start.rs", "Builtin"),
     ("balancer/site/src/runtime/docker/image.rs", "Docker"),

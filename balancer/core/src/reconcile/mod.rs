@@ -1,9 +1,8 @@
-//! From what an edge is to do to what its data plane holds, and the steps from one to the other.
+//! From what an edge is to do to what its data plane holds.
 
 mod announcement;
 mod overlay;
 mod plan;
-mod steps;
 mod warming;
 
 #[cfg(test)]
@@ -11,6 +10,5 @@ mod tests;
 
 pub use announcement::{EdgeConditions, Usable, WithheldReason, announcement};
 pub use overlay::{backend_state, fails_open, overlay};
-pub use plan::{BackendRecord, NextHop, NextHops, Plan, ServiceRecord, only_by_source, plan};
-pub use steps::{Step, steps};
+pub use plan::{BackendRecord, NextHop, NextHops, Plan, PlanChange, ServiceRecord, plan};
 pub use warming::Warming;

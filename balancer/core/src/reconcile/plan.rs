@@ -2,11 +2,10 @@
 
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
-use super::{Step, overlay, steps};
+use super::overlay;
 use crate::{
     model::{
-        AddressMap, BackendId, Encapsulation, HashPolicy, Health, IdSet, Protocol, ServiceId,
-        ServiceKey,
+        AddressMap, BackendId, Encapsulation, HashPolicy, Health, IdSet, ServiceId, ServiceKey,
     },
     state::{ServiceState, State},
     table::Table,
@@ -55,6 +54,15 @@ pub struct ServiceRecord {
     pub hash: HashPolicy,
 }
 
+/// What a plan has of some services, and what it has of them once they are planned anew. What else it has stays.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PlanChange {
+    /// What packets meet of these services.
+    pub before: Plan,
+    /// What they are to meet; nothing of services that are gone.
+    pub after: Plan,
+}
+
 /// The whole content of the data plane's maps.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
@@ -67,8 +75,8 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Plans some services anew, and gives the steps from this plan to the one that it becomes. Each is told as the plan has it, and
-    /// as it is to be: `None` of one that is new, or gone. What else the plan has stays, and is not looked at.
+    /// Plans some services anew, and gives what changes by it. Each is told as the plan has it, and as it is to be: `None` of one
+    /// that is new, or gone. What else the plan has stays, and is not looked at.
     ///
     /// A slot's history begins with who owned it in this plan, as far as that backend has kept its address: packets have met it.
     pub fn update<'a>(
@@ -76,7 +84,7 @@ impl Plan {
         services: impl IntoIterator<Item = (Option<&'a ServiceState>, Option<&'a ServiceState>)>,
         health: &dyn Fn(BackendId) -> Health,
         next_hops: &NextHops,
-    ) -> Vec<Step> {
+    ) -> PlanChange {
         let (mut before, mut after) = (Plan::default(), Plan::default());
         for (was, is) in services {
             if let Some(service) = was {
@@ -89,11 +97,12 @@ impl Plan {
             }
         }
         let after = after.after(&before);
-        let steps = steps(&before, &after);
-        self.backends.extend(after.backends);
-        self.tables.extend(after.tables);
-        self.services.extend(after.services);
-        steps
+        self.backends.extend(&after.backends);
+        let tables = after.tables.iter();
+        self.tables
+            .extend(tables.map(|(&id, table)| (id, Arc::clone(table))));
+        self.services.extend(&after.services);
+        PlanChange { before, after }
     }
 
     /// Moves what the plan has of a service to `to`.
@@ -151,27 +160,6 @@ impl Plan {
             };
         }
         self
-    }
-}
-
-/// The port of the only service that a VIP has of a protocol, if that hashes by source: where fragments without ports go.
-///
-/// Beside another service they could be of either.
-pub fn only_by_source(
-    services: &BTreeMap<ServiceKey, ServiceRecord>,
-    vip: IpAddr,
-    protocol: Protocol,
-) -> Option<u16> {
-    let key = |port| ServiceKey {
-        vip,
-        port,
-        protocol,
-    };
-    let of_vip = services.range(key(0)..=key(u16::MAX));
-    let mut of = of_vip.filter(|(key, _)| key.protocol == protocol);
-    match (of.next(), of.next()) {
-        (Some((key, record)), None) if record.hash == HashPolicy::Source => Some(key.port),
-        _ => None,
     }
 }
 

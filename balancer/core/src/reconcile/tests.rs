@@ -1,10 +1,9 @@
 mod announcement;
-mod hashing;
 mod memory;
 mod warming;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     net::{IpAddr, Ipv4Addr},
     sync::Arc,
 };
@@ -230,131 +229,7 @@ fn a_backend_is_active_draining_or_down() {
     );
 }
 
-// Promise: C8
-#[test]
-fn a_service_with_another_key_is_there_before_it_leaves_the_old_one() {
-    let before = plan(
-        &edge(&[service("web", 10, false, &[1])]),
-        &up(&[]),
-        &hops(&[1]),
-    );
-    let mut after = before.clone();
-    let (old, record) = after.services.pop_first().unwrap();
-    let new = ServiceKey { port: 8001, ..old };
-    after.services.insert(new, record);
-    assert_eq!(
-        steps(&before, &after),
-        [Step::PutService(new, record), Step::RemoveService(old)]
-    );
-}
-
-#[test]
-fn a_plan_that_is_so_already_takes_no_step() {
-    let plan = plan(
-        &edge(&[service("web", 10, false, &[1])]),
-        &up(&[]),
-        &hops(&[1]),
-    );
-    assert_eq!(steps(&plan, &plan), []);
-}
-
-#[test]
-fn another_next_hop_is_one_step() {
-    let state = edge(&[service("web", 10, false, &[1, 2])]);
-    let before = plan(&state, &up(&[]), &hops(&[1, 2]));
-    let mut found = hops(&[1, 2]);
-    let mut other = hop(2);
-    other.destination_mac[5] = 99;
-    found.insert(address(2), other);
-    let after = plan(&state, &up(&[]), &found);
-    let expected = Step::PutBackend(BackendId(2), after.backends[&BackendId(2)]);
-    assert_eq!(steps(&before, &after), [expected]);
-}
-
-/// Any plan that a state, a view of health and next hops give.
-fn any_plan() -> impl Strategy<Value = Plan> {
-    let set = || prop::collection::btree_set(1..8u8, 0..8).prop_map(Vec::from_iter);
-    let service_of = |name: &'static str, vips: std::ops::Range<u8>| {
-        let made = (vips, any::<bool>(), set());
-        let made = made.prop_map(move |(vip, checked, set)| service(name, vip, checked, &set));
-        prop::option::of(made)
-    };
-    let sets = (
-        service_of("a", 10..12),
-        service_of("web", 12..14),
-        service_of("z", 14..16),
-    );
-    let drained = prop::collection::vec(1..8u8, 0..4);
-    let healthy = prop::collection::vec(1..22u16, 0..22);
-    // Ids depend on the past: with another past the same id has another meaning.
-    let past = set();
-    (past, sets, drained, healthy, set()).prop_map(|(past, sets, drained, healthy, reached)| {
-        let mut state = edge(&[service("web", 12, true, &past)]);
-        let services = [sets.0, sets.1, sets.2].into_iter().flatten().collect();
-        state = state
-            .change(
-                &Change::Apply {
-                    services,
-                    force: true,
-                },
-                0,
-            )
-            .unwrap()
-            .0;
-        for n in drained {
-            let service = "web".parse().unwrap();
-            let drain = Change::Drain {
-                service,
-                address: address(n),
-                force: true,
-            };
-            state = state.change(&drain, 0).map_or(state, |(next, _)| next);
-        }
-        plan(&state, &up(&healthy), &hops(&reached))
-    })
-}
-
-/// What a data plane holds while steps are taken.
-fn take(held: &mut Plan, step: Step) {
-    match step {
-        Step::PutBackend(id, record) => _ = held.backends.insert(id, record),
-        Step::PutTable(id, table) => _ = held.tables.insert(id, table),
-        Step::PutService(key, record) => _ = held.services.insert(key, record),
-        Step::RemoveService(key) => _ = held.services.remove(&key),
-        Step::RemoveTable(id) => _ = held.tables.remove(&id),
-        Step::RemoveBackend(id) => _ = held.backends.remove(&id),
-    }
-}
-
-/// Whether every service has its table, and every table its backends.
-fn is_whole(plan: &Plan) -> bool {
-    let services = plan
-        .services
-        .values()
-        .all(|record| plan.tables.contains_key(&record.id));
-    let named: BTreeSet<BackendId> = (plan.tables.values())
-        .flat_map(|table| table.owners().iter().chain(table.history().as_flattened()))
-        .copied()
-        .filter(|id| id.0 != 0)
-        .collect();
-    services && named.iter().all(|id| plan.backends.contains_key(id))
-}
-
 proptest! {
-    // Promise: C8
-    #[test]
-    fn no_step_leaves_a_service_without_its_table_or_a_table_without_a_backend(
-        from in any_plan(), to in any_plan()
-    ) {
-        let mut held = from.clone();
-        prop_assert!(is_whole(&held));
-        for step in steps(&from, &to) {
-            take(&mut held, step.clone());
-            prop_assert!(is_whole(&held), "after {step:?}");
-        }
-        prop_assert_eq!(held, to);
-    }
-
     // Promise: H4
     #[test]
     fn only_usable_backends_own_slots_unless_the_service_fails_open(

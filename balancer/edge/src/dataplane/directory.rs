@@ -15,7 +15,6 @@ use super::{
     error::{DataplaneError, kernel},
     sys::Mapping,
 };
-use crate::image;
 
 /// Words of 8 bytes of a line.
 const LINE_WORDS: usize = size_of::<Line>() / 8;
@@ -102,14 +101,13 @@ impl Directory {
         }
     }
 
-    /// The lines that are full and need not be: what they should be.
-    pub(super) fn needlessly_full(&self, services: &[(ServiceKey, Service)]) -> Vec<(u32, Line)> {
-        let mut fresh = image::directory(services.iter().map(|(key, service)| (key, *service)));
+    /// The lines that are full and need not be, where these are all that should not be empty: what they should be.
+    pub(super) fn needlessly_full(&self, mut wanted: BTreeMap<u32, Line>) -> Vec<(u32, Line)> {
         for at in (0..ALL_LINES).filter(|&at| self.line(at).is_full()) {
-            fresh.entry(at).or_insert(Line::EMPTY);
+            wanted.entry(at).or_insert(Line::EMPTY);
         }
-        fresh.retain(|&at, line| !line.is_full() && self.line(at).is_full());
-        fresh.into_iter().collect()
+        wanted.retain(|&at, line| !line.is_full() && self.line(at).is_full());
+        wanted.into_iter().collect()
     }
 
     /// Writes those words of a line that differ, each at once, in an order in which packets may read them.

@@ -17,7 +17,7 @@ use balancer_common::{Address, abi};
 use super::{
     attachment::{self, Present},
     error::{DataplaneError, kernel},
-    interfaces,
+    interface,
     pins::PinDir,
 };
 use crate::image::record;
@@ -198,8 +198,8 @@ fn pin_error(path: &Path, source: std::io::Error) -> DataplaneError {
 /// Whether packets meet the maps of the version before: a link of its runs a program that reads them. While this version
 /// has no link, it has not even tried to be attached.
 fn is_met(former: &PinDir, pins: &PinDir) -> Result<bool, DataplaneError> {
-    let links = interfaces::links(former)?;
-    if links.is_empty() || interfaces::links(pins)?.is_empty() {
+    let links = interface::links(former)?;
+    if links.is_empty() || interface::links(pins)?.is_empty() {
         return Ok(!links.is_empty());
     }
     if !former.path("TABLES").exists() {

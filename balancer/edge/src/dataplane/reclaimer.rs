@@ -24,7 +24,7 @@ use super::{
     error::{DataplaneError, kernel},
     tables::Tables,
 };
-use crate::image::Region;
+use crate::image::{Region, Regions};
 
 /// How long after the kernel refused to wait it is asked again. Nothing is used again meanwhile.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
@@ -34,6 +34,8 @@ const SETTLE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The memory that packets read and publications write.
 pub(super) struct SharedMemory {
+    /// Which regions of the tables' memory are in use.
+    pub(super) regions: Regions,
     pub(super) tables: Tables,
     pub(super) backends: Backends,
     pub(super) directory: Directory,
@@ -148,14 +150,18 @@ fn reclaim(memory: &Mutex<SharedMemory>, from: &mpsc::Receiver<Freed>, pending: 
             for freed in &all {
                 memory.release(freed);
             }
-            memory.tables.leave()
+            let unused = memory.regions.leave();
+            memory.tables.leave(unused)
         };
         *locked(&pending.count) -= all.len();
         pending.less.notify_all();
         if !pending.insist("give memory back", || leaving.remove()) {
             return;
         }
-        locked(memory).tables.forget(&leaving);
+        let mut memory = locked(memory);
+        for &chunk in leaving.chunks() {
+            memory.regions.forget(chunk);
+        }
     }
 }
 
@@ -192,7 +198,7 @@ impl SharedMemory {
 
     fn release(&mut self, freed: &Freed) {
         for &region in &freed.regions {
-            self.tables.give_back(region);
+            self.regions.give_back(region);
         }
         for &id in &freed.backends {
             self.backends.clear(id);

@@ -1,7 +1,6 @@
 //! Tables in the kernel: regions of chunks, filled where no packet reads them.
 
 use std::{
-    collections::BTreeSet,
     io,
     os::fd::{AsFd, OwnedFd},
     sync::{
@@ -10,74 +9,43 @@ use std::{
     },
 };
 
-use balancer_common::abi::{
-    CHUNK_LINES, CHUNK_SLOTS, HistoryRow, LINE_SLOTS, MAX_CHUNKS, SlotLine,
-};
-use balancer_core::{
-    model::{BackendId, ServiceId},
-    table::Table,
-};
+use balancer_common::abi::{CHUNK_LINES, CHUNK_SLOTS, HistoryRow, LINE_SLOTS, SlotLine};
+use balancer_core::{model::BackendId, table::Table};
 
 use super::{
     chunks::Chunks,
     error::{DataplaneError, kernel},
-    services::FilledTables,
     sys,
 };
-use crate::image::{Region, Regions, lines, words};
+use crate::image::{Region, words};
 
-/// The maps of tables and of histories, and which lines are in use.
+/// The maps of tables and of histories.
 pub(super) struct Tables {
     slots: Chunks,
     histories: Chunks,
-    regions: Regions,
     /// Whether no packet can be under way any more that met tables before this daemon.
     is_fresh: bool,
 }
 
 impl Tables {
-    /// Opens all chunks that there are, and takes the regions that packets use.
-    pub(super) fn open(
-        slots: OwnedFd,
-        histories: OwnedFd,
-        in_use: BTreeSet<Region>,
-    ) -> Result<Self, DataplaneError> {
-        let mut tables = Self {
-            slots: Chunks::open(slots, "slots", CHUNK_LINES, size_of::<SlotLine>())?,
+    /// Opens all chunks that there are.
+    pub(super) fn open(slots: OwnedFd, histories: OwnedFd) -> Result<Self, DataplaneError> {
+        let slots = Chunks::open(slots, "slots", CHUNK_LINES, size_of::<SlotLine>())?;
+        let is_fresh = slots.numbers().next().is_none();
+        Ok(Self {
+            is_fresh,
+            slots,
             histories: Chunks::open(histories, "histories", CHUNK_SLOTS, size_of::<HistoryRow>())?,
-            regions: Regions::new(MAX_CHUNKS),
-            is_fresh: true,
-        };
-        for chunk in tables.slots.numbers() {
-            tables.regions.add_chunk(chunk);
-            tables.is_fresh = false;
-        }
-        for region in in_use {
-            tables.regions.claim(region);
-        }
-        Ok(tables)
+        })
     }
 
-    /// Fills each table in a region of its own that no packet reads. Nothing is taken when it fails.
-    pub(super) fn fill(
-        &mut self,
-        tables: &[(ServiceId, &Table)],
-    ) -> Result<FilledTables, DataplaneError> {
-        let mut filled = FilledTables::new();
-        if let Err(error) = self.fill_all(tables, &mut filled) {
-            for region in filled.into_values() {
-                self.regions.give_back(region);
-            }
-            return Err(error);
-        }
-        Ok(filled)
+    /// The numbers of the chunks that there are.
+    pub(super) fn chunks(&self) -> impl Iterator<Item = u32> {
+        self.slots.numbers()
     }
 
-    fn fill_all(
-        &mut self,
-        tables: &[(ServiceId, &Table)],
-        filled: &mut FilledTables,
-    ) -> Result<(), DataplaneError> {
+    /// Fills tables where no packet reads. Makes the chunks that are not there.
+    pub(super) fn fill(&mut self, tables: &[(Region, Arc<Table>)]) -> Result<(), DataplaneError> {
         if tables.is_empty() {
             return Ok(());
         }
@@ -86,24 +54,15 @@ impl Tables {
             self.wait().run().map_err(kernel("wait for packets"))?;
             self.is_fresh = true;
         }
-        let (mut slots, mut histories) = (BTreeSet::new(), BTreeSet::new());
-        for &(id, table) in tables {
-            let region = self
-                .regions
-                .take(lines(table.slots()))
-                .ok_or(DataplaneError::NoTableLeft(MAX_CHUNKS))?;
-            filled.insert(id, region);
-            slots.insert(region.chunk());
-            if words::has_moved(table) {
-                histories.insert(region.chunk());
-            }
-        }
+        let chunks = tables.iter().map(|(region, _)| region.chunk()).collect();
+        let moved = tables.iter().filter(|(_, table)| words::has_moved(table));
+        let histories = moved.map(|(region, _)| region.chunk()).collect();
         self.slots
-            .make(slots)
+            .make(chunks)
             .and_then(|()| self.histories.make(histories))
             .map_err(kernel("make room for tables"))?;
-        for (id, table) in tables {
-            self.write(filled[id], table);
+        for (region, table) in tables {
+            self.write(*region, table);
         }
         Ok(())
     }
@@ -118,22 +77,6 @@ impl Tables {
         for (to, history) in histories.unwrap_or_default().iter().zip(table.history()) {
             to.store(words::history_word(history), Ordering::Release);
         }
-    }
-
-    /// Whether packets that use this region meet exactly this table.
-    pub(super) fn holds(&self, region: Region, table: &Table) -> bool {
-        let Some((slots, histories)) = self.words(region) else {
-            return false;
-        };
-        let load = |word: &AtomicU64| word.load(Ordering::Relaxed);
-        let same_slots = || slots.iter().map(load).eq(words::slots(table));
-        let same_history = || match histories {
-            Some(rows) => (rows.iter().zip(table.history())).all(|(row, history)| {
-                history[0].0 == 0 || load(row) == words::history_word(history)
-            }),
-            None => !words::has_moved(table),
-        };
-        region.lines == lines(table.slots()) && same_slots() && same_history()
     }
 
     /// Reads a table of so many slots that packets meet; `None` if there is none.
@@ -153,27 +96,14 @@ impl Tables {
         Table::held(owners, history)
     }
 
-    /// The memory of a region in use: its slots, and its rows of history, if its chunk has any.
+    /// The memory of a region: its slots, and its rows of history, if its chunk has any.
     fn words(&self, region: Region) -> Option<(&[AtomicU64], Option<&[AtomicU64]>)> {
-        if !self.regions.is_taken(region) {
-            return None;
-        }
         let (chunk, first, lines) = (region.chunk(), region.within(), region.lines as usize);
         let slots = self.slots.words(chunk)?;
         let slots = slots.get(first * words::LINE_WORDS..(first + lines) * words::LINE_WORDS)?;
         let rows = self.histories.words(chunk);
         let rows = rows.and_then(|rows| rows.get(first * LINE_SLOTS..(first + lines) * LINE_SLOTS));
         Some((slots, rows))
-    }
-
-    /// All regions in use.
-    pub(super) fn taken(&self) -> BTreeSet<Region> {
-        self.regions.taken().collect()
-    }
-
-    /// Gives back a region that no packet reads any more.
-    pub(super) fn give_back(&mut self, region: Region) {
-        self.regions.give_back(region);
     }
 
     /// How to wait until every packet that is under way now has left the programs.
@@ -184,9 +114,8 @@ impl Tables {
         }
     }
 
-    /// Takes out the chunks in which no table is; the kernel still has them until [`Leaving::remove`].
-    pub(super) fn leave(&mut self) -> Leaving {
-        let chunks = self.regions.leave();
+    /// Lets go of chunks in which no table is; the kernel still has them until [`Leaving::remove`].
+    pub(super) fn leave(&mut self, chunks: Vec<u32>) -> Leaving {
         for &chunk in &chunks {
             self.slots.unmap(chunk);
             self.histories.unmap(chunk);
@@ -195,13 +124,6 @@ impl Tables {
             // In this order: a chunk of histories alone is not found again.
             maps: [self.histories.outer(), self.slots.outer()],
             chunks,
-        }
-    }
-
-    /// The kernel has these chunks no longer.
-    pub(super) fn forget(&mut self, gone: &Leaving) {
-        for &chunk in &gone.chunks {
-            self.regions.forget(chunk);
         }
     }
 }
@@ -231,6 +153,11 @@ pub(super) struct Leaving {
 }
 
 impl Leaving {
+    /// Their numbers.
+    pub(super) fn chunks(&self) -> &[u32] {
+        &self.chunks
+    }
+
     /// Gives their memory back to the kernel.
     pub(super) fn remove(&self) -> io::Result<()> {
         for map in &self.maps {

@@ -1,14 +1,11 @@
 //! From the model's words to the ABI's.
 
-use std::{
-    collections::BTreeMap,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr},
-};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use balancer_common::{Address, abi};
 use balancer_core::{
     model::{Encapsulation, HashPolicy, Protocol, ServiceKey},
-    reconcile::{self, BackendRecord, ServiceRecord},
+    reconcile::{BackendRecord, ServiceRecord},
 };
 
 use super::Region;
@@ -28,11 +25,15 @@ pub(crate) fn service(record: ServiceRecord, table: Region) -> abi::Service {
     abi::Service::new(table.first, table.slots(), by_source)
 }
 
-/// A VIP's record, where these are all services.
-pub(crate) fn vip(services: &BTreeMap<ServiceKey, ServiceRecord>, vip: IpAddr) -> abi::Vip {
-    let port = |protocol| {
-        let port = reconcile::only_by_source(services, vip, protocol);
-        port.unwrap_or_default().to_be_bytes()
+/// The record of a VIP that has these services: where fragments without ports go. To the only service of their protocol, if that
+/// hashes by source; beside another one they could be of either.
+pub(crate) fn vip(services: &[(abi::ServiceKey, abi::Service)]) -> abi::Vip {
+    let port = |protocol: Protocol| {
+        let mut of = (services.iter()).filter(|(key, _)| key.protocol() == protocol.number());
+        match (of.next(), of.next()) {
+            (Some((key, service)), None) if service.is_by_source() => key.port(),
+            _ => [0; 2],
+        }
     };
     abi::Vip {
         tcp: port(Protocol::Tcp),
@@ -63,5 +64,40 @@ pub(crate) fn backend(record: &BackendRecord) -> abi::Backend {
             .via(hop.interface, hop.destination_mac, hop.source_mac, hop.mtu)
             .tagged(hop.tags),
         None => backend,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fragments_without_ports_go_to_a_vips_only_service_of_their_protocol_if_it_hashes_by_source()
+    {
+        let service = |port: u16, protocol: Protocol, by_source| {
+            let vip = IpAddr::from([198, 51, 100, 10]).into();
+            (
+                abi::ServiceKey::new(vip, port.to_be_bytes(), protocol.number()),
+                abi::Service::new(0, 256, by_source),
+            )
+        };
+        let ports = |services: &[_]| {
+            let abi::Vip { tcp, udp } = vip(services);
+            [tcp, udp].map(u16::from_be_bytes)
+        };
+        let (tcp, udp) = (Protocol::Tcp, Protocol::Udp);
+        assert_eq!(
+            ports(&[service(53, udp, true), service(53, tcp, false)]),
+            [0, 53]
+        );
+        assert_eq!(
+            ports(&[
+                service(53, tcp, true),
+                service(53, udp, true),
+                service(54, udp, true)
+            ]),
+            [53, 0]
+        );
+        assert_eq!(ports(&[]), [0, 0]);
     }
 }

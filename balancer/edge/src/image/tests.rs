@@ -4,44 +4,68 @@ use balancer_common::{abi::outer, directory::Known};
 use balancer_config::EdgeConfig;
 use balancer_core::{
     model::{HashPolicy, Health},
-    reconcile::{self, NextHop},
+    reconcile::{self, NextHop, NextHops},
     state::{Change, State},
 };
 
 use super::*;
 
-/// A plan for two ports of one VIP, one of them by source, and for one of IPv6.
-fn plan() -> Plan {
-    let services = |port, hash, backends: &str| {
-        format!(
-            "[[service]]\nname = \"web{port}\"\nvip = \"198.51.100.10\"\nport = {port}\nhash = \"{hash}\"\n{backends}"
-        )
-    };
-    let backend = |address| format!("[[service.backend]]\naddress = \"{address}\"\n");
-    let text = format!(
-        "version = 1\ninterface = \"eth0\"\n{}{}[[service]]\nname = \"six\"\nvip = \"2001:db8::10\"\nport = 80\n{}",
-        services(80, "flow", &(backend("10.0.0.1") + &backend("10.0.0.2"))),
-        services(443, "source", &backend("10.0.0.3")),
-        backend("2001:db8:1::1"),
-    );
+/// The state of an edge with these services, which had `before`.
+pub(super) fn state(before: &State, services: &str) -> State {
+    let text = format!("version = 1\ninterface = \"eth0\"\n{services}");
     let config = EdgeConfig::parse(&text, "edge.toml").unwrap();
     let apply = Change::Apply {
         services: config.services,
         force: true,
     };
-    let state = State::new(1).change(&apply, 0).unwrap().0;
-    let hop = |address: IpAddr| NextHop {
+    before.change(&apply, 0).unwrap().0
+}
+
+/// A service with these backends, as a configuration has it.
+pub(super) fn service(name: &str, vip: &str, port: u16, hash: &str, backends: &[&str]) -> String {
+    let mut text = format!(
+        "[[service]]\nname = \"{name}\"\nvip = \"{vip}\"\nport = {port}\nhash = \"{hash}\"\n"
+    );
+    for address in backends {
+        text += &format!("[[service.backend]]\naddress = \"{address}\"\n");
+    }
+    text
+}
+
+/// A next hop to every backend.
+pub(super) fn next_hops(state: &State) -> NextHops {
+    let hop = |source: IpAddr| NextHop {
         interface: 3,
         source_mac: [2; 6],
         destination_mac: [4; 6],
-        source: address,
+        source,
         source_bits: 0,
         mtu: 1_500,
         tags: [None; 2],
     };
     let backends = state.services.values().flat_map(|of| of.ids.keys());
-    let next_hops = backends.map(|&at| (at, hop(at))).collect();
-    reconcile::plan(&state, &|_| Health::Up, &next_hops)
+    backends.map(|&at| (at, hop(at))).collect()
+}
+
+/// A plan in which every backend is up and reached.
+pub(super) fn plan_of(state: &State) -> Plan {
+    reconcile::plan(state, &|_| Health::Up, &next_hops(state))
+}
+
+/// A plan for two ports of one VIP, one of them by source, and for one of IPv6.
+pub(super) fn plan() -> Plan {
+    let services = [
+        service(
+            "web80",
+            "198.51.100.10",
+            80,
+            "flow",
+            &["10.0.0.1", "10.0.0.2"],
+        ),
+        service("web443", "198.51.100.10", 443, "source", &["10.0.0.3"]),
+        service("six", "2001:db8::10", 80, "flow", &["2001:db8:1::1"]),
+    ];
+    plan_of(&state(&State::new(1), &services.concat()))
 }
 
 #[test]

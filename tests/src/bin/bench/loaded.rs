@@ -46,7 +46,7 @@ impl Loaded {
             ..loaded
         };
         let id = EdgePlane::load(own.clone(), settings).and_then(|mut plane| {
-            let id = plane.program_id()?;
+            let id = plane.program().id()?;
             Ok((id, plane))
         })?;
         let expected = Loaded::of(EDGE_OBJECT, &by_id(id.0)?)?;

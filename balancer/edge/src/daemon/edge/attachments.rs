@@ -6,7 +6,7 @@ use tokio::task::block_in_place;
 use tracing::{debug, info, warn};
 
 use crate::{
-    dataplane::{Attached, DataplaneError, EdgePlane, Interface, PinDir, Present},
+    dataplane::{Attached, DataplaneError, EdgeProgram, Interface, PinDir, Present},
     nexthop::{self, AttachedMode, AttachedXdp, InterfaceView, Interfaces, NextHopError},
 };
 
@@ -37,10 +37,10 @@ impl Attachments {
     /// at the next look.
     pub(super) fn attach(
         &mut self,
-        plane: &mut EdgePlane,
+        program: &mut EdgeProgram,
         interfaces: &[Interface],
     ) -> Result<(), DataplaneError> {
-        let attached = block_in_place(|| plane.attach(interfaces, self.native))?;
+        let attached = block_in_place(|| program.attach(interfaces, self.native))?;
         for (Interface { name, .. }, attached) in interfaces.iter().zip(attached) {
             match attached {
                 Attached::Fresh => info!("attached to {name}"),
@@ -54,7 +54,7 @@ impl Attachments {
     }
 
     /// Sees how the kernel has the program, and attaches it again to interfaces that were made anew.
-    pub(super) async fn look_after(&mut self, plane: &mut EdgePlane) {
+    pub(super) async fn look_after(&mut self, program: &mut EdgeProgram) {
         let all = match Interfaces::look().await {
             Ok(all) => all,
             Err(error) => {
@@ -65,26 +65,26 @@ impl Attachments {
                 return;
             }
         };
-        let ours = plane.program_id().ok();
+        let ours = program.id().ok();
         for attachment in &mut self.each {
             let Some(view) = attachment.see(ours, &all).await else {
                 continue;
             };
             let missing = attachment.xdp.is_none() && !self.detached;
             let outcome = match missing {
-                true => attachment.attach_again(plane, &Interface::from(&view), self.native),
+                true => attachment.attach_again(program, &Interface::from(&view), self.native),
                 false => Ok(()),
             };
             attachment.fault = outcome.err().map(|error| error.to_string());
         }
         // Tags of frames that come by a member stay when they leave by its bond: the program must know.
-        let told = block_in_place(|| plane.set_members(&all.bond_members()));
+        let told = block_in_place(|| program.set_members(&all.bond_members()));
         self.bonds = told.err().map(|error| error.to_string());
     }
 
     /// Takes the program off, and its pins away.
     pub(super) fn detach(&mut self, pins: &PinDir) -> Result<(), DataplaneError> {
-        block_in_place(|| EdgePlane::detach(pins))?;
+        block_in_place(|| EdgeProgram::detach(pins))?;
         for attachment in &mut self.each {
             attachment.xdp = None;
         }
@@ -226,11 +226,11 @@ impl Attachment {
 
     fn attach_again(
         &mut self,
-        plane: &mut EdgePlane,
+        program: &mut EdgeProgram,
         interface: &Interface,
         native: bool,
     ) -> Result<(), DataplaneError> {
-        block_in_place(|| plane.attach_again(interface, native, self.index))?;
+        block_in_place(|| program.attach_again(interface, native, self.index))?;
         self.index = interface.index;
         info!("attached to {} again", interface.name);
         Ok(())

@@ -35,7 +35,7 @@ use super::{
     publication::Publication,
     records::Records,
 };
-use crate::dataplane::{EdgePlane, PinDir};
+use crate::dataplane::{EdgePlane, EdgeProgram, PinDir};
 
 /// The most commands, and the most reports, that are taken together.
 const BATCH: usize = 512;
@@ -140,8 +140,8 @@ impl ControlLoop {
     }
 
     /// The program and its interfaces, until the loop runs.
-    pub(super) fn attachments(&mut self) -> (&mut Attachments, &mut EdgePlane) {
-        (&mut self.attachments, &mut self.plane)
+    pub(super) fn attachments(&mut self) -> (&mut Attachments, &mut EdgeProgram) {
+        (&mut self.attachments, self.plane.program())
     }
 
     /// Runs until `shutdown` is ready. The data plane goes on without it.
@@ -356,7 +356,7 @@ impl ControlLoop {
     /// What has to be done from time to time.
     async fn look_after(&mut self) {
         self.end_drains();
-        self.attachments.look_after(&mut self.plane).await;
+        self.attachments.look_after(self.plane.program()).await;
         match self.publication.is_in_maps() {
             true => {
                 self.show();

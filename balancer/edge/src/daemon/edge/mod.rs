@@ -48,7 +48,7 @@ use self::{
 use super::Failure;
 use crate::{
     announce,
-    dataplane::{EdgePlane, EdgeSettings, Interface, PinDir, check_kernel},
+    dataplane::{EdgePlane, EdgeProgram, EdgeSettings, Interface, PinDir, check_kernel},
     metrics,
     nexthop::{self, Interfaces},
 };
@@ -66,7 +66,7 @@ pub async fn run(file: &Path) -> Result<(), Failure> {
     let interfaces = interfaces(&config).await?;
     let (mut records, state) = Records::open(&config)?;
     let pins = PinDir::new(&config.pin_dir);
-    EdgePlane::refuse_other(&pins, &interfaces)?;
+    EdgeProgram::refuse_other(&pins, &interfaces)?;
     pins.create()?;
     let _lock = pins.lock()?;
     let plane = EdgePlane::load(
@@ -115,8 +115,8 @@ pub async fn run(file: &Path) -> Result<(), Failure> {
     // The maps may serve packets already: they are written once the next hops are known, not before.
     let found = first_look(control.addresses(), &mut next_hops).await;
     control.begin(found);
-    let (attachments, plane) = control.attachments();
-    if let Err(error) = attachments.attach(plane, &interfaces) {
+    let (attachments, program) = control.attachments();
+    if let Err(error) = attachments.attach(program, &interfaces) {
         clear_away(&pins);
         let _ = fs::remove_file(&config.api_socket);
         return Err(error.into());
@@ -156,7 +156,7 @@ pub async fn run(file: &Path) -> Result<(), Failure> {
 
 /// Removes what a start that failed has pinned, unless an earlier daemon's program is live on it.
 fn clear_away(pins: &PinDir) {
-    if let Err(error) = EdgePlane::clear_unless_attached(pins) {
+    if let Err(error) = EdgeProgram::clear_unless_attached(pins) {
         warn!("what was pinned stays: {error}");
     }
 }
@@ -256,7 +256,7 @@ pub async fn detach(file: &Path) -> Result<bool, Failure> {
         // Whoever takes the program off by hand has a reason.
         Err(error) => warn!("VIPs may still be announced: {error}"),
     }
-    Ok(EdgePlane::detach(&pins)?)
+    Ok(EdgeProgram::detach(&pins)?)
 }
 
 /// The next hops of so many backends, or of those that were found in time.

@@ -79,9 +79,9 @@ impl Publication {
             (before, state.services.get(name).map(Arc::as_ref))
         });
         let trusted = |id| monitor.trusted(id);
-        let steps = self.plan.update(pairs, &trusted, next_hops);
+        let change = self.plan.update(pairs, &trusted, next_hops);
         let result = match self.in_maps {
-            true => plane.publish(&steps),
+            true => plane.publish(&change),
             false => plane.adopt(&self.plan),
         };
         for name in touched {

@@ -2,42 +2,73 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use aya::{
+    Ebpf,
+    maps::{HashMap, MapData},
+};
+use balancer_common::abi;
+
 use super::{
-    attachment::{self, Attached, Place, Present},
-    edge::{EdgePlane, PROGRAM},
+    attachment::{self, Attached, Place},
     error::{DataplaneError, kernel},
-    former,
-    object::program,
+    former::{self, Former},
+    interface::{Interface, link, links},
+    object::{map, program},
     pins::PinDir,
+    programs::Programs,
 };
 
-/// The pin of a link, and the interface's number behind it, which it keeps for life, whatever it is called.
-const LINK: &str = "link-";
+/// The program's pin, for `bpftool` and for tests that run it on frames of their own.
+const PROGRAM: &str = "balance";
 
-/// An interface that the program is to be on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Interface {
-    /// Its name.
-    pub name: String,
-    /// Its number.
-    pub index: u32,
-    /// The program that is on it now.
-    pub present: Option<Present>,
+/// The programs, loaded, and where they are attached.
+pub struct EdgeProgram {
+    ebpf: Ebpf,
+    /// What takes over from `balance`.
+    programs: Programs,
+    members: HashMap<MapData, u32, u32>,
+    pins: PinDir,
+    /// What packets meet until the program is attached in the place of one of the version before.
+    former: Option<Former>,
 }
 
-impl Interface {
-    fn pin(&self) -> String {
-        format!("{LINK}{}", self.index)
+impl EdgeProgram {
+    /// Loads the programs of an object whose maps are there.
+    pub(super) fn load(
+        mut ebpf: Ebpf,
+        pins: PinDir,
+        former: Option<Former>,
+    ) -> Result<Self, DataplaneError> {
+        program(&mut ebpf, PROGRAM)?
+            .load()
+            .map_err(kernel("load the program `balance`"))?;
+        Ok(Self {
+            programs: Programs::load(&mut ebpf, abi::program::NAMES)?,
+            members: map(&mut ebpf, "MEMBERS")?,
+            ebpf,
+            pins,
+            former,
+        })
     }
 
-    /// Whether a pinned link holds what is there now, of this version or of the one before.
-    fn is_held(&self, pins: &PinDir) -> Result<bool, DataplaneError> {
-        let ours = attachment::holds(&pins.path(&self.pin()), self.present)?;
-        Ok(ours || former::holds(pins, &self.pin(), self.present)?)
+    /// The object that the programs are of.
+    pub(super) fn object(&mut self) -> &mut Ebpf {
+        &mut self.ebpf
     }
-}
 
-impl EdgePlane {
+    /// What packets meet of the version before, until this one is attached.
+    pub(super) fn former(&self) -> Option<&Former> {
+        self.former.as_ref()
+    }
+
+    /// The id of the loaded program.
+    pub fn id(&mut self) -> Result<u32, DataplaneError> {
+        let info = program(&mut self.ebpf, PROGRAM)?
+            .info()
+            .map_err(kernel("read the program's id"))?;
+        Ok(info.id())
+    }
+
     /// Refuses an interface on which another program is present, before anything is made.
     pub fn refuse_other(pins: &PinDir, interfaces: &[Interface]) -> Result<(), DataplaneError> {
         for interface in interfaces {
@@ -104,7 +135,7 @@ impl EdgePlane {
     ) -> Result<(), DataplaneError> {
         self.attach_to(interface, native)?;
         if before != interface.index {
-            self.pins.remove(format!("{LINK}{before}"))?;
+            self.pins.remove(link(before))?;
         }
         Ok(())
     }
@@ -150,6 +181,19 @@ impl EdgePlane {
         attachment::attach(program(&mut self.ebpf, PROGRAM)?, &place)
     }
 
+    /// The program is in the place of those of the version before: what these have is let go.
+    fn let_former_go(&mut self) -> Result<(), DataplaneError> {
+        self.former = None;
+        let Some(former) = self.pins.former() else {
+            return Ok(());
+        };
+        // Whoever finds a link there takes the maps for whole.
+        for link in links(&former)? {
+            former.remove(link)?;
+        }
+        former.remove_all().map(drop)
+    }
+
     /// Detaches the program from every interface and removes every pin below the directory: packets pass untouched
     /// from now on. Gives whether there was anything.
     pub fn detach(pins: &PinDir) -> Result<bool, DataplaneError> {
@@ -172,11 +216,4 @@ impl EdgePlane {
         }
         Ok(())
     }
-}
-
-/// The pins of links.
-pub(super) fn links(pins: &PinDir) -> Result<BTreeSet<String>, DataplaneError> {
-    let mut links = pins.files()?;
-    links.retain(|name| name.starts_with(LINK));
-    Ok(links)
 }
