@@ -3,11 +3,12 @@
 //! The kernel empties such a map as soon as nobody outside of it holds it, so it is pinned for as long as the program that
 //! reads it is attached. Each load has a map of its own: the one before belongs to the programs before.
 
-use std::fs;
+use std::{fs, panic::resume_unwind, thread};
 
 use aya::{
     Ebpf,
     maps::{Map, MapData, ProgramArray},
+    programs::Xdp,
 };
 
 use super::{
@@ -33,12 +34,9 @@ impl Programs {
         let mut array: ProgramArray<&mut MapData> = (&mut map)
             .try_into()
             .map_err(kernel("use the map of programs"))?;
+        load_beside_each_other(ebpf, names)?;
         for (place, name) in (0..).zip(names) {
-            let program = program(ebpf, name)?;
-            program
-                .load()
-                .map_err(kernel("load a program of the slow path"))?;
-            let fd = program
+            let fd = program(ebpf, name)?
                 .fd()
                 .map_err(kernel("use a program of the slow path"))?;
             array
@@ -78,4 +76,24 @@ impl Programs {
         }
         Ok(())
     }
+}
+
+/// Loads programs on a thread each: most of a daemon's start is the kernel's verifier, which takes one processor for each.
+fn load_beside_each_other(ebpf: &mut Ebpf, names: &[&str]) -> Result<(), DataplaneError> {
+    for name in names {
+        program(ebpf, name)?;
+    }
+    let loaded = thread::scope(|scope| {
+        let programs = ebpf.programs_mut();
+        let wanted = programs.filter(|(name, _)| names.contains(name));
+        let loading: Vec<_> = wanted
+            .map(|(_, program)| scope.spawn(|| <&mut Xdp>::try_from(program).and_then(Xdp::load)))
+            .collect();
+        let joined = loading.into_iter().map(|thread| match thread.join() {
+            Ok(loaded) => loaded,
+            Err(panic) => resume_unwind(panic),
+        });
+        joined.collect::<Result<(), _>>()
+    });
+    loaded.map_err(kernel("load a program of the slow path"))
 }
