@@ -1,5 +1,8 @@
 //! The daemon: `lbd edge` on an edge, `lbd agent` on a host of backends.
 
+#[cfg(target_env = "gnu")]
+mod allocator;
+
 use balancer_core::model::City;
 use balancer_edge::daemon::{self, agent, edge, guard};
 use balancer_site::{daemon as site, runtime};
@@ -86,6 +89,8 @@ enum DetachRole {
 }
 
 fn main() -> ExitCode {
+    #[cfg(target_env = "gnu")]
+    allocator::give_memory_back();
     let cli = Cli::parse();
     // Before anything is opened.
     if let Role::Supervise { directory } = &cli.role {

@@ -101,6 +101,21 @@ impl Edge {
         self.process.borrow_mut().terminate(START)
     }
 
+    /// How nice its threads of a name are to others, 0 to 19.
+    pub fn niceness(&self, name: &str) -> Result<Vec<i32>> {
+        let mut found = Vec::new();
+        for thread in fs::read_dir(format!("/proc/{}/task", self.process.borrow().pid()))? {
+            let stat = fs::read_to_string(thread?.path().join("stat"))?;
+            // The name is in brackets, and may have any character; the niceness is the 17th field behind it.
+            let (named, fields) = stat.rsplit_once(')').context("a name in brackets")?;
+            if named.split_once('(').is_some_and(|(_, of)| of == name) {
+                let nice = fields.split_whitespace().nth(16).context("a niceness")?;
+                found.push(nice.parse()?);
+            }
+        }
+        Ok(found)
+    }
+
     /// Its log so far.
     pub fn log(&self) -> String {
         self.process.borrow().log()

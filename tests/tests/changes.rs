@@ -157,6 +157,21 @@ fn the_record_of_a_backend_that_is_gone_is_emptied_once_packets_have_left() -> R
     (connections.iter_mut()).try_for_each(Connection::ensure_alive)
 }
 
+/// Or each scrape of many backends would hold up a change by as long as it takes.
+#[test]
+fn who_looks_is_answered_behind_who_changes() -> Result<()> {
+    let world = World::new()?;
+    let site = Site::start(
+        &world,
+        &NAMES,
+        Workload::new(Topology::vip_v4(10), Protocol::Tcp),
+    )?;
+    ensure!(site.edge.metrics()?.contains("lb_backend_up"), "no page");
+    assert_eq!(site.edge.niceness("lookers")?, [10]);
+    assert_eq!(site.edge.niceness("lbd")?, [0]);
+    Ok(())
+}
+
 // Promise: C2
 #[test]
 fn two_hundred_writers_at_once_lose_nothing() -> Result<()> {

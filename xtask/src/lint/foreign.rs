@@ -12,13 +12,14 @@ const DATAPLANE: &str = "balancer/edge/src/dataplane";
 /// The crate with it: no other one below `balancer/` may depend on aya but what builds the programs.
 const EDGE: &str = "balancer/edge/src";
 
-/// Where `unsafe` may be: kernel programs, the dataplane, the shared crate's kernel-only loads, and what
-/// builds the programs, which tells aya-build its toolchain through the environment.
-const UNSAFE: [&str; 4] = [
+/// Where `unsafe` may be: kernel programs, the dataplane, the shared crate's kernel-only loads, what
+/// builds the programs, which tells aya-build its toolchain through the environment, and what tells glibc how to keep memory.
+const UNSAFE: [&str; 5] = [
     DATAPLANE,
     "balancer-ebpf",
     "balancer-common",
     "balancer/programs/src/build.rs",
+    "balancer/src/allocator.rs",
 ];
 
 /// Words that a pure module has no business with: clocks, files, sockets, the runtime.

@@ -15,7 +15,7 @@ use balancer_core::{
     state::{Change, Numbers, Outcome, State},
 };
 use balancer_host::{
-    clock::unix_ms,
+    clock::{thread_time, unix_ms},
     health::{Report, Target},
     journal::Entry,
 };
@@ -258,10 +258,11 @@ impl ControlLoop {
                 other => others.push(other),
             }
         }
-        let began = Instant::now();
+        let began = thread_time();
         self.settle(before, &entries, pending);
+        let busy = thread_time() - began;
         self.pace
-            .changed(changes + entries.len(), began, Instant::now());
+            .changed(changes + entries.len(), busy, Instant::now());
         others
     }
 

@@ -5,6 +5,7 @@ mod attachments;
 mod control;
 mod drains;
 mod local;
+mod lookers;
 mod monitor;
 mod overview;
 mod pace;
@@ -97,7 +98,7 @@ pub async fn run(file: &Path) -> Result<(), Failure> {
 
     // All that can be refused is asked for before anything is published.
     let counters = plane.counters();
-    let sockets = Sockets::open(&config).await?;
+    let mut sockets = Sockets::open(&config).await?;
     let announcing = Announcing::start(&config).await?;
     records.begin()?;
     let mut control = ControlLoop::new(
@@ -129,7 +130,11 @@ pub async fn run(file: &Path) -> Result<(), Failure> {
         looks: looks_in,
     };
     let take = snapshots(seen, counters, Instant::now());
-    tokio::spawn(show(looks, drain_status.clone(), take));
+    let scraping = scrape(sockets.metrics.take(), daemon.clone(), stopped.clone())?;
+    let showing = show(looks, drain_status.clone(), take);
+    lookers::spawn(move || async move {
+        tokio::join!(showing, scraping());
+    })?;
     tokio::spawn(watch_drains(
         drain_status,
         daemon.commands.clone(),
@@ -212,29 +217,47 @@ impl Sockets {
         })
     }
 
-    /// Serves until `stopped` has no sender.
+    /// Serves the API until `stopped` has no sender.
     fn serve(self, daemon: Daemon, stopped: &watch::Receiver<()>) {
-        let over = |mut stopped: watch::Receiver<()>| async move { drop(stopped.changed().await) };
-        let said = |face: &'static str, result: io::Result<()>| {
-            if let Err(error) = result {
-                error!("{face} is gone until lbd starts again: {error}");
-            }
-        };
-        if let Some(metrics) = self.metrics {
-            let (daemon, over) = (daemon.clone(), over(stopped.clone()));
-            tokio::spawn(
-                async move { said("/metrics", metrics::serve(metrics, daemon, over).await) },
-            );
-        }
         if let Some((listener, token)) = self.api_tcp {
             let (daemon, over) = (daemon.clone(), over(stopped.clone()));
             tokio::spawn(async move {
                 let served = server::serve_tcp(listener, daemon, token, over).await;
-                said("the API over TCP", served);
+                told("the API over TCP", served);
             });
         }
         let over = over(stopped.clone());
-        tokio::spawn(async move { said("the API", server::serve(self.api, daemon, over).await) });
+        tokio::spawn(async move { told("the API", server::serve(self.api, daemon, over).await) });
+    }
+}
+
+/// What serves `/metrics` until `stopped` has no sender, on whatever runtime it is called.
+fn scrape(
+    listener: Option<TcpListener>,
+    daemon: Daemon,
+    stopped: watch::Receiver<()>,
+) -> io::Result<impl AsyncFnOnce() + Send> {
+    let listener = listener.map(TcpListener::into_std).transpose()?;
+    Ok(async move || {
+        if let Some(listener) = listener {
+            let served = match TcpListener::from_std(listener) {
+                Ok(listener) => metrics::serve(listener, daemon, over(stopped)).await,
+                Err(error) => Err(error),
+            };
+            told("/metrics", served);
+        }
+    })
+}
+
+/// Ready when `stopped` has no sender.
+async fn over(mut stopped: watch::Receiver<()>) {
+    let _ = stopped.changed().await;
+}
+
+/// Logs why a face is gone.
+fn told(face: &str, served: io::Result<()>) {
+    if let Err(error) = served {
+        error!("{face} is gone until lbd starts again: {error}");
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use balancer_core::model::Health;
 use tokio::time::Instant;
 
-/// How many times longer than changes, or a publication, took it takes until the next ones.
+/// How many times longer than changes kept a processor busy, or a publication took, it takes until the next ones.
 const REST: u32 = 4;
 
 /// The longest rest after changes.
@@ -83,11 +83,12 @@ impl Pace {
         self.due
     }
 
-    /// So many changes were carried out from `began` until `now`. The more came together, the more are under way, and each pass
-    /// costs the same for few of them as for many: so they rest the longer.
-    pub(super) fn changed(&mut self, count: usize, began: Instant, now: Instant) {
+    /// So many changes were carried out until `now`, and a processor was `busy` with them for so long: what they waited for, a disk or
+    /// other threads, costs nobody anything. The more came together, the more are under way, and each pass costs the same for few of
+    /// them as for many: so they rest the longer.
+    pub(super) fn changed(&mut self, count: usize, busy: Duration, now: Instant) {
         let count = u32::try_from(count).unwrap_or(u32::MAX).max(1);
-        let rest = (REST * (now - began)).saturating_mul(count);
+        let rest = (REST * busy).saturating_mul(count);
         self.rested = now + LONGEST_REST.min(rest);
     }
 
@@ -157,13 +158,13 @@ mod tests {
         let began = Instant::now();
         let mut pace = Pace::new(began);
         assert_eq!(pace.rested(), began);
-        pace.changed(1, began, began + ms(2));
-        assert_eq!(pace.rested(), began + ms(2) + ms(8));
-        pace.changed(1, began, began + ms(500));
-        assert_eq!(pace.rested(), began + ms(500) + LONGEST_REST);
+        pace.changed(1, ms(2), began);
+        assert_eq!(pace.rested(), began + ms(8));
+        pace.changed(1, ms(500), began);
+        assert_eq!(pace.rested(), began + LONGEST_REST);
         for (count, rest) in [(0, ms(8)), (2, ms(16)), (3, ms(24)), (512, LONGEST_REST)] {
-            pace.changed(count, began, began + ms(2));
-            assert_eq!(pace.rested(), began + ms(2) + rest, "{count}");
+            pace.changed(count, ms(2), began);
+            assert_eq!(pace.rested(), began + rest, "{count}");
         }
     }
 }
