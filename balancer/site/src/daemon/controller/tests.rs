@@ -28,9 +28,12 @@ use crate::{
 struct Fake(Mutex<Vec<Observed>>);
 
 impl Fake {
+    /// In their order: they are launched beside each other, and either may be the first.
     fn names(&self) -> Vec<String> {
         let instances = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        instances.iter().map(|each| each.name.clone()).collect()
+        let mut names: Vec<String> = instances.iter().map(|each| each.name.clone()).collect();
+        names.sort();
+        names
     }
 }
 
