@@ -112,7 +112,7 @@ impl EdgePlane {
     pub fn previous(&self, plan: &Plan) -> Result<Plan, DataplaneError> {
         match self.program.former() {
             Some(former) => former.previous(plan),
-            None => Ok(self.maps.met_of(plan)),
+            None => Ok(self.maps.previous_of(plan)),
         }
     }
 

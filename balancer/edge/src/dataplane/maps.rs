@@ -30,7 +30,7 @@ use crate::image::{Difference, Image, Maps, NoRoom, Region, Regions};
 
 /// What packets read, and an image of it.
 pub(super) struct EdgeMaps {
-    /// Before the memory that it gives back.
+    /// Dropped, and its thread joined, before the memory that it gives back.
     reclaimer: Reclaimer,
     memory: Arc<Mutex<SharedMemory>>,
     services: ServiceMaps,
@@ -59,9 +59,11 @@ impl EdgeMaps {
     }
 
     /// What packets meet of the services and backends that `plan` has.
-    pub(super) fn met_of(&self, plan: &Plan) -> Plan {
+    pub(super) fn previous_of(&self, plan: &Plan) -> Plan {
         let image = self.image.as_ref();
-        image.map(|image| image.met_of(plan)).unwrap_or_default()
+        image
+            .map(|image| image.previous_of(plan))
+            .unwrap_or_default()
     }
 
     /// Makes a change. When it returns, packets meet all of it. What they met before is used again after one grace period, for
@@ -174,7 +176,9 @@ impl EdgeMaps {
                 tables.extend(table.map(|table| (region, table)));
             }
         }
-        let ids = memory.backends.ids();
+        // One that is leaving has a record until packets are through, and is not there for whoever comes.
+        let leaving = |id: &BackendId| memory.backends.is_leaving([*id].into_iter());
+        let ids = memory.backends.ids().filter(|id| !leaving(id));
         let backends: Vec<_> = ids.map(|id| (id, memory.backends.get(id))).collect();
         let vips = self.services.vips()?;
         Ok(Image::found(vips, services, tables, backends))

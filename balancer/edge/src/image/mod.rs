@@ -203,7 +203,7 @@ impl Image {
     }
 
     /// What packets have met of the services and backends that `plan` has.
-    pub(crate) fn met_of(&self, plan: &Plan) -> Plan {
+    pub(crate) fn previous_of(&self, plan: &Plan) -> Plan {
         let mut met = Plan::default();
         for (id, region) in self.places(plan) {
             if let Some(table) = self.tables.get(&region) {
