@@ -20,9 +20,11 @@ pub(super) fn spawn<F: Future<Output = ()>>(
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let look = move || {
         if let Err(error) = nice(NICE) {
-            warn!("who looks is not behind those who change: {error}");
+            warn!(
+                "cannot lower the priority of what serves metrics and status, which may delay changes: {error}"
+            );
         }
-        // Of Linux, `nice` is a thread's.
+        // On Linux `nice` is about the calling thread.
         runtime.block_on(async { work().await });
     };
     thread::Builder::new()

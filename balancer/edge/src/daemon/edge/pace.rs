@@ -1,5 +1,5 @@
-//! The pace of the control loop: what comes closely behind something is taken together with what follows, so that changes and
-//! publications need a bounded part of a processor however much comes, and probes have the rest.
+//! The pace of the control loop: what comes closely behind something is taken together with what follows, so that many cost
+//! little more than few, and probes have the rest of a processor.
 //!
 //! Pure: time is an argument.
 
@@ -83,7 +83,7 @@ impl Pace {
         self.due
     }
 
-    /// So many changes were carried out until `now`, and a processor was `busy` with them for so long: what they waited for, a disk or
+    /// So many changes were carried out until `now`, and a processor was `busy` saving and publishing them for so long: what they waited for, a disk or
     /// other threads, costs nobody anything. The more came together, the more are under way, and each pass costs the same for few of
     /// them as for many: so they rest the longer.
     pub(super) fn changed(&mut self, count: usize, busy: Duration, now: Instant) {
