@@ -200,7 +200,14 @@ impl Maps for Writer<'_> {
     }
 
     fn fill_tables(&mut self, tables: &[(Region, Arc<Table>)]) -> Result<(), DataplaneError> {
-        self.memory.tables.fill(tables)
+        let filled = self.memory.tables.fill(tables);
+        if filled.is_err() {
+            // No packet can know them yet, and the next attempt needs as many.
+            for (region, _) in tables {
+                self.memory.regions.give_back(*region);
+            }
+        }
+        filled
     }
 
     fn put_services(&mut self, services: &[(ServiceKey, Service)]) -> Result<(), DataplaneError> {

@@ -143,8 +143,10 @@ impl Image {
         let mut next = Self::default();
         let (mut placed, mut taken) = (BTreeMap::new(), Vec::new());
         for (id, table) in &plan.tables {
+            // A writer that was killed may have left two services with one region.
             let equal = places.get(id).copied();
-            let equal = equal.filter(|at| self.tables.get(at) == Some(table));
+            let equal = equal
+                .filter(|at| self.tables.get(at) == Some(table) && !next.tables.contains_key(at));
             let Some(region) = equal.or_else(|| {
                 let region = regions.take(lines(table.slots()))?;
                 taken.push(region);

@@ -12,7 +12,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::image::{
-    NoRoom, Regions, record,
+    NoRoom, Regions, lines, record,
     tests::{next_hops, plan, plan_of, service, state},
 };
 
@@ -93,6 +93,31 @@ fn a_service_with_another_port_keeps_its_table_and_is_there_before_it_leaves_the
         (difference.services.len(), difference.gone_services.len()),
         (1, 1)
     );
+}
+
+/// A daemon that is killed while it gives a service another port leaves both keys with one region.
+#[test]
+fn a_region_that_two_services_name_stays_with_one_of_them() {
+    let services = [
+        service("web", "198.51.100.10", 80, "flow", &[]),
+        service("other", "198.51.100.11", 80, "flow", &[]),
+    ];
+    let plan = plan_of(&state(&State::new(1), &services.concat()));
+    let (mut regions, table) = (
+        Regions::new(MAX_CHUNKS),
+        plan.tables.values().next().unwrap(),
+    );
+    let region = regions.take(lines(table.slots())).unwrap();
+    let word = Service::new(region.first, table.slots(), false);
+    let found = plan
+        .services
+        .keys()
+        .map(|key| (record::service_key(key), word));
+    let mut image = Image::found([], found, [(region, Table::clone(table))], []);
+    image.become_plan(&plan, &mut regions).unwrap();
+    let used: BTreeSet<Region> = image.services().map(|(_, of)| Region::of(of)).collect();
+    assert_eq!(used.len(), 2);
+    assert!(used.contains(&region));
 }
 
 #[test]
