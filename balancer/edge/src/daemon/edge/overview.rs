@@ -1,6 +1,11 @@
 //! What the control loop shows of itself, and who shows it: looking takes nothing from the loop.
 
-use std::{collections::BTreeMap, future::pending, sync::Arc, time::Instant};
+use std::{
+    collections::BTreeMap,
+    future::pending,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use balancer_api::{
     command::Look,
@@ -21,6 +26,7 @@ use balancer_core::{
     state::ServiceState,
     table::Table,
 };
+use balancer_host::clock::thread_time;
 use rpds::RedBlackTreeMapSync;
 use tokio::{
     sync::{mpsc, oneshot, watch},
@@ -32,8 +38,11 @@ use tracing::warn;
 use super::{announcing::Announced, rows::Past};
 use crate::dataplane::Counters;
 
-/// How many times longer than a snapshot took it takes until the next one.
+/// How many times longer than a snapshot kept a processor busy it takes until the next one.
 const REST: u32 = 4;
+
+/// The longest rest: whoever looks has ten seconds.
+const LONGEST_REST: Duration = Duration::from_secs(1);
 
 /// How often counters are read again because what they are of has changed meanwhile.
 const TRIES: u32 = 3;
@@ -213,17 +222,23 @@ async fn answer(
     asked: Vec<oneshot::Sender<Arc<Snapshot>>>,
     take: impl FnOnce() -> Snapshot + Send + 'static,
 ) {
-    let began = Instant::now();
     let taken = spawn_blocking(move || {
+        let began = thread_time();
         let snapshot = Arc::new(take());
         for reply in asked {
             // Who no longer waits does not miss it.
             let _ = reply.send(Arc::clone(&snapshot));
         }
+        thread_time() - began
     });
     // A snapshot that panicked was none: who asked sees that.
-    let _ = taken.await;
-    sleep(REST * began.elapsed()).await;
+    sleep(rest(taken.await.unwrap_or_default())).await;
+}
+
+/// How long to rest after a snapshot that kept a processor busy for so long. What it waited for a processor does not count, or on
+/// a busy machine those who look would be cut off.
+fn rest(busy: Duration) -> Duration {
+    (REST * busy).min(LONGEST_REST)
 }
 
 /// A way to take snapshots, from whatever thread.
@@ -346,6 +361,12 @@ mod tests {
     use balancer_core::state::State;
 
     use super::*;
+
+    #[test]
+    fn a_look_is_never_held_up_for_long_by_the_one_before() {
+        assert_eq!(rest(Duration::from_millis(8)), Duration::from_millis(32));
+        assert_eq!(rest(Duration::from_secs(3)), LONGEST_REST);
+    }
 
     // Promise: O3
     #[tokio::test]
