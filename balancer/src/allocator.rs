@@ -1,7 +1,7 @@
 //! Settings of glibc's allocator: freed memory is the kernel's again.
 
-/// From so many bytes on, a block is mapped by itself, and unmapped when it is freed: a page for Prometheus is, most tables are not.
-const MMAP_THRESHOLD: libc::c_int = 256 * 1024;
+/// From so many bytes on, a block is mapped by itself, and unmapped when it is freed: a page for Prometheus is, and no table of owners or histories.
+const MMAP_THRESHOLD: libc::c_int = 512 * 1024;
 
 /// Has glibc keep freed memory in one place instead of one for each thread, and give large blocks back: a daemon of thousands of
 /// backends would hold many times what its largest answer takes.
