@@ -220,14 +220,16 @@ impl Sockets {
     /// Serves the API until `stopped` has no sender.
     fn serve(self, daemon: Daemon, stopped: &watch::Receiver<()>) {
         if let Some((listener, token)) = self.api_tcp {
-            let (daemon, over) = (daemon.clone(), over(stopped.clone()));
+            let (daemon, over) = (daemon.clone(), until_stopped(stopped.clone()));
             tokio::spawn(async move {
                 let served = server::serve_tcp(listener, daemon, token, over).await;
-                told("the API over TCP", served);
+                log_end_of("the API over TCP", served);
             });
         }
-        let over = over(stopped.clone());
-        tokio::spawn(async move { told("the API", server::serve(self.api, daemon, over).await) });
+        let over = until_stopped(stopped.clone());
+        tokio::spawn(
+            async move { log_end_of("the API", server::serve(self.api, daemon, over).await) },
+        );
     }
 }
 
@@ -241,21 +243,21 @@ fn scrape(
     Ok(async move || {
         if let Some(listener) = listener {
             let served = match TcpListener::from_std(listener) {
-                Ok(listener) => metrics::serve(listener, daemon, over(stopped)).await,
+                Ok(listener) => metrics::serve(listener, daemon, until_stopped(stopped)).await,
                 Err(error) => Err(error),
             };
-            told("/metrics", served);
+            log_end_of("/metrics", served);
         }
     })
 }
 
 /// Ready when `stopped` has no sender.
-async fn over(mut stopped: watch::Receiver<()>) {
+async fn until_stopped(mut stopped: watch::Receiver<()>) {
     let _ = stopped.changed().await;
 }
 
-/// Logs why a face is gone.
-fn told(face: &str, served: io::Result<()>) {
+/// Logs why a face no longer serves, if it failed.
+fn log_end_of(face: &str, served: io::Result<()>) {
     if let Err(error) = served {
         error!("{face} is gone until lbd starts again: {error}");
     }
